@@ -1,0 +1,59 @@
+# setup: environment and wheels · up: run the platform · test · check · protos · bench
+# Needs Python 3.11 or newer, git and make; everything else comes from wheels.
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check fix protos lock bench clean
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
+BIN := .venv/bin
+DATA ?=
+TESTS ?= tests
+
+
+help:
+	@echo "make setup | up | test | check | fix | protos | lock | bench"
+
+setup: .venv/.ready .venv-protos/.ready
+
+.venv/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirements requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv-protos/.ready: protos/requirements.txt .venv/.ready
+	$(PYTHON) -m venv .venv-protos
+	$(BIN)/uv pip install --quiet --python .venv-protos/bin/python --requirements protos/requirements.txt
+	@touch $@
+
+up: setup
+	$(BIN)/suho up --strategy bollinger
+
+test: setup
+	$(BIN)/python -m pytest $(TESTS) $(if $(DATA),--data $(DATA))
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+	$(BIN)/python -m protos.generate --check
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: setup
+	$(BIN)/python -m protos.generate
+
+# The exact versions that were tested, for every platform that runs servers.
+lock: .venv/.ready
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
+	  --extra server --extra embedded --group dev pyproject.toml --output-file requirements.lock
+
+bench: setup
+	$(BIN)/suho bench
+
+clean:
+	rm -rf .venv .venv-protos .pytest_cache .mypy_cache .ruff_cache
