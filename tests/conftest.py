@@ -1,0 +1,22 @@
+"""Options and fixtures of every tier."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.support.engines"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data", type=Path, default=None, help="folder with the real ticks (docs/architecture.md)")
+
+
+@pytest.fixture(scope="session")
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder of real ticks; tests that need it skip without it."""
+    folder: Path | None = request.config.getoption("--data")
+    if folder is None:
+        pytest.skip("real ticks: no --data DIR given")
+    if not folder.is_dir():
+        pytest.skip(f"real ticks: {folder} is not a folder")
+    return folder
