@@ -61,7 +61,7 @@ class Batch:
     def last_id(self) -> TickId:
         return self.id_at(-1)
 
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in COLUMNS}
 
     def slice(self, start: int, stop: int) -> "Batch":
@@ -104,7 +104,7 @@ class Batch:
         head = batches[0]
         if len(batches) == 1:
             return head
-        merged = {name: np.concatenate([getattr(b, name) for b in batches]) for name in COLUMNS}
+        merged: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in COLUMNS}
         return replace(head, agent=batches[-1].agent, read_unix_ns=batches[-1].read_unix_ns, **merged)
 
 

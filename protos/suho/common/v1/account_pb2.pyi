@@ -3,31 +3,41 @@
 isort:skip_file
 """
 
-import builtins
-import google.protobuf.descriptor
-import google.protobuf.message
-import typing
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class AccountRef(google.protobuf.message.Message):
+DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class AccountRef(_message.Message):
     """One trading account: a login is unique only on its broker's server."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    LOGIN_FIELD_NUMBER: builtins.int
-    server: builtins.str
+    SERVER_FIELD_NUMBER: _builtins.int
+    LOGIN_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
     """The broker's server name, as the terminal shows it ("MetaQuotes-Demo")."""
-    login: builtins.int
+    login: _builtins.int
     """The account's number; never zero."""
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        login: builtins.int = ...,
+        server: _builtins.str = ...,
+        login: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["login", b"login", "server", b"server"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["login", b"login", "server", b"server"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___AccountRef = AccountRef
+Global___AccountRef: _TypeAlias = AccountRef  # noqa: Y015

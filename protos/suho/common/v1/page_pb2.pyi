@@ -3,49 +3,63 @@
 isort:skip_file
 """
 
-import builtins
-import google.protobuf.descriptor
-import google.protobuf.message
-import typing
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class PageRequest(google.protobuf.message.Message):
+DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class PageRequest(_message.Message):
     """Asks for one page of a list."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIZE_FIELD_NUMBER: builtins.int
-    TOKEN_FIELD_NUMBER: builtins.int
-    size: builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
     """How many items at most; 0 lets the server choose, more than 1000 is refused."""
-    token: builtins.str
+    token: _builtins.str
     """`next_token` of the page before; empty for the first page."""
     def __init__(
         self,
         *,
-        size: builtins.int = ...,
-        token: builtins.str = ...,
+        size: _builtins.int = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["size", b"size", "token", b"token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size", b"size", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___PageRequest = PageRequest
+Global___PageRequest: _TypeAlias = PageRequest  # noqa: Y015
 
-@typing.final
-class PageInfo(google.protobuf.message.Message):
+@_typing.final
+class PageInfo(_message.Message):
     """Where the next page begins."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NEXT_TOKEN_FIELD_NUMBER: builtins.int
-    next_token: builtins.str
+    NEXT_TOKEN_FIELD_NUMBER: _builtins.int
+    next_token: _builtins.str
     """Empty when this page was the last."""
     def __init__(
         self,
         *,
-        next_token: builtins.str = ...,
+        next_token: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_token", b"next_token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_token", b"next_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___PageInfo = PageInfo
+Global___PageInfo: _TypeAlias = PageInfo  # noqa: Y015

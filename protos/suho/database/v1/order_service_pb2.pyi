@@ -3,465 +3,547 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.common.v1.account_pb2
-import suho.common.v1.page_pb2
-import suho.trading.v1.order_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.common.v1 import account_pb2 as _account_pb2
+from suho.common.v1 import page_pb2 as _page_pb2
+from suho.trading.v1 import order_pb2 as _order_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class Account(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADE_MODE_FIELD_NUMBER: builtins.int
-    TRADING_STATE_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    LAST_SEQ_FIELD_NUMBER: builtins.int
-    EXPOSURES_FIELD_NUMBER: builtins.int
-    OPEN_ORDERS_FIELD_NUMBER: builtins.int
-    trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType
-    trading_state: suho.trading.v1.order_pb2.TradingState.ValueType
-    revision: builtins.int
+@_typing.final
+class Account(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADE_MODE_FIELD_NUMBER: _builtins.int
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    EXPOSURES_FIELD_NUMBER: _builtins.int
+    OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    trade_mode: _order_pb2.TradeMode.ValueType
+    trading_state: _order_pb2.TradingState.ValueType
+    revision: _builtins.int
     """Moves with each intent, report and change of state."""
-    epoch: builtins.int
-    last_seq: builtins.int
-    open_orders: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
-    @property
-    def exposures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Exposure]: ...
+    epoch: _builtins.int
+    last_seq: _builtins.int
+    open_orders: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def exposures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exposure]: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType = ...,
-        trading_state: suho.trading.v1.order_pb2.TradingState.ValueType = ...,
-        revision: builtins.int = ...,
-        epoch: builtins.int = ...,
-        last_seq: builtins.int = ...,
-        exposures: collections.abc.Iterable[global___Exposure] | None = ...,
-        open_orders: builtins.int = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trade_mode: _order_pb2.TradeMode.ValueType = ...,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
+        revision: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+        exposures: _abc.Iterable[Global___Exposure] | None = ...,
+        open_orders: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Account = Account
+Global___Account: _TypeAlias = Account  # noqa: Y015
 
-@typing.final
-class Exposure(google.protobuf.message.Message):
+@_typing.final
+class Exposure(_message.Message):
     """What a strategy has of a symbol on the account, from its orders."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    STRATEGY_FIELD_NUMBER: builtins.int
-    NET_VOLUME_FIELD_NUMBER: builtins.int
-    OPEN_ORDERS_FIELD_NUMBER: builtins.int
-    UNKNOWN_ORDERS_FIELD_NUMBER: builtins.int
-    symbol: builtins.str
-    strategy: builtins.str
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    NET_VOLUME_FIELD_NUMBER: _builtins.int
+    OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ORDERS_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    strategy: _builtins.str
     """Empty for a person's own."""
-    net_volume: builtins.str
+    net_volume: _builtins.str
     """Lots, signed, of what was filled."""
-    open_orders: builtins.int
+    open_orders: _builtins.int
     """Orders that may still be filled, and of those the UNKNOWN ones."""
-    unknown_orders: builtins.int
+    unknown_orders: _builtins.int
     def __init__(
         self,
         *,
-        symbol: builtins.str = ...,
-        strategy: builtins.str = ...,
-        net_volume: builtins.str = ...,
-        open_orders: builtins.int = ...,
-        unknown_orders: builtins.int = ...,
+        symbol: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        net_volume: _builtins.str = ...,
+        open_orders: _builtins.int = ...,
+        unknown_orders: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["net_volume", b"net_volume", "open_orders", b"open_orders", "strategy", b"strategy", "symbol", b"symbol", "unknown_orders", b"unknown_orders"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["net_volume", b"net_volume", "open_orders", b"open_orders", "strategy", b"strategy", "symbol", b"symbol", "unknown_orders", b"unknown_orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Exposure = Exposure
+Global___Exposure: _TypeAlias = Exposure  # noqa: Y015
 
-@typing.final
-class UpsertAccountRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpsertAccountRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADE_MODE_FIELD_NUMBER: builtins.int
-    trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADE_MODE_FIELD_NUMBER: _builtins.int
+    trade_mode: _order_pb2.TradeMode.ValueType
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trade_mode: _order_pb2.TradeMode.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "trade_mode", b"trade_mode"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "trade_mode", b"trade_mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___UpsertAccountRequest = UpsertAccountRequest
+Global___UpsertAccountRequest: _TypeAlias = UpsertAccountRequest  # noqa: Y015
 
-@typing.final
-class UpsertAccountResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class UpsertAccountResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    @property
-    def account(self) -> global___Account: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account: ...
     def __init__(
         self,
         *,
-        account: global___Account | None = ...,
+        account: Global___Account | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___UpsertAccountResponse = UpsertAccountResponse
+Global___UpsertAccountResponse: _TypeAlias = UpsertAccountResponse  # noqa: Y015
 
-@typing.final
-class ListAccountsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAccountsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef:
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef:
         """Absent: all."""
 
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
+        account: _account_pb2.AccountRef | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListAccountsRequest = ListAccountsRequest
+Global___ListAccountsRequest: _TypeAlias = ListAccountsRequest  # noqa: Y015
 
-@typing.final
-class ListAccountsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAccountsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNTS_FIELD_NUMBER: builtins.int
-    @property
-    def accounts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Account]: ...
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Account]: ...
     def __init__(
         self,
         *,
-        accounts: collections.abc.Iterable[global___Account] | None = ...,
+        accounts: _abc.Iterable[Global___Account] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accounts", b"accounts"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListAccountsResponse = ListAccountsResponse
+Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
 
-@typing.final
-class SetTradingStateRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SetTradingStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADING_STATE_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    trading_state: suho.trading.v1.order_pb2.TradingState.ValueType
-    reason: builtins.str
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    trading_state: _order_pb2.TradingState.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trading_state: suho.trading.v1.order_pb2.TradingState.ValueType = ...,
-        reason: builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SetTradingStateRequest = SetTradingStateRequest
+Global___SetTradingStateRequest: _TypeAlias = SetTradingStateRequest  # noqa: Y015
 
-@typing.final
-class SetTradingStateResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SetTradingStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    @property
-    def account(self) -> global___Account: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account: ...
     def __init__(
         self,
         *,
-        account: global___Account | None = ...,
+        account: Global___Account | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SetTradingStateResponse = SetTradingStateResponse
+Global___SetTradingStateResponse: _TypeAlias = SetTradingStateResponse  # noqa: Y015
 
-@typing.final
-class CommitIntentRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CommitIntentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    ACCOUNT_REVISION_FIELD_NUMBER: builtins.int
-    account_revision: builtins.int
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order:
+    ORDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_REVISION_FIELD_NUMBER: _builtins.int
+    account_revision: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order:
         """State PENDING, or DENIED with its reason. seq, epoch and times.committed are the database's to set."""
 
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
-        account_revision: builtins.int = ...,
+        order: _order_pb2.Order | None = ...,
+        account_revision: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_revision", b"account_revision", "order", b"order"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_revision", b"account_revision", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___CommitIntentRequest = CommitIntentRequest
+Global___CommitIntentRequest: _TypeAlias = CommitIntentRequest  # noqa: Y015
 
-@typing.final
-class CommitIntentResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CommitIntentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    DUPLICATE_FIELD_NUMBER: builtins.int
-    duplicate: builtins.bool
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order: ...
+    ORDER_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    duplicate: _builtins.bool
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
-        duplicate: builtins.bool = ...,
+        order: _order_pb2.Order | None = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "order", b"order"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___CommitIntentResponse = CommitIntentResponse
+Global___CommitIntentResponse: _TypeAlias = CommitIntentResponse  # noqa: Y015
 
-@typing.final
-class WatchOutboxRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchOutboxRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    AFTER_SEQ_FIELD_NUMBER: builtins.int
-    TO_SEQ_FIELD_NUMBER: builtins.int
-    epoch: builtins.int
-    after_seq: builtins.int
-    to_seq: builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    AFTER_SEQ_FIELD_NUMBER: _builtins.int
+    TO_SEQ_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    after_seq: _builtins.int
+    to_seq: _builtins.int
     """0: for ever. Otherwise the stream ends after this place."""
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        epoch: builtins.int = ...,
-        after_seq: builtins.int = ...,
-        to_seq: builtins.int = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        epoch: _builtins.int = ...,
+        after_seq: _builtins.int = ...,
+        to_seq: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "after_seq", b"after_seq", "epoch", b"epoch", "to_seq", b"to_seq"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after_seq", b"after_seq", "epoch", b"epoch", "to_seq", b"to_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchOutboxRequest = WatchOutboxRequest
+Global___WatchOutboxRequest: _TypeAlias = WatchOutboxRequest  # noqa: Y015
 
-@typing.final
-class WatchOutboxResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchOutboxResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ENTRIES_FIELD_NUMBER: builtins.int
-    @property
-    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OutboxEntry]: ...
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxEntry]: ...
     def __init__(
         self,
         *,
-        entries: collections.abc.Iterable[global___OutboxEntry] | None = ...,
+        entries: _abc.Iterable[Global___OutboxEntry] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchOutboxResponse = WatchOutboxResponse
+Global___WatchOutboxResponse: _TypeAlias = WatchOutboxResponse  # noqa: Y015
 
-@typing.final
-class OutboxEntry(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class OutboxEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    REDELIVERED_FIELD_NUMBER: builtins.int
-    redelivered: builtins.bool
+    ORDER_FIELD_NUMBER: _builtins.int
+    REDELIVERED_FIELD_NUMBER: _builtins.int
+    redelivered: _builtins.bool
     """It was handed out before."""
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order: ...
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
-        redelivered: builtins.bool = ...,
+        order: _order_pb2.Order | None = ...,
+        redelivered: _builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["order", b"order", "redelivered", b"redelivered"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "redelivered", b"redelivered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___OutboxEntry = OutboxEntry
+Global___OutboxEntry: _TypeAlias = OutboxEntry  # noqa: Y015
 
-@typing.final
-class RecordReportsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class RecordReportsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REPORTS_FIELD_NUMBER: builtins.int
-    @property
-    def reports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.ExecutionReport]: ...
+    REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.ExecutionReport]: ...
     def __init__(
         self,
         *,
-        reports: collections.abc.Iterable[suho.trading.v1.order_pb2.ExecutionReport] | None = ...,
+        reports: _abc.Iterable[_order_pb2.ExecutionReport] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reports", b"reports"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RecordReportsRequest = RecordReportsRequest
+Global___RecordReportsRequest: _TypeAlias = RecordReportsRequest  # noqa: Y015
 
-@typing.final
-class RecordReportsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class RecordReportsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDERS_FIELD_NUMBER: builtins.int
-    @property
-    def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.Order]: ...
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]: ...
     def __init__(
         self,
         *,
-        orders: collections.abc.Iterable[suho.trading.v1.order_pb2.Order] | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["orders", b"orders"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RecordReportsResponse = RecordReportsResponse
+Global___RecordReportsResponse: _TypeAlias = RecordReportsResponse  # noqa: Y015
 
-@typing.final
-class GetOrderRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetOrderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    signal_id: builtins.str
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
     def __init__(
         self,
         *,
-        signal_id: builtins.str = ...,
+        signal_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["signal_id", b"signal_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signal_id", b"signal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetOrderRequest = GetOrderRequest
+Global___GetOrderRequest: _TypeAlias = GetOrderRequest  # noqa: Y015
 
-@typing.final
-class GetOrderResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetOrderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order: ...
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
+        order: _order_pb2.Order | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["order", b"order"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetOrderResponse = GetOrderResponse
+Global___GetOrderResponse: _TypeAlias = GetOrderResponse  # noqa: Y015
 
-@typing.final
-class ListOrdersRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListOrdersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    STATES_FIELD_NUMBER: builtins.int
-    PAGE_FIELD_NUMBER: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
-    @property
-    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[suho.trading.v1.order_pb2.OrderState.ValueType]: ...
-    @property
-    def page(self) -> suho.common.v1.page_pb2.PageRequest: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderState.ValueType]: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageRequest: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        states: collections.abc.Iterable[suho.trading.v1.order_pb2.OrderState.ValueType] | None = ...,
-        page: suho.common.v1.page_pb2.PageRequest | None = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        states: _abc.Iterable[_order_pb2.OrderState.ValueType] | None = ...,
+        page: _page_pb2.PageRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "page", b"page"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "page", b"page", "states", b"states"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListOrdersRequest = ListOrdersRequest
+Global___ListOrdersRequest: _TypeAlias = ListOrdersRequest  # noqa: Y015
 
-@typing.final
-class ListOrdersResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListOrdersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDERS_FIELD_NUMBER: builtins.int
-    PAGE_FIELD_NUMBER: builtins.int
-    @property
-    def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.Order]: ...
-    @property
-    def page(self) -> suho.common.v1.page_pb2.PageInfo: ...
+    ORDERS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageInfo: ...
     def __init__(
         self,
         *,
-        orders: collections.abc.Iterable[suho.trading.v1.order_pb2.Order] | None = ...,
-        page: suho.common.v1.page_pb2.PageInfo | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        page: _page_pb2.PageInfo | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["page", b"page"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["orders", b"orders", "page", b"page"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListOrdersResponse = ListOrdersResponse
+Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
 
-@typing.final
-class GetOrderStatsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetOrderStatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetOrderStatsRequest = GetOrderStatsRequest
+Global___GetOrderStatsRequest: _TypeAlias = GetOrderStatsRequest  # noqa: Y015
 
-@typing.final
-class GetOrderStatsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetOrderStatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDERS_FIELD_NUMBER: builtins.int
-    SIGNAL_EXECUTED_P50_MS_FIELD_NUMBER: builtins.int
-    SIGNAL_EXECUTED_P99_MS_FIELD_NUMBER: builtins.int
-    signal_executed_p50_ms: builtins.float
+    ORDERS_FIELD_NUMBER: _builtins.int
+    SIGNAL_EXECUTED_P50_MS_FIELD_NUMBER: _builtins.int
+    SIGNAL_EXECUTED_P99_MS_FIELD_NUMBER: _builtins.int
+    signal_executed_p50_ms: _builtins.float
     """Committed to `order_send` returned; 0 while nothing was executed."""
-    signal_executed_p99_ms: builtins.float
-    @property
-    def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OrderStateCount]: ...
+    signal_executed_p99_ms: _builtins.float
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderStateCount]: ...
     def __init__(
         self,
         *,
-        orders: collections.abc.Iterable[global___OrderStateCount] | None = ...,
-        signal_executed_p50_ms: builtins.float = ...,
-        signal_executed_p99_ms: builtins.float = ...,
+        orders: _abc.Iterable[Global___OrderStateCount] | None = ...,
+        signal_executed_p50_ms: _builtins.float = ...,
+        signal_executed_p99_ms: _builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["orders", b"orders", "signal_executed_p50_ms", b"signal_executed_p50_ms", "signal_executed_p99_ms", b"signal_executed_p99_ms"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "signal_executed_p50_ms", b"signal_executed_p50_ms", "signal_executed_p99_ms", b"signal_executed_p99_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetOrderStatsResponse = GetOrderStatsResponse
+Global___GetOrderStatsResponse: _TypeAlias = GetOrderStatsResponse  # noqa: Y015
 
-@typing.final
-class OrderStateCount(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class OrderStateCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STATE_FIELD_NUMBER: builtins.int
-    COUNT_FIELD_NUMBER: builtins.int
-    state: suho.trading.v1.order_pb2.OrderState.ValueType
-    count: builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: _order_pb2.OrderState.ValueType
+    count: _builtins.int
     def __init__(
         self,
         *,
-        state: suho.trading.v1.order_pb2.OrderState.ValueType = ...,
-        count: builtins.int = ...,
+        state: _order_pb2.OrderState.ValueType = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "state", b"state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___OrderStateCount = OrderStateCount
+Global___OrderStateCount: _TypeAlias = OrderStateCount  # noqa: Y015

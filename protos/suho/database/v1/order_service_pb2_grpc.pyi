@@ -3,202 +3,146 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.database.v1.order_service_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.database.v1 import order_service_pb2 as _order_service_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class OrderServiceStub:
     """Orders, their events, and the outbox from which they are relayed; PostgreSQL."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    UpsertAccount: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.UpsertAccountRequest,
-        suho.database.v1.order_service_pb2.UpsertAccountResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> OrderServiceAsyncStub: ...
+    UpsertAccount: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.UpsertAccountRequest, _order_service_pb2.UpsertAccountResponse]
     """Makes the account known and brings its mode up to date. A new account that is not a demo starts HALTED."""
-
-    ListAccounts: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.ListAccountsRequest,
-        suho.database.v1.order_service_pb2.ListAccountsResponse,
-    ]
+    ListAccounts: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListAccountsRequest, _order_service_pb2.ListAccountsResponse]
     """Accounts with what a risk check needs to know."""
-
-    SetTradingState: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.SetTradingStateRequest,
-        suho.database.v1.order_service_pb2.SetTradingStateResponse,
-    ]
-
-    CommitIntent: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.CommitIntentRequest,
-        suho.database.v1.order_service_pb2.CommitIntentResponse,
-    ]
+    SetTradingState: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SetTradingStateRequest, _order_service_pb2.SetTradingStateResponse]
+    CommitIntent: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CommitIntentRequest, _order_service_pb2.CommitIntentResponse]
     """Order, event and outbox row in one transaction. FAILED_PRECONDITION with ACCOUNT_MOVED when the account changed
     since `account_revision`: read it again and decide again. A known signal_id gives the first order.
     """
-
-    WatchOutbox: grpc.UnaryStreamMultiCallable[
-        suho.database.v1.order_service_pb2.WatchOutboxRequest,
-        suho.database.v1.order_service_pb2.WatchOutboxResponse,
-    ]
+    WatchOutbox: _grpc.UnaryStreamMultiCallable[_order_service_pb2.WatchOutboxRequest, _order_service_pb2.WatchOutboxResponse]
     """The account's signals after a place in its sequence: those there are, then each as it is committed."""
-
-    RecordReports: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.RecordReportsRequest,
-        suho.database.v1.order_service_pb2.RecordReportsResponse,
-    ]
+    RecordReports: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.RecordReportsRequest, _order_service_pb2.RecordReportsResponse]
     """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
+    GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
+    ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
+    GetOrderStats: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]
 
-    GetOrder: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.GetOrderRequest,
-        suho.database.v1.order_service_pb2.GetOrderResponse,
-    ]
-
-    ListOrders: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.ListOrdersRequest,
-        suho.database.v1.order_service_pb2.ListOrdersResponse,
-    ]
-
-    GetOrderStats: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.GetOrderStatsRequest,
-        suho.database.v1.order_service_pb2.GetOrderStatsResponse,
-    ]
-
-class OrderServiceAsyncStub:
+@_typing.type_check_only
+class OrderServiceAsyncStub(OrderServiceStub):
     """Orders, their events, and the outbox from which they are relayed; PostgreSQL."""
 
-    UpsertAccount: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.UpsertAccountRequest,
-        suho.database.v1.order_service_pb2.UpsertAccountResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    UpsertAccount: _aio.UnaryUnaryMultiCallable[_order_service_pb2.UpsertAccountRequest, _order_service_pb2.UpsertAccountResponse]  # type: ignore[assignment]
     """Makes the account known and brings its mode up to date. A new account that is not a demo starts HALTED."""
-
-    ListAccounts: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.ListAccountsRequest,
-        suho.database.v1.order_service_pb2.ListAccountsResponse,
-    ]
+    ListAccounts: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListAccountsRequest, _order_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Accounts with what a risk check needs to know."""
-
-    SetTradingState: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.SetTradingStateRequest,
-        suho.database.v1.order_service_pb2.SetTradingStateResponse,
-    ]
-
-    CommitIntent: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.CommitIntentRequest,
-        suho.database.v1.order_service_pb2.CommitIntentResponse,
-    ]
+    SetTradingState: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SetTradingStateRequest, _order_service_pb2.SetTradingStateResponse]  # type: ignore[assignment]
+    CommitIntent: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CommitIntentRequest, _order_service_pb2.CommitIntentResponse]  # type: ignore[assignment]
     """Order, event and outbox row in one transaction. FAILED_PRECONDITION with ACCOUNT_MOVED when the account changed
     since `account_revision`: read it again and decide again. A known signal_id gives the first order.
     """
-
-    WatchOutbox: grpc.aio.UnaryStreamMultiCallable[
-        suho.database.v1.order_service_pb2.WatchOutboxRequest,
-        suho.database.v1.order_service_pb2.WatchOutboxResponse,
-    ]
+    WatchOutbox: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOutboxRequest, _order_service_pb2.WatchOutboxResponse]  # type: ignore[assignment]
     """The account's signals after a place in its sequence: those there are, then each as it is committed."""
-
-    RecordReports: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.RecordReportsRequest,
-        suho.database.v1.order_service_pb2.RecordReportsResponse,
-    ]
+    RecordReports: _aio.UnaryUnaryMultiCallable[_order_service_pb2.RecordReportsRequest, _order_service_pb2.RecordReportsResponse]  # type: ignore[assignment]
     """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
+    GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
+    ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
+    GetOrderStats: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]  # type: ignore[assignment]
 
-    GetOrder: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.GetOrderRequest,
-        suho.database.v1.order_service_pb2.GetOrderResponse,
-    ]
-
-    ListOrders: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.ListOrdersRequest,
-        suho.database.v1.order_service_pb2.ListOrdersResponse,
-    ]
-
-    GetOrderStats: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.order_service_pb2.GetOrderStatsRequest,
-        suho.database.v1.order_service_pb2.GetOrderStatsResponse,
-    ]
-
-class OrderServiceServicer(metaclass=abc.ABCMeta):
+class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Orders, their events, and the outbox from which they are relayed; PostgreSQL."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def UpsertAccount(
         self,
-        request: suho.database.v1.order_service_pb2.UpsertAccountRequest,
+        request: _order_service_pb2.UpsertAccountRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.UpsertAccountResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.UpsertAccountResponse]]:
+    ) -> _typing.Union[_order_service_pb2.UpsertAccountResponse, _abc.Awaitable[_order_service_pb2.UpsertAccountResponse]]:
         """Makes the account known and brings its mode up to date. A new account that is not a demo starts HALTED."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListAccounts(
         self,
-        request: suho.database.v1.order_service_pb2.ListAccountsRequest,
+        request: _order_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.ListAccountsResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.ListAccountsResponse]]:
+    ) -> _typing.Union[_order_service_pb2.ListAccountsResponse, _abc.Awaitable[_order_service_pb2.ListAccountsResponse]]:
         """Accounts with what a risk check needs to know."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def SetTradingState(
         self,
-        request: suho.database.v1.order_service_pb2.SetTradingStateRequest,
+        request: _order_service_pb2.SetTradingStateRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.SetTradingStateResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.SetTradingStateResponse]]: ...
+    ) -> _typing.Union[_order_service_pb2.SetTradingStateResponse, _abc.Awaitable[_order_service_pb2.SetTradingStateResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def CommitIntent(
         self,
-        request: suho.database.v1.order_service_pb2.CommitIntentRequest,
+        request: _order_service_pb2.CommitIntentRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.CommitIntentResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.CommitIntentResponse]]:
+    ) -> _typing.Union[_order_service_pb2.CommitIntentResponse, _abc.Awaitable[_order_service_pb2.CommitIntentResponse]]:
         """Order, event and outbox row in one transaction. FAILED_PRECONDITION with ACCOUNT_MOVED when the account changed
         since `account_revision`: read it again and decide again. A known signal_id gives the first order.
         """
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def WatchOutbox(
         self,
-        request: suho.database.v1.order_service_pb2.WatchOutboxRequest,
+        request: _order_service_pb2.WatchOutboxRequest,
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.database.v1.order_service_pb2.WatchOutboxResponse], collections.abc.AsyncIterator[suho.database.v1.order_service_pb2.WatchOutboxResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_order_service_pb2.WatchOutboxResponse], _abc.AsyncIterator[_order_service_pb2.WatchOutboxResponse]]:
         """The account's signals after a place in its sequence: those there are, then each as it is committed."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def RecordReports(
         self,
-        request: suho.database.v1.order_service_pb2.RecordReportsRequest,
+        request: _order_service_pb2.RecordReportsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.RecordReportsResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.RecordReportsResponse]]:
+    ) -> _typing.Union[_order_service_pb2.RecordReportsResponse, _abc.Awaitable[_order_service_pb2.RecordReportsResponse]]:
         """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetOrder(
         self,
-        request: suho.database.v1.order_service_pb2.GetOrderRequest,
+        request: _order_service_pb2.GetOrderRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.GetOrderResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.GetOrderResponse]]: ...
+    ) -> _typing.Union[_order_service_pb2.GetOrderResponse, _abc.Awaitable[_order_service_pb2.GetOrderResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListOrders(
         self,
-        request: suho.database.v1.order_service_pb2.ListOrdersRequest,
+        request: _order_service_pb2.ListOrdersRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.ListOrdersResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.ListOrdersResponse]]: ...
+    ) -> _typing.Union[_order_service_pb2.ListOrdersResponse, _abc.Awaitable[_order_service_pb2.ListOrdersResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetOrderStats(
         self,
-        request: suho.database.v1.order_service_pb2.GetOrderStatsRequest,
+        request: _order_service_pb2.GetOrderStatsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.order_service_pb2.GetOrderStatsResponse, collections.abc.Awaitable[suho.database.v1.order_service_pb2.GetOrderStatsResponse]]: ...
+    ) -> _typing.Union[_order_service_pb2.GetOrderStatsResponse, _abc.Awaitable[_order_service_pb2.GetOrderStatsResponse]]: ...
 
-def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,243 +3,290 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.market.v1.tick_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.market.v1 import tick_pb2 as _tick_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class GetTickStatsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    server: builtins.str
+@_typing.final
+class GetTickStatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
     """Empty: every server that has it."""
-    symbol: builtins.str
+    symbol: _builtins.str
     """Empty: every symbol."""
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        symbol: builtins.str = ...,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["server", b"server", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetTickStatsRequest = GetTickStatsRequest
+Global___GetTickStatsRequest: _TypeAlias = GetTickStatsRequest  # noqa: Y015
 
-@typing.final
-class GetTickStatsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetTickStatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STATS_FIELD_NUMBER: builtins.int
-    @property
-    def stats(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TickStats]: ...
+    STATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stats(self) -> _containers.RepeatedCompositeFieldContainer[Global___TickStats]: ...
     def __init__(
         self,
         *,
-        stats: collections.abc.Iterable[global___TickStats] | None = ...,
+        stats: _abc.Iterable[Global___TickStats] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["stats", b"stats"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetTickStatsResponse = GetTickStatsResponse
+Global___GetTickStatsResponse: _TypeAlias = GetTickStatsResponse  # noqa: Y015
 
-@typing.final
-class TickStats(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TickStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    STORED_FIELD_NUMBER: builtins.int
-    DISTINCT_FIELD_NUMBER: builtins.int
-    RAW_FIELD_NUMBER: builtins.int
-    QUARANTINED_FIELD_NUMBER: builtins.int
-    CONFLICTING_FIELD_NUMBER: builtins.int
-    DIGITS_FIELD_NUMBER: builtins.int
-    BID_POINTS_SUM_FIELD_NUMBER: builtins.int
-    ASK_POINTS_SUM_FIELD_NUMBER: builtins.int
-    FIRST_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    stored: builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    DISTINCT_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    CONFLICTING_FIELD_NUMBER: _builtins.int
+    DIGITS_FIELD_NUMBER: _builtins.int
+    BID_POINTS_SUM_FIELD_NUMBER: _builtins.int
+    ASK_POINTS_SUM_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    stored: _builtins.int
     """Rows after deduplication."""
-    distinct: builtins.int
+    distinct: _builtins.int
     """Distinct identities."""
-    raw: builtins.int
+    raw: _builtins.int
     """Rows as inserted."""
-    quarantined: builtins.int
-    conflicting: builtins.int
+    quarantined: _builtins.int
+    conflicting: _builtins.int
     """Identities with more than one value: must be 0."""
-    digits: builtins.int
+    digits: _builtins.int
     """Decimals of the symbol's prices, as stored data show them."""
-    bid_points_sum: builtins.int
+    bid_points_sum: _builtins.int
     """Sums over deduplicated rows of round(price * 10^digits)."""
-    ask_points_sum: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    @property
-    def first(self) -> suho.market.v1.tick_pb2.TickId: ...
-    @property
-    def last(self) -> suho.market.v1.tick_pb2.TickId: ...
+    ask_points_sum: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def first(self) -> _tick_pb2.TickId: ...
+    @_builtins.property
+    def last(self) -> _tick_pb2.TickId: ...
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-        stored: builtins.int = ...,
-        distinct: builtins.int = ...,
-        raw: builtins.int = ...,
-        quarantined: builtins.int = ...,
-        conflicting: builtins.int = ...,
-        digits: builtins.int = ...,
-        bid_points_sum: builtins.int = ...,
-        ask_points_sum: builtins.int = ...,
-        first: suho.market.v1.tick_pb2.TickId | None = ...,
-        last: suho.market.v1.tick_pb2.TickId | None = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        stored: _builtins.int = ...,
+        distinct: _builtins.int = ...,
+        raw: _builtins.int = ...,
+        quarantined: _builtins.int = ...,
+        conflicting: _builtins.int = ...,
+        digits: _builtins.int = ...,
+        bid_points_sum: _builtins.int = ...,
+        ask_points_sum: _builtins.int = ...,
+        first: _tick_pb2.TickId | None = ...,
+        last: _tick_pb2.TickId | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["first", b"first", "last", b"last", "symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ask_points_sum", b"ask_points_sum", "bid_points_sum", b"bid_points_sum", "conflicting", b"conflicting", "digits", b"digits", "distinct", b"distinct", "first", b"first", "last", b"last", "quarantined", b"quarantined", "raw", b"raw", "stored", b"stored", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "last", b"last", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_points_sum", b"ask_points_sum", "bid_points_sum", b"bid_points_sum", "conflicting", b"conflicting", "digits", b"digits", "distinct", b"distinct", "first", b"first", "last", b"last", "quarantined", b"quarantined", "raw", b"raw", "stored", b"stored", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TickStats = TickStats
+Global___TickStats: _TypeAlias = TickStats  # noqa: Y015
 
-@typing.final
-class GetLastTickRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetLastTickRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetLastTickRequest = GetLastTickRequest
+Global___GetLastTickRequest: _TypeAlias = GetLastTickRequest  # noqa: Y015
 
-@typing.final
-class GetLastTickResponse(google.protobuf.message.Message):
+@_typing.final
+class GetLastTickResponse(_message.Message):
     """No tick: none is stored."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TICK_FIELD_NUMBER: builtins.int
-    @property
-    def tick(self) -> suho.market.v1.tick_pb2.Tick: ...
+    TICK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tick(self) -> _tick_pb2.Tick: ...
     def __init__(
         self,
         *,
-        tick: suho.market.v1.tick_pb2.Tick | None = ...,
+        tick: _tick_pb2.Tick | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["tick", b"tick"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["tick", b"tick"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetLastTickResponse = GetLastTickResponse
+Global___GetLastTickResponse: _TypeAlias = GetLastTickResponse  # noqa: Y015
 
-@typing.final
-class PutNewestTicksRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PutNewestTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TICKS_FIELD_NUMBER: builtins.int
-    @property
-    def ticks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.Tick]: ...
+    TICKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticks(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.Tick]: ...
     def __init__(
         self,
         *,
-        ticks: collections.abc.Iterable[suho.market.v1.tick_pb2.Tick] | None = ...,
+        ticks: _abc.Iterable[_tick_pb2.Tick] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ticks", b"ticks"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___PutNewestTicksRequest = PutNewestTicksRequest
+Global___PutNewestTicksRequest: _TypeAlias = PutNewestTicksRequest  # noqa: Y015
 
-@typing.final
-class PutNewestTicksResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class PutNewestTicksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___PutNewestTicksResponse = PutNewestTicksResponse
+Global___PutNewestTicksResponse: _TypeAlias = PutNewestTicksResponse  # noqa: Y015
 
-@typing.final
-class GetNewestTickRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetNewestTickRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    def __init__(
-        self,
-        *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["symbol", b"symbol"]) -> None: ...
-
-global___GetNewestTickRequest = GetNewestTickRequest
-
-@typing.final
-class GetNewestTickResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    TICK_FIELD_NUMBER: builtins.int
-    @property
-    def tick(self) -> suho.market.v1.tick_pb2.Tick: ...
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
     def __init__(
         self,
         *,
-        tick: suho.market.v1.tick_pb2.Tick | None = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["tick", b"tick"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["tick", b"tick"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetNewestTickResponse = GetNewestTickResponse
+Global___GetNewestTickRequest: _TypeAlias = GetNewestTickRequest  # noqa: Y015
 
-@typing.final
-class GetSinkStatusRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetNewestTickResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tick(self) -> _tick_pb2.Tick: ...
+    def __init__(
+        self,
+        *,
+        tick: _tick_pb2.Tick | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNewestTickResponse: _TypeAlias = GetNewestTickResponse  # noqa: Y015
+
+@_typing.final
+class GetSinkStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetSinkStatusRequest = GetSinkStatusRequest
+Global___GetSinkStatusRequest: _TypeAlias = GetSinkStatusRequest  # noqa: Y015
 
-@typing.final
-class GetSinkStatusResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetSinkStatusResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    LOG_EPOCH_FIELD_NUMBER: builtins.int
-    STORED_SEQ_FIELD_NUMBER: builtins.int
-    LOG_LAST_SEQ_FIELD_NUMBER: builtins.int
-    TICK_STORED_P50_MS_FIELD_NUMBER: builtins.int
-    TICK_STORED_P99_MS_FIELD_NUMBER: builtins.int
-    STORED_ROWS_FIELD_NUMBER: builtins.int
-    log_epoch: builtins.int
+    LOG_EPOCH_FIELD_NUMBER: _builtins.int
+    STORED_SEQ_FIELD_NUMBER: _builtins.int
+    LOG_LAST_SEQ_FIELD_NUMBER: _builtins.int
+    TICK_STORED_P50_MS_FIELD_NUMBER: _builtins.int
+    TICK_STORED_P99_MS_FIELD_NUMBER: _builtins.int
+    STORED_ROWS_FIELD_NUMBER: _builtins.int
+    log_epoch: _builtins.int
     """The log's epoch and the last message stored of it."""
-    stored_seq: builtins.int
-    log_last_seq: builtins.int
+    stored_seq: _builtins.int
+    log_last_seq: _builtins.int
     """The last message in the log."""
-    tick_stored_p50_ms: builtins.float
+    tick_stored_p50_ms: _builtins.float
     """Read by the agent to stored; over the ticks stored since the tables were made. 0 while there are none."""
-    tick_stored_p99_ms: builtins.float
-    stored_rows: builtins.int
+    tick_stored_p99_ms: _builtins.float
+    stored_rows: _builtins.int
     """Rows stored since this process started."""
     def __init__(
         self,
         *,
-        log_epoch: builtins.int = ...,
-        stored_seq: builtins.int = ...,
-        log_last_seq: builtins.int = ...,
-        tick_stored_p50_ms: builtins.float = ...,
-        tick_stored_p99_ms: builtins.float = ...,
-        stored_rows: builtins.int = ...,
+        log_epoch: _builtins.int = ...,
+        stored_seq: _builtins.int = ...,
+        log_last_seq: _builtins.int = ...,
+        tick_stored_p50_ms: _builtins.float = ...,
+        tick_stored_p99_ms: _builtins.float = ...,
+        stored_rows: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetSinkStatusResponse = GetSinkStatusResponse
+Global___GetSinkStatusResponse: _TypeAlias = GetSinkStatusResponse  # noqa: Y015

@@ -3,128 +3,104 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.database.v1.tick_service_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.database.v1 import tick_service_pb2 as _tick_service_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class TickServiceStub:
     """Ticks at rest: ClickHouse, and the newest of each symbol in the cache."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    GetTickStats: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetTickStatsRequest,
-        suho.database.v1.tick_service_pb2.GetTickStatsResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> TickServiceAsyncStub: ...
+    GetTickStats: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickStatsRequest, _tick_service_pb2.GetTickStatsResponse]
     """Exact counts of one symbol, for audits and summaries."""
-
-    GetLastTick: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetLastTickRequest,
-        suho.database.v1.tick_service_pb2.GetLastTickResponse,
-    ]
+    GetLastTick: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetLastTickRequest, _tick_service_pb2.GetLastTickResponse]
     """The newest stored tick of a symbol; what a bridge asks when the log holds none."""
-
-    PutNewestTicks: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.PutNewestTicksRequest,
-        suho.database.v1.tick_service_pb2.PutNewestTicksResponse,
-    ]
+    PutNewestTicks: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.PutNewestTicksRequest, _tick_service_pb2.PutNewestTicksResponse]
     """The bridge's newest ticks, for the cache. Older than what is there: ignored."""
-
-    GetNewestTick: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetNewestTickRequest,
-        suho.database.v1.tick_service_pb2.GetNewestTickResponse,
-    ]
+    GetNewestTick: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetNewestTickRequest, _tick_service_pb2.GetNewestTickResponse]
     """From the cache."""
-
-    GetSinkStatus: grpc.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetSinkStatusRequest,
-        suho.database.v1.tick_service_pb2.GetSinkStatusResponse,
-    ]
+    GetSinkStatus: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetSinkStatusRequest, _tick_service_pb2.GetSinkStatusResponse]
     """How far the log has been stored."""
 
-class TickServiceAsyncStub:
+@_typing.type_check_only
+class TickServiceAsyncStub(TickServiceStub):
     """Ticks at rest: ClickHouse, and the newest of each symbol in the cache."""
 
-    GetTickStats: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetTickStatsRequest,
-        suho.database.v1.tick_service_pb2.GetTickStatsResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetTickStats: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickStatsRequest, _tick_service_pb2.GetTickStatsResponse]  # type: ignore[assignment]
     """Exact counts of one symbol, for audits and summaries."""
-
-    GetLastTick: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetLastTickRequest,
-        suho.database.v1.tick_service_pb2.GetLastTickResponse,
-    ]
+    GetLastTick: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetLastTickRequest, _tick_service_pb2.GetLastTickResponse]  # type: ignore[assignment]
     """The newest stored tick of a symbol; what a bridge asks when the log holds none."""
-
-    PutNewestTicks: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.PutNewestTicksRequest,
-        suho.database.v1.tick_service_pb2.PutNewestTicksResponse,
-    ]
+    PutNewestTicks: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.PutNewestTicksRequest, _tick_service_pb2.PutNewestTicksResponse]  # type: ignore[assignment]
     """The bridge's newest ticks, for the cache. Older than what is there: ignored."""
-
-    GetNewestTick: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetNewestTickRequest,
-        suho.database.v1.tick_service_pb2.GetNewestTickResponse,
-    ]
+    GetNewestTick: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetNewestTickRequest, _tick_service_pb2.GetNewestTickResponse]  # type: ignore[assignment]
     """From the cache."""
-
-    GetSinkStatus: grpc.aio.UnaryUnaryMultiCallable[
-        suho.database.v1.tick_service_pb2.GetSinkStatusRequest,
-        suho.database.v1.tick_service_pb2.GetSinkStatusResponse,
-    ]
+    GetSinkStatus: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetSinkStatusRequest, _tick_service_pb2.GetSinkStatusResponse]  # type: ignore[assignment]
     """How far the log has been stored."""
 
-class TickServiceServicer(metaclass=abc.ABCMeta):
+class TickServiceServicer(metaclass=_abc_1.ABCMeta):
     """Ticks at rest: ClickHouse, and the newest of each symbol in the cache."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetTickStats(
         self,
-        request: suho.database.v1.tick_service_pb2.GetTickStatsRequest,
+        request: _tick_service_pb2.GetTickStatsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.tick_service_pb2.GetTickStatsResponse, collections.abc.Awaitable[suho.database.v1.tick_service_pb2.GetTickStatsResponse]]:
+    ) -> _typing.Union[_tick_service_pb2.GetTickStatsResponse, _abc.Awaitable[_tick_service_pb2.GetTickStatsResponse]]:
         """Exact counts of one symbol, for audits and summaries."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetLastTick(
         self,
-        request: suho.database.v1.tick_service_pb2.GetLastTickRequest,
+        request: _tick_service_pb2.GetLastTickRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.tick_service_pb2.GetLastTickResponse, collections.abc.Awaitable[suho.database.v1.tick_service_pb2.GetLastTickResponse]]:
+    ) -> _typing.Union[_tick_service_pb2.GetLastTickResponse, _abc.Awaitable[_tick_service_pb2.GetLastTickResponse]]:
         """The newest stored tick of a symbol; what a bridge asks when the log holds none."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def PutNewestTicks(
         self,
-        request: suho.database.v1.tick_service_pb2.PutNewestTicksRequest,
+        request: _tick_service_pb2.PutNewestTicksRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.tick_service_pb2.PutNewestTicksResponse, collections.abc.Awaitable[suho.database.v1.tick_service_pb2.PutNewestTicksResponse]]:
+    ) -> _typing.Union[_tick_service_pb2.PutNewestTicksResponse, _abc.Awaitable[_tick_service_pb2.PutNewestTicksResponse]]:
         """The bridge's newest ticks, for the cache. Older than what is there: ignored."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetNewestTick(
         self,
-        request: suho.database.v1.tick_service_pb2.GetNewestTickRequest,
+        request: _tick_service_pb2.GetNewestTickRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.tick_service_pb2.GetNewestTickResponse, collections.abc.Awaitable[suho.database.v1.tick_service_pb2.GetNewestTickResponse]]:
+    ) -> _typing.Union[_tick_service_pb2.GetNewestTickResponse, _abc.Awaitable[_tick_service_pb2.GetNewestTickResponse]]:
         """From the cache."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetSinkStatus(
         self,
-        request: suho.database.v1.tick_service_pb2.GetSinkStatusRequest,
+        request: _tick_service_pb2.GetSinkStatusRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.database.v1.tick_service_pb2.GetSinkStatusResponse, collections.abc.Awaitable[suho.database.v1.tick_service_pb2.GetSinkStatusResponse]]:
+    ) -> _typing.Union[_tick_service_pb2.GetSinkStatusResponse, _abc.Awaitable[_tick_service_pb2.GetSinkStatusResponse]]:
         """How far the log has been stored."""
 
-def add_TickServiceServicer_to_server(servicer: TickServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_TickServiceServicer_to_server(servicer: TickServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

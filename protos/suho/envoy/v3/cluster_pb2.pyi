@@ -3,96 +3,110 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
-import google.protobuf.wrappers_pb2
-import suho.envoy.v3.core_pb2
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import wrappers_pb2 as _wrappers_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from suho.envoy.v3 import core_pb2 as _core_pb2
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-@typing.final
-class LoadBalancingPolicy(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LoadBalancingPolicy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    @typing.final
-    class Policy(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    @_typing.final
+    class Policy(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
-        TYPED_EXTENSION_CONFIG_FIELD_NUMBER: builtins.int
-        @property
-        def typed_extension_config(self) -> suho.envoy.v3.core_pb2.TypedExtensionConfig: ...
+        TYPED_EXTENSION_CONFIG_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def typed_extension_config(self) -> _core_pb2.TypedExtensionConfig: ...
         def __init__(
             self,
             *,
-            typed_extension_config: suho.envoy.v3.core_pb2.TypedExtensionConfig | None = ...,
+            typed_extension_config: _core_pb2.TypedExtensionConfig | None = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["typed_extension_config", b"typed_extension_config"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["typed_extension_config", b"typed_extension_config"]) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["typed_extension_config", b"typed_extension_config"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["typed_extension_config", b"typed_extension_config"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    POLICIES_FIELD_NUMBER: builtins.int
-    @property
-    def policies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LoadBalancingPolicy.Policy]: ...
+    POLICIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadBalancingPolicy.Policy]: ...
     def __init__(
         self,
         *,
-        policies: collections.abc.Iterable[global___LoadBalancingPolicy.Policy] | None = ...,
+        policies: _abc.Iterable[Global___LoadBalancingPolicy.Policy] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["policies", b"policies"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LoadBalancingPolicy = LoadBalancingPolicy
+Global___LoadBalancingPolicy: _TypeAlias = LoadBalancingPolicy  # noqa: Y015
 
-@typing.final
-class CircuitBreakers(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class CircuitBreakers(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    @typing.final
-    class Thresholds(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    @_typing.final
+    class Thresholds(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
-        MAX_REQUESTS_FIELD_NUMBER: builtins.int
-        @property
-        def max_requests(self) -> google.protobuf.wrappers_pb2.UInt32Value: ...
+        MAX_REQUESTS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def max_requests(self) -> _wrappers_pb2.UInt32Value: ...
         def __init__(
             self,
             *,
-            max_requests: google.protobuf.wrappers_pb2.UInt32Value | None = ...,
+            max_requests: _wrappers_pb2.UInt32Value | None = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["max_requests", b"max_requests"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["max_requests", b"max_requests"]) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["max_requests", b"max_requests"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["max_requests", b"max_requests"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    THRESHOLDS_FIELD_NUMBER: builtins.int
-    @property
-    def thresholds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CircuitBreakers.Thresholds]: ...
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def thresholds(self) -> _containers.RepeatedCompositeFieldContainer[Global___CircuitBreakers.Thresholds]: ...
     def __init__(
         self,
         *,
-        thresholds: collections.abc.Iterable[global___CircuitBreakers.Thresholds] | None = ...,
+        thresholds: _abc.Iterable[Global___CircuitBreakers.Thresholds] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["thresholds", b"thresholds"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thresholds", b"thresholds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___CircuitBreakers = CircuitBreakers
+Global___CircuitBreakers: _TypeAlias = CircuitBreakers  # noqa: Y015
 
-@typing.final
-class Cluster(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Cluster(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     class _DiscoveryType:
-        ValueType = typing.NewType("ValueType", builtins.int)
-        V: typing_extensions.TypeAlias = ValueType
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _DiscoveryTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Cluster._DiscoveryType.ValueType], builtins.type):
-        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    class _DiscoveryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Cluster._DiscoveryType.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
         STATIC: Cluster._DiscoveryType.ValueType  # 0
         STRICT_DNS: Cluster._DiscoveryType.ValueType  # 1
         LOGICAL_DNS: Cluster._DiscoveryType.ValueType  # 2
@@ -104,47 +118,53 @@ class Cluster(google.protobuf.message.Message):
     LOGICAL_DNS: Cluster.DiscoveryType.ValueType  # 2
     EDS: Cluster.DiscoveryType.ValueType  # 3
 
-    @typing.final
-    class EdsClusterConfig(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    @_typing.final
+    class EdsClusterConfig(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
-        EDS_CONFIG_FIELD_NUMBER: builtins.int
-        SERVICE_NAME_FIELD_NUMBER: builtins.int
-        service_name: builtins.str
-        @property
-        def eds_config(self) -> suho.envoy.v3.core_pb2.ConfigSource: ...
+        EDS_CONFIG_FIELD_NUMBER: _builtins.int
+        SERVICE_NAME_FIELD_NUMBER: _builtins.int
+        service_name: _builtins.str
+        @_builtins.property
+        def eds_config(self) -> _core_pb2.ConfigSource: ...
         def __init__(
             self,
             *,
-            eds_config: suho.envoy.v3.core_pb2.ConfigSource | None = ...,
-            service_name: builtins.str = ...,
+            eds_config: _core_pb2.ConfigSource | None = ...,
+            service_name: _builtins.str = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["eds_config", b"eds_config"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["eds_config", b"eds_config", "service_name", b"service_name"]) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["eds_config", b"eds_config"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["eds_config", b"eds_config", "service_name", b"service_name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    NAME_FIELD_NUMBER: builtins.int
-    TYPE_FIELD_NUMBER: builtins.int
-    EDS_CLUSTER_CONFIG_FIELD_NUMBER: builtins.int
-    CIRCUIT_BREAKERS_FIELD_NUMBER: builtins.int
-    LOAD_BALANCING_POLICY_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    type: global___Cluster.DiscoveryType.ValueType
-    @property
-    def eds_cluster_config(self) -> global___Cluster.EdsClusterConfig: ...
-    @property
-    def circuit_breakers(self) -> global___CircuitBreakers: ...
-    @property
-    def load_balancing_policy(self) -> global___LoadBalancingPolicy: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    EDS_CLUSTER_CONFIG_FIELD_NUMBER: _builtins.int
+    CIRCUIT_BREAKERS_FIELD_NUMBER: _builtins.int
+    LOAD_BALANCING_POLICY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: Global___Cluster.DiscoveryType.ValueType
+    @_builtins.property
+    def eds_cluster_config(self) -> Global___Cluster.EdsClusterConfig: ...
+    @_builtins.property
+    def circuit_breakers(self) -> Global___CircuitBreakers: ...
+    @_builtins.property
+    def load_balancing_policy(self) -> Global___LoadBalancingPolicy: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        type: global___Cluster.DiscoveryType.ValueType = ...,
-        eds_cluster_config: global___Cluster.EdsClusterConfig | None = ...,
-        circuit_breakers: global___CircuitBreakers | None = ...,
-        load_balancing_policy: global___LoadBalancingPolicy | None = ...,
+        name: _builtins.str = ...,
+        type: Global___Cluster.DiscoveryType.ValueType = ...,
+        eds_cluster_config: Global___Cluster.EdsClusterConfig | None = ...,
+        circuit_breakers: Global___CircuitBreakers | None = ...,
+        load_balancing_policy: Global___LoadBalancingPolicy | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["circuit_breakers", b"circuit_breakers", "eds_cluster_config", b"eds_cluster_config", "load_balancing_policy", b"load_balancing_policy"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["circuit_breakers", b"circuit_breakers", "eds_cluster_config", b"eds_cluster_config", "load_balancing_policy", b"load_balancing_policy", "name", b"name", "type", b"type"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["circuit_breakers", b"circuit_breakers", "eds_cluster_config", b"eds_cluster_config", "load_balancing_policy", b"load_balancing_policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["circuit_breakers", b"circuit_breakers", "eds_cluster_config", b"eds_cluster_config", "load_balancing_policy", b"load_balancing_policy", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Cluster = Cluster
+Global___Cluster: _TypeAlias = Cluster  # noqa: Y015

@@ -3,30 +3,30 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.any_pb2
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
-import google.protobuf.struct_pb2
+from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ApiVersion:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ApiVersionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ApiVersion.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ApiVersionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApiVersion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     AUTO: _ApiVersion.ValueType  # 0
     V2: _ApiVersion.ValueType  # 1
     V3: _ApiVersion.ValueType  # 2
@@ -36,14 +36,14 @@ class ApiVersion(_ApiVersion, metaclass=_ApiVersionEnumTypeWrapper): ...
 AUTO: ApiVersion.ValueType  # 0
 V2: ApiVersion.ValueType  # 1
 V3: ApiVersion.ValueType  # 2
-global___ApiVersion = ApiVersion
+Global___ApiVersion: _TypeAlias = ApiVersion  # noqa: Y015
 
 class _HealthStatus:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _HealthStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_HealthStatus.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _HealthStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HealthStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     UNKNOWN: _HealthStatus.ValueType  # 0
     HEALTHY: _HealthStatus.ValueType  # 1
     UNHEALTHY: _HealthStatus.ValueType  # 2
@@ -59,147 +59,172 @@ UNHEALTHY: HealthStatus.ValueType  # 2
 DRAINING: HealthStatus.ValueType  # 3
 TIMEOUT: HealthStatus.ValueType  # 4
 DEGRADED: HealthStatus.ValueType  # 5
-global___HealthStatus = HealthStatus
+Global___HealthStatus: _TypeAlias = HealthStatus  # noqa: Y015
 
-@typing.final
-class Locality(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Locality(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REGION_FIELD_NUMBER: builtins.int
-    ZONE_FIELD_NUMBER: builtins.int
-    SUB_ZONE_FIELD_NUMBER: builtins.int
-    region: builtins.str
-    zone: builtins.str
-    sub_zone: builtins.str
+    REGION_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    SUB_ZONE_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    zone: _builtins.str
+    sub_zone: _builtins.str
     def __init__(
         self,
         *,
-        region: builtins.str = ...,
-        zone: builtins.str = ...,
-        sub_zone: builtins.str = ...,
+        region: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        sub_zone: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["region", b"region", "sub_zone", b"sub_zone", "zone", b"zone"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region", "sub_zone", b"sub_zone", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Locality = Locality
+Global___Locality: _TypeAlias = Locality  # noqa: Y015
 
-@typing.final
-class Node(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Node(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
-    CLUSTER_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    LOCALITY_FIELD_NUMBER: builtins.int
-    USER_AGENT_NAME_FIELD_NUMBER: builtins.int
-    USER_AGENT_VERSION_FIELD_NUMBER: builtins.int
-    CLIENT_FEATURES_FIELD_NUMBER: builtins.int
-    id: builtins.str
-    cluster: builtins.str
-    user_agent_name: builtins.str
-    user_agent_version: builtins.str
-    @property
-    def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
-    @property
-    def locality(self) -> global___Locality: ...
-    @property
-    def client_features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    LOCALITY_FIELD_NUMBER: _builtins.int
+    USER_AGENT_NAME_FIELD_NUMBER: _builtins.int
+    USER_AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    CLIENT_FEATURES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    cluster: _builtins.str
+    user_agent_name: _builtins.str
+    user_agent_version: _builtins.str
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def locality(self) -> Global___Locality: ...
+    @_builtins.property
+    def client_features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        cluster: builtins.str = ...,
-        metadata: google.protobuf.struct_pb2.Struct | None = ...,
-        locality: global___Locality | None = ...,
-        user_agent_name: builtins.str = ...,
-        user_agent_version: builtins.str = ...,
-        client_features: collections.abc.Iterable[builtins.str] | None = ...,
+        id: _builtins.str = ...,
+        cluster: _builtins.str = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        locality: Global___Locality | None = ...,
+        user_agent_name: _builtins.str = ...,
+        user_agent_version: _builtins.str = ...,
+        client_features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["locality", b"locality", "metadata", b"metadata"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_features", b"client_features", "cluster", b"cluster", "id", b"id", "locality", b"locality", "metadata", b"metadata", "user_agent_name", b"user_agent_name", "user_agent_version", b"user_agent_version"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locality", b"locality", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_features", b"client_features", "cluster", b"cluster", "id", b"id", "locality", b"locality", "metadata", b"metadata", "user_agent_name", b"user_agent_name", "user_agent_version", b"user_agent_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Node = Node
+Global___Node: _TypeAlias = Node  # noqa: Y015
 
-@typing.final
-class SocketAddress(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SocketAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ADDRESS_FIELD_NUMBER: builtins.int
-    PORT_VALUE_FIELD_NUMBER: builtins.int
-    address: builtins.str
-    port_value: builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_VALUE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    port_value: _builtins.int
     def __init__(
         self,
         *,
-        address: builtins.str = ...,
-        port_value: builtins.int = ...,
+        address: _builtins.str = ...,
+        port_value: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "port_value", b"port_value"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port_value", b"port_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SocketAddress = SocketAddress
+Global___SocketAddress: _TypeAlias = SocketAddress  # noqa: Y015
 
-@typing.final
-class Address(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Address(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SOCKET_ADDRESS_FIELD_NUMBER: builtins.int
-    @property
-    def socket_address(self) -> global___SocketAddress: ...
+    SOCKET_ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def socket_address(self) -> Global___SocketAddress: ...
     def __init__(
         self,
         *,
-        socket_address: global___SocketAddress | None = ...,
+        socket_address: Global___SocketAddress | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["socket_address", b"socket_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["socket_address", b"socket_address"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Address = Address
+Global___Address: _TypeAlias = Address  # noqa: Y015
 
-@typing.final
-class AggregatedConfigSource(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AggregatedConfigSource(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___AggregatedConfigSource = AggregatedConfigSource
+Global___AggregatedConfigSource: _TypeAlias = AggregatedConfigSource  # noqa: Y015
 
-@typing.final
-class ConfigSource(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ConfigSource(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ADS_FIELD_NUMBER: builtins.int
-    RESOURCE_API_VERSION_FIELD_NUMBER: builtins.int
-    resource_api_version: global___ApiVersion.ValueType
-    @property
-    def ads(self) -> global___AggregatedConfigSource: ...
-    def __init__(
-        self,
-        *,
-        ads: global___AggregatedConfigSource | None = ...,
-        resource_api_version: global___ApiVersion.ValueType = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ads", b"ads"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ads", b"ads", "resource_api_version", b"resource_api_version"]) -> None: ...
-
-global___ConfigSource = ConfigSource
-
-@typing.final
-class TypedExtensionConfig(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: builtins.int
-    TYPED_CONFIG_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def typed_config(self) -> google.protobuf.any_pb2.Any: ...
+    ADS_FIELD_NUMBER: _builtins.int
+    RESOURCE_API_VERSION_FIELD_NUMBER: _builtins.int
+    resource_api_version: Global___ApiVersion.ValueType
+    @_builtins.property
+    def ads(self) -> Global___AggregatedConfigSource: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        typed_config: google.protobuf.any_pb2.Any | None = ...,
+        ads: Global___AggregatedConfigSource | None = ...,
+        resource_api_version: Global___ApiVersion.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["typed_config", b"typed_config"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "typed_config", b"typed_config"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ads", b"ads"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ads", b"ads", "resource_api_version", b"resource_api_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TypedExtensionConfig = TypedExtensionConfig
+Global___ConfigSource: _TypeAlias = ConfigSource  # noqa: Y015
+
+@_typing.final
+class TypedExtensionConfig(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPED_CONFIG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def typed_config(self) -> _any_pb2.Any: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        typed_config: _any_pb2.Any | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["typed_config", b"typed_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "typed_config", b"typed_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TypedExtensionConfig: _TypeAlias = TypedExtensionConfig  # noqa: Y015

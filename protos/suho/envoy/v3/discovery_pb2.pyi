@@ -3,132 +3,156 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.any_pb2
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.envoy.v3.core_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.envoy.v3 import core_pb2 as _core_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class Status(google.protobuf.message.Message):
+DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class Status(_message.Message):
     """google.rpc.Status as it stands on the wire, without its details."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CODE_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    code: builtins.int
-    message: builtins.str
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    message: _builtins.str
     def __init__(
         self,
         *,
-        code: builtins.int = ...,
-        message: builtins.str = ...,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "message", b"message"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Status = Status
+Global___Status: _TypeAlias = Status  # noqa: Y015
 
-@typing.final
-class DiscoveryRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DiscoveryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    VERSION_INFO_FIELD_NUMBER: builtins.int
-    NODE_FIELD_NUMBER: builtins.int
-    RESOURCE_NAMES_FIELD_NUMBER: builtins.int
-    TYPE_URL_FIELD_NUMBER: builtins.int
-    RESPONSE_NONCE_FIELD_NUMBER: builtins.int
-    ERROR_DETAIL_FIELD_NUMBER: builtins.int
-    version_info: builtins.str
-    type_url: builtins.str
-    response_nonce: builtins.str
-    @property
-    def node(self) -> suho.envoy.v3.core_pb2.Node: ...
-    @property
-    def resource_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def error_detail(self) -> global___Status: ...
+    VERSION_INFO_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    RESOURCE_NAMES_FIELD_NUMBER: _builtins.int
+    TYPE_URL_FIELD_NUMBER: _builtins.int
+    RESPONSE_NONCE_FIELD_NUMBER: _builtins.int
+    ERROR_DETAIL_FIELD_NUMBER: _builtins.int
+    version_info: _builtins.str
+    type_url: _builtins.str
+    response_nonce: _builtins.str
+    @_builtins.property
+    def node(self) -> _core_pb2.Node: ...
+    @_builtins.property
+    def resource_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def error_detail(self) -> Global___Status: ...
     def __init__(
         self,
         *,
-        version_info: builtins.str = ...,
-        node: suho.envoy.v3.core_pb2.Node | None = ...,
-        resource_names: collections.abc.Iterable[builtins.str] | None = ...,
-        type_url: builtins.str = ...,
-        response_nonce: builtins.str = ...,
-        error_detail: global___Status | None = ...,
+        version_info: _builtins.str = ...,
+        node: _core_pb2.Node | None = ...,
+        resource_names: _abc.Iterable[_builtins.str] | None = ...,
+        type_url: _builtins.str = ...,
+        response_nonce: _builtins.str = ...,
+        error_detail: Global___Status | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error_detail", b"error_detail", "node", b"node"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["error_detail", b"error_detail", "node", b"node", "resource_names", b"resource_names", "response_nonce", b"response_nonce", "type_url", b"type_url", "version_info", b"version_info"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error_detail", b"error_detail", "node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_detail", b"error_detail", "node", b"node", "resource_names", b"resource_names", "response_nonce", b"response_nonce", "type_url", b"type_url", "version_info", b"version_info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___DiscoveryRequest = DiscoveryRequest
+Global___DiscoveryRequest: _TypeAlias = DiscoveryRequest  # noqa: Y015
 
-@typing.final
-class ResourceName(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResourceName(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    name: builtins.str
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ResourceName = ResourceName
+Global___ResourceName: _TypeAlias = ResourceName  # noqa: Y015
 
-@typing.final
-class ResourceError(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResourceError(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    RESOURCE_NAME_FIELD_NUMBER: builtins.int
-    ERROR_DETAIL_FIELD_NUMBER: builtins.int
-    @property
-    def resource_name(self) -> global___ResourceName: ...
-    @property
-    def error_detail(self) -> global___Status: ...
+    RESOURCE_NAME_FIELD_NUMBER: _builtins.int
+    ERROR_DETAIL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resource_name(self) -> Global___ResourceName: ...
+    @_builtins.property
+    def error_detail(self) -> Global___Status: ...
     def __init__(
         self,
         *,
-        resource_name: global___ResourceName | None = ...,
-        error_detail: global___Status | None = ...,
+        resource_name: Global___ResourceName | None = ...,
+        error_detail: Global___Status | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error_detail", b"error_detail", "resource_name", b"resource_name"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["error_detail", b"error_detail", "resource_name", b"resource_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error_detail", b"error_detail", "resource_name", b"resource_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_detail", b"error_detail", "resource_name", b"resource_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ResourceError = ResourceError
+Global___ResourceError: _TypeAlias = ResourceError  # noqa: Y015
 
-@typing.final
-class DiscoveryResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class DiscoveryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    VERSION_INFO_FIELD_NUMBER: builtins.int
-    RESOURCES_FIELD_NUMBER: builtins.int
-    TYPE_URL_FIELD_NUMBER: builtins.int
-    NONCE_FIELD_NUMBER: builtins.int
-    RESOURCE_ERRORS_FIELD_NUMBER: builtins.int
-    version_info: builtins.str
-    type_url: builtins.str
-    nonce: builtins.str
-    @property
-    def resources(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[google.protobuf.any_pb2.Any]: ...
-    @property
-    def resource_errors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ResourceError]: ...
+    VERSION_INFO_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    TYPE_URL_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    RESOURCE_ERRORS_FIELD_NUMBER: _builtins.int
+    version_info: _builtins.str
+    type_url: _builtins.str
+    nonce: _builtins.str
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]: ...
+    @_builtins.property
+    def resource_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResourceError]: ...
     def __init__(
         self,
         *,
-        version_info: builtins.str = ...,
-        resources: collections.abc.Iterable[google.protobuf.any_pb2.Any] | None = ...,
-        type_url: builtins.str = ...,
-        nonce: builtins.str = ...,
-        resource_errors: collections.abc.Iterable[global___ResourceError] | None = ...,
+        version_info: _builtins.str = ...,
+        resources: _abc.Iterable[_any_pb2.Any] | None = ...,
+        type_url: _builtins.str = ...,
+        nonce: _builtins.str = ...,
+        resource_errors: _abc.Iterable[Global___ResourceError] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["nonce", b"nonce", "resource_errors", b"resource_errors", "resources", b"resources", "type_url", b"type_url", "version_info", b"version_info"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "resource_errors", b"resource_errors", "resources", b"resources", "type_url", b"type_url", "version_info", b"version_info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___DiscoveryResponse = DiscoveryResponse
+Global___DiscoveryResponse: _TypeAlias = DiscoveryResponse  # noqa: Y015

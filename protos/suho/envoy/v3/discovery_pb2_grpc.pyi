@@ -3,39 +3,47 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.envoy.v3.discovery_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.envoy.v3 import discovery_pb2 as _discovery_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
+
 class AggregatedDiscoveryServiceStub:
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    StreamAggregatedResources: grpc.StreamStreamMultiCallable[
-        suho.envoy.v3.discovery_pb2.DiscoveryRequest,
-        suho.envoy.v3.discovery_pb2.DiscoveryResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AggregatedDiscoveryServiceAsyncStub: ...
+    StreamAggregatedResources: _grpc.StreamStreamMultiCallable[_discovery_pb2.DiscoveryRequest, _discovery_pb2.DiscoveryResponse]
 
-class AggregatedDiscoveryServiceAsyncStub:
-    StreamAggregatedResources: grpc.aio.StreamStreamMultiCallable[
-        suho.envoy.v3.discovery_pb2.DiscoveryRequest,
-        suho.envoy.v3.discovery_pb2.DiscoveryResponse,
-    ]
+@_typing.type_check_only
+class AggregatedDiscoveryServiceAsyncStub(AggregatedDiscoveryServiceStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    StreamAggregatedResources: _aio.StreamStreamMultiCallable[_discovery_pb2.DiscoveryRequest, _discovery_pb2.DiscoveryResponse]  # type: ignore[assignment]
 
-class AggregatedDiscoveryServiceServicer(metaclass=abc.ABCMeta):
-    @abc.abstractmethod
+class AggregatedDiscoveryServiceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
     def StreamAggregatedResources(
         self,
-        request_iterator: _MaybeAsyncIterator[suho.envoy.v3.discovery_pb2.DiscoveryRequest],
+        request_iterator: _MaybeAsyncIterator[_discovery_pb2.DiscoveryRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.envoy.v3.discovery_pb2.DiscoveryResponse], collections.abc.AsyncIterator[suho.envoy.v3.discovery_pb2.DiscoveryResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_discovery_pb2.DiscoveryResponse], _abc.AsyncIterator[_discovery_pb2.DiscoveryResponse]]: ...
 
-def add_AggregatedDiscoveryServiceServicer_to_server(servicer: AggregatedDiscoveryServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_AggregatedDiscoveryServiceServicer_to_server(servicer: AggregatedDiscoveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

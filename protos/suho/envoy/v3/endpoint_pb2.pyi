@@ -3,101 +3,120 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import google.protobuf.wrappers_pb2
-import suho.envoy.v3.core_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf import wrappers_pb2 as _wrappers_pb2
+from google.protobuf.internal import containers as _containers
+from suho.envoy.v3 import core_pb2 as _core_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class Endpoint(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    ADDRESS_FIELD_NUMBER: builtins.int
-    @property
-    def address(self) -> suho.envoy.v3.core_pb2.Address: ...
+@_typing.final
+class Endpoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def address(self) -> _core_pb2.Address: ...
     def __init__(
         self,
         *,
-        address: suho.envoy.v3.core_pb2.Address | None = ...,
+        address: _core_pb2.Address | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["address", b"address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Endpoint = Endpoint
+Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
-@typing.final
-class LbEndpoint(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LbEndpoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ENDPOINT_FIELD_NUMBER: builtins.int
-    HEALTH_STATUS_FIELD_NUMBER: builtins.int
-    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: builtins.int
-    health_status: suho.envoy.v3.core_pb2.HealthStatus.ValueType
-    @property
-    def endpoint(self) -> global___Endpoint: ...
-    @property
-    def load_balancing_weight(self) -> google.protobuf.wrappers_pb2.UInt32Value: ...
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    HEALTH_STATUS_FIELD_NUMBER: _builtins.int
+    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: _builtins.int
+    health_status: _core_pb2.HealthStatus.ValueType
+    @_builtins.property
+    def endpoint(self) -> Global___Endpoint: ...
+    @_builtins.property
+    def load_balancing_weight(self) -> _wrappers_pb2.UInt32Value: ...
     def __init__(
         self,
         *,
-        endpoint: global___Endpoint | None = ...,
-        health_status: suho.envoy.v3.core_pb2.HealthStatus.ValueType = ...,
-        load_balancing_weight: google.protobuf.wrappers_pb2.UInt32Value | None = ...,
+        endpoint: Global___Endpoint | None = ...,
+        health_status: _core_pb2.HealthStatus.ValueType = ...,
+        load_balancing_weight: _wrappers_pb2.UInt32Value | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["endpoint", b"endpoint", "load_balancing_weight", b"load_balancing_weight"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "health_status", b"health_status", "load_balancing_weight", b"load_balancing_weight"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "load_balancing_weight", b"load_balancing_weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "health_status", b"health_status", "load_balancing_weight", b"load_balancing_weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LbEndpoint = LbEndpoint
+Global___LbEndpoint: _TypeAlias = LbEndpoint  # noqa: Y015
 
-@typing.final
-class LocalityLbEndpoints(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LocalityLbEndpoints(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    LOCALITY_FIELD_NUMBER: builtins.int
-    LB_ENDPOINTS_FIELD_NUMBER: builtins.int
-    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: builtins.int
-    PRIORITY_FIELD_NUMBER: builtins.int
-    priority: builtins.int
-    @property
-    def locality(self) -> suho.envoy.v3.core_pb2.Locality: ...
-    @property
-    def lb_endpoints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LbEndpoint]: ...
-    @property
-    def load_balancing_weight(self) -> google.protobuf.wrappers_pb2.UInt32Value: ...
+    LOCALITY_FIELD_NUMBER: _builtins.int
+    LB_ENDPOINTS_FIELD_NUMBER: _builtins.int
+    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: _builtins.int
+    @_builtins.property
+    def locality(self) -> _core_pb2.Locality: ...
+    @_builtins.property
+    def lb_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___LbEndpoint]: ...
+    @_builtins.property
+    def load_balancing_weight(self) -> _wrappers_pb2.UInt32Value: ...
     def __init__(
         self,
         *,
-        locality: suho.envoy.v3.core_pb2.Locality | None = ...,
-        lb_endpoints: collections.abc.Iterable[global___LbEndpoint] | None = ...,
-        load_balancing_weight: google.protobuf.wrappers_pb2.UInt32Value | None = ...,
-        priority: builtins.int = ...,
+        locality: _core_pb2.Locality | None = ...,
+        lb_endpoints: _abc.Iterable[Global___LbEndpoint] | None = ...,
+        load_balancing_weight: _wrappers_pb2.UInt32Value | None = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["load_balancing_weight", b"load_balancing_weight", "locality", b"locality"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lb_endpoints", b"lb_endpoints", "load_balancing_weight", b"load_balancing_weight", "locality", b"locality", "priority", b"priority"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load_balancing_weight", b"load_balancing_weight", "locality", b"locality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lb_endpoints", b"lb_endpoints", "load_balancing_weight", b"load_balancing_weight", "locality", b"locality", "priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LocalityLbEndpoints = LocalityLbEndpoints
+Global___LocalityLbEndpoints: _TypeAlias = LocalityLbEndpoints  # noqa: Y015
 
-@typing.final
-class ClusterLoadAssignment(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ClusterLoadAssignment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CLUSTER_NAME_FIELD_NUMBER: builtins.int
-    ENDPOINTS_FIELD_NUMBER: builtins.int
-    cluster_name: builtins.str
-    @property
-    def endpoints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LocalityLbEndpoints]: ...
+    CLUSTER_NAME_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    cluster_name: _builtins.str
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___LocalityLbEndpoints]: ...
     def __init__(
         self,
         *,
-        cluster_name: builtins.str = ...,
-        endpoints: collections.abc.Iterable[global___LocalityLbEndpoints] | None = ...,
+        cluster_name: _builtins.str = ...,
+        endpoints: _abc.Iterable[Global___LocalityLbEndpoints] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_name", b"cluster_name", "endpoints", b"endpoints"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_name", b"cluster_name", "endpoints", b"endpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ClusterLoadAssignment = ClusterLoadAssignment
+Global___ClusterLoadAssignment: _TypeAlias = ClusterLoadAssignment  # noqa: Y015

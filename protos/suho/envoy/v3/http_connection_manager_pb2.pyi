@@ -3,74 +3,89 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.any_pb2
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.envoy.v3.core_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.envoy.v3 import core_pb2 as _core_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class Rds(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    CONFIG_SOURCE_FIELD_NUMBER: builtins.int
-    ROUTE_CONFIG_NAME_FIELD_NUMBER: builtins.int
-    route_config_name: builtins.str
-    @property
-    def config_source(self) -> suho.envoy.v3.core_pb2.ConfigSource: ...
+@_typing.final
+class Rds(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_SOURCE_FIELD_NUMBER: _builtins.int
+    ROUTE_CONFIG_NAME_FIELD_NUMBER: _builtins.int
+    route_config_name: _builtins.str
+    @_builtins.property
+    def config_source(self) -> _core_pb2.ConfigSource: ...
     def __init__(
         self,
         *,
-        config_source: suho.envoy.v3.core_pb2.ConfigSource | None = ...,
-        route_config_name: builtins.str = ...,
+        config_source: _core_pb2.ConfigSource | None = ...,
+        route_config_name: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["config_source", b"config_source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["config_source", b"config_source", "route_config_name", b"route_config_name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config_source", b"config_source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_source", b"config_source", "route_config_name", b"route_config_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Rds = Rds
+Global___Rds: _TypeAlias = Rds  # noqa: Y015
 
-@typing.final
-class HttpFilter(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class HttpFilter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    TYPED_CONFIG_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def typed_config(self) -> google.protobuf.any_pb2.Any: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPED_CONFIG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def typed_config(self) -> _any_pb2.Any: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        typed_config: google.protobuf.any_pb2.Any | None = ...,
+        name: _builtins.str = ...,
+        typed_config: _any_pb2.Any | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["typed_config", b"typed_config"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "typed_config", b"typed_config"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["typed_config", b"typed_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "typed_config", b"typed_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___HttpFilter = HttpFilter
+Global___HttpFilter: _TypeAlias = HttpFilter  # noqa: Y015
 
-@typing.final
-class HttpConnectionManager(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class HttpConnectionManager(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    RDS_FIELD_NUMBER: builtins.int
-    HTTP_FILTERS_FIELD_NUMBER: builtins.int
-    @property
-    def rds(self) -> global___Rds: ...
-    @property
-    def http_filters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HttpFilter]: ...
+    RDS_FIELD_NUMBER: _builtins.int
+    HTTP_FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rds(self) -> Global___Rds: ...
+    @_builtins.property
+    def http_filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___HttpFilter]: ...
     def __init__(
         self,
         *,
-        rds: global___Rds | None = ...,
-        http_filters: collections.abc.Iterable[global___HttpFilter] | None = ...,
+        rds: Global___Rds | None = ...,
+        http_filters: _abc.Iterable[Global___HttpFilter] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["rds", b"rds"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["http_filters", b"http_filters", "rds", b"rds"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rds", b"rds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_filters", b"http_filters", "rds", b"rds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___HttpConnectionManager = HttpConnectionManager
+Global___HttpConnectionManager: _TypeAlias = HttpConnectionManager  # noqa: Y015

@@ -3,47 +3,59 @@
 isort:skip_file
 """
 
-import builtins
-import google.protobuf.any_pb2
-import google.protobuf.descriptor
-import google.protobuf.message
-import typing
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class ApiListener(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    API_LISTENER_FIELD_NUMBER: builtins.int
-    @property
-    def api_listener(self) -> google.protobuf.any_pb2.Any: ...
+@_typing.final
+class ApiListener(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_LISTENER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def api_listener(self) -> _any_pb2.Any: ...
     def __init__(
         self,
         *,
-        api_listener: google.protobuf.any_pb2.Any | None = ...,
+        api_listener: _any_pb2.Any | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["api_listener", b"api_listener"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["api_listener", b"api_listener"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_listener", b"api_listener"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_listener", b"api_listener"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ApiListener = ApiListener
+Global___ApiListener: _TypeAlias = ApiListener  # noqa: Y015
 
-@typing.final
-class Listener(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Listener(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    API_LISTENER_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def api_listener(self) -> global___ApiListener: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    API_LISTENER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def api_listener(self) -> Global___ApiListener: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        api_listener: global___ApiListener | None = ...,
+        name: _builtins.str = ...,
+        api_listener: Global___ApiListener | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["api_listener", b"api_listener"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["api_listener", b"api_listener", "name", b"name"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_listener", b"api_listener"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_listener", b"api_listener", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Listener = Listener
+Global___Listener: _TypeAlias = Listener  # noqa: Y015

@@ -3,24 +3,34 @@
 isort:skip_file
 """
 
-import builtins
-import google.protobuf.descriptor
-import google.protobuf.message
-import typing
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class PickFirst(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    SHUFFLE_ADDRESS_LIST_FIELD_NUMBER: builtins.int
-    shuffle_address_list: builtins.bool
+@_typing.final
+class PickFirst(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHUFFLE_ADDRESS_LIST_FIELD_NUMBER: _builtins.int
+    shuffle_address_list: _builtins.bool
     def __init__(
         self,
         *,
-        shuffle_address_list: builtins.bool = ...,
+        shuffle_address_list: _builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["shuffle_address_list", b"shuffle_address_list"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shuffle_address_list", b"shuffle_address_list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___PickFirst = PickFirst
+Global___PickFirst: _TypeAlias = PickFirst  # noqa: Y015

@@ -3,157 +3,187 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.duration_pb2
-import google.protobuf.internal.containers
-import google.protobuf.message
-import google.protobuf.wrappers_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import message as _message
+from google.protobuf import wrappers_pb2 as _wrappers_pb2
+from google.protobuf.internal import containers as _containers
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class RouteConfiguration(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    VIRTUAL_HOSTS_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def virtual_hosts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___VirtualHost]: ...
+@_typing.final
+class RouteConfiguration(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VIRTUAL_HOSTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def virtual_hosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___VirtualHost]: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        virtual_hosts: collections.abc.Iterable[global___VirtualHost] | None = ...,
+        name: _builtins.str = ...,
+        virtual_hosts: _abc.Iterable[Global___VirtualHost] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "virtual_hosts", b"virtual_hosts"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "virtual_hosts", b"virtual_hosts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RouteConfiguration = RouteConfiguration
+Global___RouteConfiguration: _TypeAlias = RouteConfiguration  # noqa: Y015
 
-@typing.final
-class VirtualHost(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class VirtualHost(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    DOMAINS_FIELD_NUMBER: builtins.int
-    ROUTES_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def domains(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Route]: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    DOMAINS_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]: ...
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        domains: collections.abc.Iterable[builtins.str] | None = ...,
-        routes: collections.abc.Iterable[global___Route] | None = ...,
+        name: _builtins.str = ...,
+        domains: _abc.Iterable[_builtins.str] | None = ...,
+        routes: _abc.Iterable[Global___Route] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["domains", b"domains", "name", b"name", "routes", b"routes"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domains", b"domains", "name", b"name", "routes", b"routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___VirtualHost = VirtualHost
+Global___VirtualHost: _TypeAlias = VirtualHost  # noqa: Y015
 
-@typing.final
-class Route(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Route(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    MATCH_FIELD_NUMBER: builtins.int
-    ROUTE_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    @property
-    def match(self) -> global___RouteMatch: ...
-    @property
-    def route(self) -> global___RouteAction: ...
+    MATCH_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def match(self) -> Global___RouteMatch: ...
+    @_builtins.property
+    def route(self) -> Global___RouteAction: ...
     def __init__(
         self,
         *,
-        match: global___RouteMatch | None = ...,
-        route: global___RouteAction | None = ...,
-        name: builtins.str = ...,
+        match: Global___RouteMatch | None = ...,
+        route: Global___RouteAction | None = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["match", b"match", "route", b"route"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["match", b"match", "name", b"name", "route", b"route"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "route", b"route"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "name", b"name", "route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Route = Route
+Global___Route: _TypeAlias = Route  # noqa: Y015
 
-@typing.final
-class RouteMatch(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class RouteMatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    PREFIX_FIELD_NUMBER: builtins.int
-    prefix: builtins.str
+    PREFIX_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.str
     def __init__(
         self,
         *,
-        prefix: builtins.str = ...,
+        prefix: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["prefix", b"prefix"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RouteMatch = RouteMatch
+Global___RouteMatch: _TypeAlias = RouteMatch  # noqa: Y015
 
-@typing.final
-class RouteAction(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class RouteAction(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    CLUSTER_FIELD_NUMBER: builtins.int
-    RETRY_POLICY_FIELD_NUMBER: builtins.int
-    cluster: builtins.str
-    @property
-    def retry_policy(self) -> global___RetryPolicy: ...
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    RETRY_POLICY_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.str
+    @_builtins.property
+    def retry_policy(self) -> Global___RetryPolicy: ...
     def __init__(
         self,
         *,
-        cluster: builtins.str = ...,
-        retry_policy: global___RetryPolicy | None = ...,
+        cluster: _builtins.str = ...,
+        retry_policy: Global___RetryPolicy | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["retry_policy", b"retry_policy"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cluster", b"cluster", "retry_policy", b"retry_policy"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_policy", b"retry_policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "retry_policy", b"retry_policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RouteAction = RouteAction
+Global___RouteAction: _TypeAlias = RouteAction  # noqa: Y015
 
-@typing.final
-class RetryPolicy(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class RetryPolicy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    @typing.final
-    class RetryBackOff(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    @_typing.final
+    class RetryBackOff(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
-        BASE_INTERVAL_FIELD_NUMBER: builtins.int
-        MAX_INTERVAL_FIELD_NUMBER: builtins.int
-        @property
-        def base_interval(self) -> google.protobuf.duration_pb2.Duration: ...
-        @property
-        def max_interval(self) -> google.protobuf.duration_pb2.Duration: ...
+        BASE_INTERVAL_FIELD_NUMBER: _builtins.int
+        MAX_INTERVAL_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def base_interval(self) -> _duration_pb2.Duration: ...
+        @_builtins.property
+        def max_interval(self) -> _duration_pb2.Duration: ...
         def __init__(
             self,
             *,
-            base_interval: google.protobuf.duration_pb2.Duration | None = ...,
-            max_interval: google.protobuf.duration_pb2.Duration | None = ...,
+            base_interval: _duration_pb2.Duration | None = ...,
+            max_interval: _duration_pb2.Duration | None = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["base_interval", b"base_interval", "max_interval", b"max_interval"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["base_interval", b"base_interval", "max_interval", b"max_interval"]) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["base_interval", b"base_interval", "max_interval", b"max_interval"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["base_interval", b"base_interval", "max_interval", b"max_interval"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    RETRY_ON_FIELD_NUMBER: builtins.int
-    NUM_RETRIES_FIELD_NUMBER: builtins.int
-    RETRY_BACK_OFF_FIELD_NUMBER: builtins.int
-    retry_on: builtins.str
-    @property
-    def num_retries(self) -> google.protobuf.wrappers_pb2.UInt32Value: ...
-    @property
-    def retry_back_off(self) -> global___RetryPolicy.RetryBackOff: ...
+    RETRY_ON_FIELD_NUMBER: _builtins.int
+    NUM_RETRIES_FIELD_NUMBER: _builtins.int
+    RETRY_BACK_OFF_FIELD_NUMBER: _builtins.int
+    retry_on: _builtins.str
+    @_builtins.property
+    def num_retries(self) -> _wrappers_pb2.UInt32Value: ...
+    @_builtins.property
+    def retry_back_off(self) -> Global___RetryPolicy.RetryBackOff: ...
     def __init__(
         self,
         *,
-        retry_on: builtins.str = ...,
-        num_retries: google.protobuf.wrappers_pb2.UInt32Value | None = ...,
-        retry_back_off: global___RetryPolicy.RetryBackOff | None = ...,
+        retry_on: _builtins.str = ...,
+        num_retries: _wrappers_pb2.UInt32Value | None = ...,
+        retry_back_off: Global___RetryPolicy.RetryBackOff | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["num_retries", b"num_retries", "retry_back_off", b"retry_back_off"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["num_retries", b"num_retries", "retry_back_off", b"retry_back_off", "retry_on", b"retry_on"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["num_retries", b"num_retries", "retry_back_off", b"retry_back_off"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["num_retries", b"num_retries", "retry_back_off", b"retry_back_off", "retry_on", b"retry_on"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___RetryPolicy = RetryPolicy
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015

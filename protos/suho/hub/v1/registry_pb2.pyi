@@ -3,28 +3,28 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _InstanceStatus:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _InstanceStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_InstanceStatus.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _InstanceStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InstanceStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     INSTANCE_STATUS_UNSPECIFIED: _InstanceStatus.ValueType  # 0
     INSTANCE_STATUS_STARTING: _InstanceStatus.ValueType  # 1
     """Registered, not yet ready to be called."""
@@ -52,14 +52,14 @@ INSTANCE_STATUS_DOWN: InstanceStatus.ValueType  # 5
 """It says itself that it can not serve."""
 INSTANCE_STATUS_EXPIRED: InstanceStatus.ValueType  # 6
 """Its lease ran out."""
-global___InstanceStatus = InstanceStatus
+Global___InstanceStatus: _TypeAlias = InstanceStatus  # noqa: Y015
 
 class _ChangeKind:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ChangeKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
     CHANGE_KIND_PUT: _ChangeKind.ValueType  # 1
     """Added or altered."""
@@ -71,511 +71,599 @@ CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
 CHANGE_KIND_PUT: ChangeKind.ValueType  # 1
 """Added or altered."""
 CHANGE_KIND_REMOVED: ChangeKind.ValueType  # 2
-global___ChangeKind = ChangeKind
+Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
-@typing.final
-class Instance(google.protobuf.message.Message):
+@_typing.final
+class Instance(_message.Message):
     """One running program."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    @typing.final
-    class MetadataEntry(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
-        KEY_FIELD_NUMBER: builtins.int
-        VALUE_FIELD_NUMBER: builtins.int
-        key: builtins.str
-        value: builtins.str
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
         def __init__(
             self,
             *,
-            key: builtins.str = ...,
-            value: builtins.str = ...,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    ID_FIELD_NUMBER: builtins.int
-    SERVICE_FIELD_NUMBER: builtins.int
-    VERSION_FIELD_NUMBER: builtins.int
-    ADDRESSES_FIELD_NUMBER: builtins.int
-    ZONE_FIELD_NUMBER: builtins.int
-    WEIGHT_FIELD_NUMBER: builtins.int
-    METADATA_FIELD_NUMBER: builtins.int
-    GRPC_SERVICES_FIELD_NUMBER: builtins.int
-    DEPENDENCIES_FIELD_NUMBER: builtins.int
-    STATUS_FIELD_NUMBER: builtins.int
-    STATUS_REASON_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    REGISTERED_UNIX_MS_FIELD_NUMBER: builtins.int
-    PROCESS_ID_FIELD_NUMBER: builtins.int
-    id: builtins.str
+    ID_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    GRPC_SERVICES_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    STATUS_REASON_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REGISTERED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    PROCESS_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
     """Unique in the mesh, chosen by the program ("database-1")."""
-    service: builtins.str
+    service: _builtins.str
     """What it is an instance of ("database")."""
-    version: builtins.str
-    zone: builtins.str
-    weight: builtins.int
+    version: _builtins.str
+    zone: _builtins.str
+    weight: _builtins.int
     """Share of the traffic beside its peers; 0 means 100."""
-    status: global___InstanceStatus.ValueType
-    status_reason: builtins.str
+    status: Global___InstanceStatus.ValueType
+    status_reason: _builtins.str
     """Why it has that status, in words."""
-    revision: builtins.int
+    revision: _builtins.int
     """Set by the hub: the registry's revision at this instance's last change."""
-    registered_unix_ms: builtins.int
+    registered_unix_ms: _builtins.int
     """Set by the hub."""
-    process_id: builtins.int
+    process_id: _builtins.int
     """The process behind it."""
-    @property
-    def addresses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Address]:
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
         """Where it listens, by name. The name "grpc" is the one that discovery hands out."""
 
-    @property
-    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
-    @property
-    def grpc_services(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def grpc_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Full names of the gRPC services it serves ("suho.database.v1.TickService"); discovery routes by them."""
 
-    @property
-    def dependencies(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    @_builtins.property
+    def dependencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the services it calls."""
 
     def __init__(
         self,
         *,
-        id: builtins.str = ...,
-        service: builtins.str = ...,
-        version: builtins.str = ...,
-        addresses: collections.abc.Iterable[global___Address] | None = ...,
-        zone: builtins.str = ...,
-        weight: builtins.int = ...,
-        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
-        grpc_services: collections.abc.Iterable[builtins.str] | None = ...,
-        dependencies: collections.abc.Iterable[builtins.str] | None = ...,
-        status: global___InstanceStatus.ValueType = ...,
-        status_reason: builtins.str = ...,
-        revision: builtins.int = ...,
-        registered_unix_ms: builtins.int = ...,
-        process_id: builtins.int = ...,
+        id: _builtins.str = ...,
+        service: _builtins.str = ...,
+        version: _builtins.str = ...,
+        addresses: _abc.Iterable[Global___Address] | None = ...,
+        zone: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        grpc_services: _abc.Iterable[_builtins.str] | None = ...,
+        dependencies: _abc.Iterable[_builtins.str] | None = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        status_reason: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        registered_unix_ms: _builtins.int = ...,
+        process_id: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "dependencies", b"dependencies", "grpc_services", b"grpc_services", "id", b"id", "metadata", b"metadata", "process_id", b"process_id", "registered_unix_ms", b"registered_unix_ms", "revision", b"revision", "service", b"service", "status", b"status", "status_reason", b"status_reason", "version", b"version", "weight", b"weight", "zone", b"zone"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "dependencies", b"dependencies", "grpc_services", b"grpc_services", "id", b"id", "metadata", b"metadata", "process_id", b"process_id", "registered_unix_ms", b"registered_unix_ms", "revision", b"revision", "service", b"service", "status", b"status", "status_reason", b"status_reason", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Instance = Instance
+Global___Instance: _TypeAlias = Instance  # noqa: Y015
 
-@typing.final
-class Address(google.protobuf.message.Message):
+@_typing.final
+class Address(_message.Message):
     """One listening address."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: builtins.int
-    HOST_FIELD_NUMBER: builtins.int
-    PORT_FIELD_NUMBER: builtins.int
-    PUBLISHED_HOST_FIELD_NUMBER: builtins.int
-    PUBLISHED_PORT_FIELD_NUMBER: builtins.int
-    name: builtins.str
-    host: builtins.str
+    NAME_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PUBLISHED_HOST_FIELD_NUMBER: _builtins.int
+    PUBLISHED_PORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    host: _builtins.str
     """An IP literal: gRPC clients refuse names in endpoints."""
-    port: builtins.int
-    published_host: builtins.str
+    port: _builtins.int
+    published_host: _builtins.str
     """What clients outside (agents) dial, where it differs; empty and 0 mean the same as inside."""
-    published_port: builtins.int
+    published_port: _builtins.int
     def __init__(
         self,
         *,
-        name: builtins.str = ...,
-        host: builtins.str = ...,
-        port: builtins.int = ...,
-        published_host: builtins.str = ...,
-        published_port: builtins.int = ...,
+        name: _builtins.str = ...,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+        published_host: _builtins.str = ...,
+        published_port: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["host", b"host", "name", b"name", "port", b"port", "published_host", b"published_host", "published_port", b"published_port"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "port", b"port", "published_host", b"published_host", "published_port", b"published_port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Address = Address
+Global___Address: _TypeAlias = Address  # noqa: Y015
 
-@typing.final
-class SessionRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SessionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REGISTER_FIELD_NUMBER: builtins.int
-    HEARTBEAT_FIELD_NUMBER: builtins.int
-    STATUS_FIELD_NUMBER: builtins.int
-    DEREGISTER_FIELD_NUMBER: builtins.int
-    @property
-    def register(self) -> global___Register: ...
-    @property
-    def heartbeat(self) -> global___Heartbeat: ...
-    @property
-    def status(self) -> global___StatusUpdate: ...
-    @property
-    def deregister(self) -> global___Deregister: ...
+    REGISTER_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DEREGISTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def register(self) -> Global___Register: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def status(self) -> Global___StatusUpdate: ...
+    @_builtins.property
+    def deregister(self) -> Global___Deregister: ...
     def __init__(
         self,
         *,
-        register: global___Register | None = ...,
-        heartbeat: global___Heartbeat | None = ...,
-        status: global___StatusUpdate | None = ...,
-        deregister: global___Deregister | None = ...,
+        register: Global___Register | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        status: Global___StatusUpdate | None = ...,
+        deregister: Global___Deregister | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["deregister", b"deregister", "heartbeat", b"heartbeat", "kind", b"kind", "register", b"register", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["deregister", b"deregister", "heartbeat", b"heartbeat", "kind", b"kind", "register", b"register", "status", b"status"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["register", "heartbeat", "status", "deregister"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deregister", b"deregister", "heartbeat", b"heartbeat", "kind", b"kind", "register", b"register", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deregister", b"deregister", "heartbeat", b"heartbeat", "kind", b"kind", "register", b"register", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "heartbeat", "status", "deregister"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
-global___SessionRequest = SessionRequest
+Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
 
-@typing.final
-class Register(google.protobuf.message.Message):
+@_typing.final
+class Register(_message.Message):
     """Opens the session, or takes it up again."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    INSTANCE_FIELD_NUMBER: builtins.int
-    TOKEN_FIELD_NUMBER: builtins.int
-    token: builtins.str
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
     """Made by the process at its start: a second process that claims a living instance's id is refused."""
-    @property
-    def instance(self) -> global___Instance: ...
+    @_builtins.property
+    def instance(self) -> Global___Instance: ...
     def __init__(
         self,
         *,
-        instance: global___Instance | None = ...,
-        token: builtins.str = ...,
+        instance: Global___Instance | None = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["instance", b"instance", "token", b"token"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Register = Register
+Global___Register: _TypeAlias = Register  # noqa: Y015
 
-@typing.final
-class Heartbeat(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Heartbeat(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Heartbeat = Heartbeat
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
-@typing.final
-class StatusUpdate(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StatusUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STATUS_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    status: global___InstanceStatus.ValueType
-    reason: builtins.str
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    status: Global___InstanceStatus.ValueType
+    reason: _builtins.str
     def __init__(
         self,
         *,
-        status: global___InstanceStatus.ValueType = ...,
-        reason: builtins.str = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason", "status", b"status"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___StatusUpdate = StatusUpdate
+Global___StatusUpdate: _TypeAlias = StatusUpdate  # noqa: Y015
 
-@typing.final
-class Deregister(google.protobuf.message.Message):
+@_typing.final
+class Deregister(_message.Message):
     """Leaves at once, without grace. The hub answers by ending the stream."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REASON_FIELD_NUMBER: builtins.int
-    reason: builtins.str
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
     def __init__(
         self,
         *,
-        reason: builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Deregister = Deregister
+Global___Deregister: _TypeAlias = Deregister  # noqa: Y015
 
-@typing.final
-class SessionResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SessionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REGISTERED_FIELD_NUMBER: builtins.int
-    HEARTBEAT_ACK_FIELD_NUMBER: builtins.int
-    STATUS_ACK_FIELD_NUMBER: builtins.int
-    @property
-    def registered(self) -> global___Registered: ...
-    @property
-    def heartbeat_ack(self) -> global___HeartbeatAck: ...
-    @property
-    def status_ack(self) -> global___StatusAck: ...
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
+    STATUS_ACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def registered(self) -> Global___Registered: ...
+    @_builtins.property
+    def heartbeat_ack(self) -> Global___HeartbeatAck: ...
+    @_builtins.property
+    def status_ack(self) -> Global___StatusAck: ...
     def __init__(
         self,
         *,
-        registered: global___Registered | None = ...,
-        heartbeat_ack: global___HeartbeatAck | None = ...,
-        status_ack: global___StatusAck | None = ...,
+        registered: Global___Registered | None = ...,
+        heartbeat_ack: Global___HeartbeatAck | None = ...,
+        status_ack: Global___StatusAck | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["registered", "heartbeat_ack", "status_ack"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "heartbeat_ack", "status_ack"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
-global___SessionResponse = SessionResponse
+Global___SessionResponse: _TypeAlias = SessionResponse  # noqa: Y015
 
-@typing.final
-class Registered(google.protobuf.message.Message):
+@_typing.final
+class Registered(_message.Message):
     """The hub's terms: the server decides how long a lease lasts."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HUB_ID_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: builtins.int
-    LEASE_TTL_MS_FIELD_NUMBER: builtins.int
-    GRACE_MS_FIELD_NUMBER: builtins.int
-    hub_id: builtins.str
-    revision: builtins.int
-    heartbeat_interval_ms: builtins.int
-    lease_ttl_ms: builtins.int
-    grace_ms: builtins.int
+    HUB_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    LEASE_TTL_MS_FIELD_NUMBER: _builtins.int
+    GRACE_MS_FIELD_NUMBER: _builtins.int
+    hub_id: _builtins.str
+    revision: _builtins.int
+    heartbeat_interval_ms: _builtins.int
+    lease_ttl_ms: _builtins.int
+    grace_ms: _builtins.int
     def __init__(
         self,
         *,
-        hub_id: builtins.str = ...,
-        revision: builtins.int = ...,
-        heartbeat_interval_ms: builtins.int = ...,
-        lease_ttl_ms: builtins.int = ...,
-        grace_ms: builtins.int = ...,
+        hub_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        heartbeat_interval_ms: _builtins.int = ...,
+        lease_ttl_ms: _builtins.int = ...,
+        grace_ms: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["grace_ms", b"grace_ms", "heartbeat_interval_ms", b"heartbeat_interval_ms", "hub_id", b"hub_id", "lease_ttl_ms", b"lease_ttl_ms", "revision", b"revision"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace_ms", b"grace_ms", "heartbeat_interval_ms", b"heartbeat_interval_ms", "hub_id", b"hub_id", "lease_ttl_ms", b"lease_ttl_ms", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Registered = Registered
+Global___Registered: _TypeAlias = Registered  # noqa: Y015
 
-@typing.final
-class HeartbeatAck(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class HeartbeatAck(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REVISION_FIELD_NUMBER: builtins.int
-    revision: builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
     def __init__(
         self,
         *,
-        revision: builtins.int = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["revision", b"revision"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___HeartbeatAck = HeartbeatAck
+Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
 
-@typing.final
-class StatusAck(google.protobuf.message.Message):
+@_typing.final
+class StatusAck(_message.Message):
     """The status is in force: watchers and discovery were told."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STATUS_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    status: global___InstanceStatus.ValueType
-    revision: builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    status: Global___InstanceStatus.ValueType
+    revision: _builtins.int
     def __init__(
         self,
         *,
-        status: global___InstanceStatus.ValueType = ...,
-        revision: builtins.int = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["revision", b"revision", "status", b"status"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___StatusAck = StatusAck
+Global___StatusAck: _TypeAlias = StatusAck  # noqa: Y015
 
-@typing.final
-class ListServicesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListServicesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListServicesRequest = ListServicesRequest
+Global___ListServicesRequest: _TypeAlias = ListServicesRequest  # noqa: Y015
 
-@typing.final
-class ListServicesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListServicesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICES_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    revision: builtins.int
-    @property
-    def services(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ServiceSummary]: ...
+    SERVICES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceSummary]: ...
     def __init__(
         self,
         *,
-        services: collections.abc.Iterable[global___ServiceSummary] | None = ...,
-        revision: builtins.int = ...,
+        services: _abc.Iterable[Global___ServiceSummary] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["revision", b"revision", "services", b"services"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListServicesResponse = ListServicesResponse
+Global___ListServicesResponse: _TypeAlias = ListServicesResponse  # noqa: Y015
 
-@typing.final
-class ServiceSummary(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ServiceSummary(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICE_FIELD_NUMBER: builtins.int
-    INSTANCES_FIELD_NUMBER: builtins.int
-    UP_FIELD_NUMBER: builtins.int
-    GRPC_SERVICES_FIELD_NUMBER: builtins.int
-    DEPENDENCIES_FIELD_NUMBER: builtins.int
-    service: builtins.str
-    instances: builtins.int
-    up: builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
+    UP_FIELD_NUMBER: _builtins.int
+    GRPC_SERVICES_FIELD_NUMBER: _builtins.int
+    DEPENDENCIES_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    instances: _builtins.int
+    up: _builtins.int
     """Of them UP."""
-    @property
-    def grpc_services(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
-    @property
-    def dependencies(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @_builtins.property
+    def grpc_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dependencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        service: builtins.str = ...,
-        instances: builtins.int = ...,
-        up: builtins.int = ...,
-        grpc_services: collections.abc.Iterable[builtins.str] | None = ...,
-        dependencies: collections.abc.Iterable[builtins.str] | None = ...,
+        service: _builtins.str = ...,
+        instances: _builtins.int = ...,
+        up: _builtins.int = ...,
+        grpc_services: _abc.Iterable[_builtins.str] | None = ...,
+        dependencies: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["dependencies", b"dependencies", "grpc_services", b"grpc_services", "instances", b"instances", "service", b"service", "up", b"up"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dependencies", b"dependencies", "grpc_services", b"grpc_services", "instances", b"instances", "service", b"service", "up", b"up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ServiceSummary = ServiceSummary
+Global___ServiceSummary: _TypeAlias = ServiceSummary  # noqa: Y015
 
-@typing.final
-class ListInstancesRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListInstancesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICE_FIELD_NUMBER: builtins.int
-    service: builtins.str
+    SERVICE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
     """Empty for all."""
     def __init__(
         self,
         *,
-        service: builtins.str = ...,
+        service: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["service", b"service"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListInstancesRequest = ListInstancesRequest
+Global___ListInstancesRequest: _TypeAlias = ListInstancesRequest  # noqa: Y015
 
-@typing.final
-class ListInstancesResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListInstancesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    INSTANCES_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    revision: builtins.int
-    @property
-    def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Instance]: ...
+    INSTANCES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
     def __init__(
         self,
         *,
-        instances: collections.abc.Iterable[global___Instance] | None = ...,
-        revision: builtins.int = ...,
+        instances: _abc.Iterable[Global___Instance] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["instances", b"instances", "revision", b"revision"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListInstancesResponse = ListInstancesResponse
+Global___ListInstancesResponse: _TypeAlias = ListInstancesResponse  # noqa: Y015
 
-@typing.final
-class ResolveRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResolveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICE_FIELD_NUMBER: builtins.int
-    ADDRESS_NAME_FIELD_NUMBER: builtins.int
-    service: builtins.str
-    address_name: builtins.str
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ADDRESS_NAME_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    address_name: _builtins.str
     """Which of the named addresses; empty means "grpc"."""
     def __init__(
         self,
         *,
-        service: builtins.str = ...,
-        address_name: builtins.str = ...,
+        service: _builtins.str = ...,
+        address_name: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address_name", b"address_name", "service", b"service"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_name", b"address_name", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ResolveRequest = ResolveRequest
+Global___ResolveRequest: _TypeAlias = ResolveRequest  # noqa: Y015
 
-@typing.final
-class ResolveResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ResolveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ADDRESSES_FIELD_NUMBER: builtins.int
-    REVISION_FIELD_NUMBER: builtins.int
-    revision: builtins.int
-    @property
-    def addresses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Address]: ...
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]: ...
     def __init__(
         self,
         *,
-        addresses: collections.abc.Iterable[global___Address] | None = ...,
-        revision: builtins.int = ...,
+        addresses: _abc.Iterable[Global___Address] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "revision", b"revision"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ResolveResponse = ResolveResponse
+Global___ResolveResponse: _TypeAlias = ResolveResponse  # noqa: Y015
 
-@typing.final
-class WatchRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVICE_FIELD_NUMBER: builtins.int
-    START_REVISION_FIELD_NUMBER: builtins.int
-    service: builtins.str
+    SERVICE_FIELD_NUMBER: _builtins.int
+    START_REVISION_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
     """Empty for all services."""
-    start_revision: builtins.int
+    start_revision: _builtins.int
     """0: a snapshot first. Otherwise the changes after this revision; OUT_OF_RANGE with REVISION_COMPACTED says to
     watch anew from 0.
     """
     def __init__(
         self,
         *,
-        service: builtins.str = ...,
-        start_revision: builtins.int = ...,
+        service: _builtins.str = ...,
+        start_revision: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["service", b"service", "start_revision", b"start_revision"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "start_revision", b"start_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchRequest = WatchRequest
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
-@typing.final
-class WatchResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REVISION_FIELD_NUMBER: builtins.int
-    SNAPSHOT_FIELD_NUMBER: builtins.int
-    CHANGES_FIELD_NUMBER: builtins.int
-    revision: builtins.int
-    snapshot: builtins.bool
+    REVISION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    snapshot: _builtins.bool
     """True on the first message of a watch from 0: `changes` is then all there is."""
-    @property
-    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___InstanceChange]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceChange]: ...
     def __init__(
         self,
         *,
-        revision: builtins.int = ...,
-        snapshot: builtins.bool = ...,
-        changes: collections.abc.Iterable[global___InstanceChange] | None = ...,
+        revision: _builtins.int = ...,
+        snapshot: _builtins.bool = ...,
+        changes: _abc.Iterable[Global___InstanceChange] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["changes", b"changes", "revision", b"revision", "snapshot", b"snapshot"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchResponse = WatchResponse
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
-@typing.final
-class InstanceChange(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class InstanceChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    KIND_FIELD_NUMBER: builtins.int
-    INSTANCE_FIELD_NUMBER: builtins.int
-    kind: global___ChangeKind.ValueType
-    @property
-    def instance(self) -> global___Instance:
+    KIND_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    kind: Global___ChangeKind.ValueType
+    @_builtins.property
+    def instance(self) -> Global___Instance:
         """For REMOVED: as it last was."""
 
     def __init__(
         self,
         *,
-        kind: global___ChangeKind.ValueType = ...,
-        instance: global___Instance | None = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        instance: Global___Instance | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["instance", b"instance", "kind", b"kind"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___InstanceChange = InstanceChange
+Global___InstanceChange: _TypeAlias = InstanceChange  # noqa: Y015

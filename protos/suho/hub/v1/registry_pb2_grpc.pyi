@@ -3,134 +3,110 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.hub.v1.registry_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.hub.v1 import registry_pb2 as _registry_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class RegistryServiceStub:
     """Who is there. A program holds one Session; the open stream is its lease."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    Session: grpc.StreamStreamMultiCallable[
-        suho.hub.v1.registry_pb2.SessionRequest,
-        suho.hub.v1.registry_pb2.SessionResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
+    Session: _grpc.StreamStreamMultiCallable[_registry_pb2.SessionRequest, _registry_pb2.SessionResponse]
     """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
     expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
     """
-
-    ListServices: grpc.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ListServicesRequest,
-        suho.hub.v1.registry_pb2.ListServicesResponse,
-    ]
+    ListServices: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]
     """Services with the number of their instances by status."""
-
-    ListInstances: grpc.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ListInstancesRequest,
-        suho.hub.v1.registry_pb2.ListInstancesResponse,
-    ]
+    ListInstances: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]
     """Instances, of one service or of all."""
-
-    Resolve: grpc.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ResolveRequest,
-        suho.hub.v1.registry_pb2.ResolveResponse,
-    ]
+    Resolve: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
-
-    Watch: grpc.UnaryStreamMultiCallable[
-        suho.hub.v1.registry_pb2.WatchRequest,
-        suho.hub.v1.registry_pb2.WatchResponse,
-    ]
+    Watch: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]
     """A snapshot, then every change, by revision."""
 
-class RegistryServiceAsyncStub:
+@_typing.type_check_only
+class RegistryServiceAsyncStub(RegistryServiceStub):
     """Who is there. A program holds one Session; the open stream is its lease."""
 
-    Session: grpc.aio.StreamStreamMultiCallable[
-        suho.hub.v1.registry_pb2.SessionRequest,
-        suho.hub.v1.registry_pb2.SessionResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Session: _aio.StreamStreamMultiCallable[_registry_pb2.SessionRequest, _registry_pb2.SessionResponse]  # type: ignore[assignment]
     """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
     expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
     """
-
-    ListServices: grpc.aio.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ListServicesRequest,
-        suho.hub.v1.registry_pb2.ListServicesResponse,
-    ]
+    ListServices: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Services with the number of their instances by status."""
-
-    ListInstances: grpc.aio.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ListInstancesRequest,
-        suho.hub.v1.registry_pb2.ListInstancesResponse,
-    ]
+    ListInstances: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Instances, of one service or of all."""
-
-    Resolve: grpc.aio.UnaryUnaryMultiCallable[
-        suho.hub.v1.registry_pb2.ResolveRequest,
-        suho.hub.v1.registry_pb2.ResolveResponse,
-    ]
+    Resolve: _aio.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]  # type: ignore[assignment]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
-
-    Watch: grpc.aio.UnaryStreamMultiCallable[
-        suho.hub.v1.registry_pb2.WatchRequest,
-        suho.hub.v1.registry_pb2.WatchResponse,
-    ]
+    Watch: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]  # type: ignore[assignment]
     """A snapshot, then every change, by revision."""
 
-class RegistryServiceServicer(metaclass=abc.ABCMeta):
+class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who is there. A program holds one Session; the open stream is its lease."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def Session(
         self,
-        request_iterator: _MaybeAsyncIterator[suho.hub.v1.registry_pb2.SessionRequest],
+        request_iterator: _MaybeAsyncIterator[_registry_pb2.SessionRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.hub.v1.registry_pb2.SessionResponse], collections.abc.AsyncIterator[suho.hub.v1.registry_pb2.SessionResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.SessionResponse], _abc.AsyncIterator[_registry_pb2.SessionResponse]]:
         """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
         expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
         """
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListServices(
         self,
-        request: suho.hub.v1.registry_pb2.ListServicesRequest,
+        request: _registry_pb2.ListServicesRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.hub.v1.registry_pb2.ListServicesResponse, collections.abc.Awaitable[suho.hub.v1.registry_pb2.ListServicesResponse]]:
+    ) -> _typing.Union[_registry_pb2.ListServicesResponse, _abc.Awaitable[_registry_pb2.ListServicesResponse]]:
         """Services with the number of their instances by status."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListInstances(
         self,
-        request: suho.hub.v1.registry_pb2.ListInstancesRequest,
+        request: _registry_pb2.ListInstancesRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.hub.v1.registry_pb2.ListInstancesResponse, collections.abc.Awaitable[suho.hub.v1.registry_pb2.ListInstancesResponse]]:
+    ) -> _typing.Union[_registry_pb2.ListInstancesResponse, _abc.Awaitable[_registry_pb2.ListInstancesResponse]]:
         """Instances, of one service or of all."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def Resolve(
         self,
-        request: suho.hub.v1.registry_pb2.ResolveRequest,
+        request: _registry_pb2.ResolveRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.hub.v1.registry_pb2.ResolveResponse, collections.abc.Awaitable[suho.hub.v1.registry_pb2.ResolveResponse]]:
+    ) -> _typing.Union[_registry_pb2.ResolveResponse, _abc.Awaitable[_registry_pb2.ResolveResponse]]:
         """The addresses of a service's live instances, for clients that do not speak xDS."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def Watch(
         self,
-        request: suho.hub.v1.registry_pb2.WatchRequest,
+        request: _registry_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.hub.v1.registry_pb2.WatchResponse], collections.abc.AsyncIterator[suho.hub.v1.registry_pb2.WatchResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchResponse], _abc.AsyncIterator[_registry_pb2.WatchResponse]]:
         """A snapshot, then every change, by revision."""
 
-def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

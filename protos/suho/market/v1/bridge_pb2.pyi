@@ -3,411 +3,478 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.market.v1.tick_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.market.v1 import tick_pb2 as _tick_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class StreamTicksRequest(google.protobuf.message.Message):
+DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class StreamTicksRequest(_message.Message):
     """Any of these may stand in one message; they are taken in field order. The first message bears `hello`."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HELLO_FIELD_NUMBER: builtins.int
-    OPEN_FIELD_NUMBER: builtins.int
-    CLOSE_FIELD_NUMBER: builtins.int
-    BATCHES_FIELD_NUMBER: builtins.int
-    @property
-    def hello(self) -> global___LaneHello: ...
-    @property
-    def open(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]:
+    HELLO_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hello(self) -> Global___LaneHello: ...
+    @_builtins.property
+    def open(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
         """Symbols that this lane will carry from now on; each is answered by a Welcome."""
 
-    @property
-    def close(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]:
+    @_builtins.property
+    def close(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
         """Symbols that it carries no more."""
 
-    @property
-    def batches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.TickBatch]:
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatch]:
         """At most 2000 ticks in all, and at most 8 messages with batches unacknowledged on a lane."""
 
     def __init__(
         self,
         *,
-        hello: global___LaneHello | None = ...,
-        open: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
-        close: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
-        batches: collections.abc.Iterable[suho.market.v1.tick_pb2.TickBatch] | None = ...,
+        hello: Global___LaneHello | None = ...,
+        open: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        close: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        batches: _abc.Iterable[_tick_pb2.TickBatch] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["hello", b"hello"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___StreamTicksRequest = StreamTicksRequest
+Global___StreamTicksRequest: _TypeAlias = StreamTicksRequest  # noqa: Y015
 
-@typing.final
-class StreamTicksRequestTwin(google.protobuf.message.Message):
+@_typing.final
+class StreamTicksRequestTwin(_message.Message):
     """StreamTicksRequest, decoded with the columns as bytes."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    HELLO_FIELD_NUMBER: builtins.int
-    OPEN_FIELD_NUMBER: builtins.int
-    CLOSE_FIELD_NUMBER: builtins.int
-    BATCHES_FIELD_NUMBER: builtins.int
-    @property
-    def hello(self) -> global___LaneHello: ...
-    @property
-    def open(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]: ...
-    @property
-    def close(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]: ...
-    @property
-    def batches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.TickBatchTwin]: ...
+    HELLO_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hello(self) -> Global___LaneHello: ...
+    @_builtins.property
+    def open(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]: ...
+    @_builtins.property
+    def close(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]: ...
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatchTwin]: ...
     def __init__(
         self,
         *,
-        hello: global___LaneHello | None = ...,
-        open: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
-        close: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
-        batches: collections.abc.Iterable[suho.market.v1.tick_pb2.TickBatchTwin] | None = ...,
+        hello: Global___LaneHello | None = ...,
+        open: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        close: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        batches: _abc.Iterable[_tick_pb2.TickBatchTwin] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["hello", b"hello"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___StreamTicksRequestTwin = StreamTicksRequestTwin
+Global___StreamTicksRequestTwin: _TypeAlias = StreamTicksRequestTwin  # noqa: Y015
 
-@typing.final
-class LaneHello(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LaneHello(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    LANE_FIELD_NUMBER: builtins.int
-    agent: builtins.str
-    lane: builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    lane: _builtins.int
     """1 to 4."""
     def __init__(
         self,
         *,
-        agent: builtins.str = ...,
-        lane: builtins.int = ...,
+        agent: _builtins.str = ...,
+        lane: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "lane", b"lane"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "lane", b"lane"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LaneHello = LaneHello
+Global___LaneHello: _TypeAlias = LaneHello  # noqa: Y015
 
-@typing.final
-class StreamTicksResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StreamTicksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    WELCOME_FIELD_NUMBER: builtins.int
-    ACKS_FIELD_NUMBER: builtins.int
-    OUT_OF_SYNC_FIELD_NUMBER: builtins.int
-    DRAIN_FIELD_NUMBER: builtins.int
-    @property
-    def welcome(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Welcome]: ...
-    @property
-    def acks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TickAck]: ...
-    @property
-    def out_of_sync(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OutOfSync]: ...
-    @property
-    def drain(self) -> global___LaneDrain:
+    WELCOME_FIELD_NUMBER: _builtins.int
+    ACKS_FIELD_NUMBER: _builtins.int
+    OUT_OF_SYNC_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def welcome(self) -> _containers.RepeatedCompositeFieldContainer[Global___Welcome]: ...
+    @_builtins.property
+    def acks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TickAck]: ...
+    @_builtins.property
+    def out_of_sync(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutOfSync]: ...
+    @_builtins.property
+    def drain(self) -> Global___LaneDrain:
         """Set when this bridge wants the lane to go elsewhere; it ends the stream after what is under way is acknowledged."""
 
     def __init__(
         self,
         *,
-        welcome: collections.abc.Iterable[global___Welcome] | None = ...,
-        acks: collections.abc.Iterable[global___TickAck] | None = ...,
-        out_of_sync: collections.abc.Iterable[global___OutOfSync] | None = ...,
-        drain: global___LaneDrain | None = ...,
+        welcome: _abc.Iterable[Global___Welcome] | None = ...,
+        acks: _abc.Iterable[Global___TickAck] | None = ...,
+        out_of_sync: _abc.Iterable[Global___OutOfSync] | None = ...,
+        drain: Global___LaneDrain | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["drain", b"drain"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["acks", b"acks", "drain", b"drain", "out_of_sync", b"out_of_sync", "welcome", b"welcome"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "drain", b"drain", "out_of_sync", b"out_of_sync", "welcome", b"welcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___StreamTicksResponse = StreamTicksResponse
+Global___StreamTicksResponse: _TypeAlias = StreamTicksResponse  # noqa: Y015
 
-@typing.final
-class Welcome(google.protobuf.message.Message):
+@_typing.final
+class Welcome(_message.Message):
     """How far a symbol got. The agent continues after `last`."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    BID_FIELD_NUMBER: builtins.int
-    ASK_FIELD_NUMBER: builtins.int
-    bid: builtins.float
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    bid: _builtins.float
     """That tick's values, for the agent to compare with its history; both 0 when nothing is known."""
-    ask: builtins.float
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    @property
-    def last(self) -> suho.market.v1.tick_pb2.TickId:
+    ask: _builtins.float
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def last(self) -> _tick_pb2.TickId:
         """0/0 when nothing is known."""
 
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-        last: suho.market.v1.tick_pb2.TickId | None = ...,
-        bid: builtins.float = ...,
-        ask: builtins.float = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        last: _tick_pb2.TickId | None = ...,
+        bid: _builtins.float = ...,
+        ask: _builtins.float = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last", b"last", "symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ask", b"ask", "bid", b"bid", "last", b"last", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "bid", b"bid", "last", b"last", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Welcome = Welcome
+Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
-@typing.final
-class TickAck(google.protobuf.message.Message):
+@_typing.final
+class TickAck(_message.Message):
     """All ticks of the symbol up to `last` are durable."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    @property
-    def last(self) -> suho.market.v1.tick_pb2.TickId: ...
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def last(self) -> _tick_pb2.TickId: ...
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-        last: suho.market.v1.tick_pb2.TickId | None = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        last: _tick_pb2.TickId | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last", b"last", "symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["last", b"last", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TickAck = TickAck
+Global___TickAck: _TypeAlias = TickAck  # noqa: Y015
 
-@typing.final
-class OutOfSync(google.protobuf.message.Message):
+@_typing.final
+class OutOfSync(_message.Message):
     """A batch began after the log's end. Everything of this symbol after `cursor` is to be sent again."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    CURSOR_FIELD_NUMBER: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    @property
-    def cursor(self) -> suho.market.v1.tick_pb2.TickId: ...
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def cursor(self) -> _tick_pb2.TickId: ...
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-        cursor: suho.market.v1.tick_pb2.TickId | None = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        cursor: _tick_pb2.TickId | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cursor", b"cursor", "symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___OutOfSync = OutOfSync
+Global___OutOfSync: _TypeAlias = OutOfSync  # noqa: Y015
 
-@typing.final
-class LaneDrain(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LaneDrain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REASON_FIELD_NUMBER: builtins.int
-    reason: builtins.str
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
     def __init__(
         self,
         *,
-        reason: builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LaneDrain = LaneDrain
+Global___LaneDrain: _TypeAlias = LaneDrain  # noqa: Y015
 
-@typing.final
-class SubscribeRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SubscribeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOLS_FIELD_NUMBER: builtins.int
-    @property
-    def symbols(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]:
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
         """Empty server: any. Empty list: every symbol."""
 
     def __init__(
         self,
         *,
-        symbols: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
+        symbols: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["symbols", b"symbols"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SubscribeRequest = SubscribeRequest
+Global___SubscribeRequest: _TypeAlias = SubscribeRequest  # noqa: Y015
 
-@typing.final
-class SubscribeResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SubscribeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BATCHES_FIELD_NUMBER: builtins.int
-    @property
-    def batches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.TickBatch]: ...
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatch]: ...
     def __init__(
         self,
         *,
-        batches: collections.abc.Iterable[suho.market.v1.tick_pb2.TickBatch] | None = ...,
+        batches: _abc.Iterable[_tick_pb2.TickBatch] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["batches", b"batches"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SubscribeResponse = SubscribeResponse
+Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
 
-@typing.final
-class SubscribeResponseTwin(google.protobuf.message.Message):
+@_typing.final
+class SubscribeResponseTwin(_message.Message):
     """SubscribeResponse, decoded with the columns as bytes."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BATCHES_FIELD_NUMBER: builtins.int
-    @property
-    def batches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.TickBatchTwin]: ...
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatchTwin]: ...
     def __init__(
         self,
         *,
-        batches: collections.abc.Iterable[suho.market.v1.tick_pb2.TickBatchTwin] | None = ...,
+        batches: _abc.Iterable[_tick_pb2.TickBatchTwin] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["batches", b"batches"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SubscribeResponseTwin = SubscribeResponseTwin
+Global___SubscribeResponseTwin: _TypeAlias = SubscribeResponseTwin  # noqa: Y015
 
-@typing.final
-class TailTicksRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TailTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOLS_FIELD_NUMBER: builtins.int
-    LIMIT_FIELD_NUMBER: builtins.int
-    limit: builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
     """End after so many ticks; 0: never."""
-    @property
-    def symbols(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.market.v1.tick_pb2.SymbolRef]: ...
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]: ...
     def __init__(
         self,
         *,
-        symbols: collections.abc.Iterable[suho.market.v1.tick_pb2.SymbolRef] | None = ...,
-        limit: builtins.int = ...,
+        symbols: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["limit", b"limit", "symbols", b"symbols"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TailTicksRequest = TailTicksRequest
+Global___TailTicksRequest: _TypeAlias = TailTicksRequest  # noqa: Y015
 
-@typing.final
-class TailTicksResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class TailTicksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TICK_FIELD_NUMBER: builtins.int
-    @property
-    def tick(self) -> suho.market.v1.tick_pb2.Tick: ...
+    TICK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tick(self) -> _tick_pb2.Tick: ...
     def __init__(
         self,
         *,
-        tick: suho.market.v1.tick_pb2.Tick | None = ...,
+        tick: _tick_pb2.Tick | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["tick", b"tick"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["tick", b"tick"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tick", b"tick"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TailTicksResponse = TailTicksResponse
+Global___TailTicksResponse: _TypeAlias = TailTicksResponse  # noqa: Y015
 
-@typing.final
-class GetBridgeStatusRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetBridgeStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetBridgeStatusRequest = GetBridgeStatusRequest
+Global___GetBridgeStatusRequest: _TypeAlias = GetBridgeStatusRequest  # noqa: Y015
 
-@typing.final
-class GetBridgeStatusResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetBridgeStatusResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    BRIDGE_FIELD_NUMBER: builtins.int
-    SYMBOLS_FIELD_NUMBER: builtins.int
-    LANES_FIELD_NUMBER: builtins.int
-    bridge: builtins.str
-    @property
-    def symbols(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SymbolStatus]: ...
-    @property
-    def lanes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LaneStatus]: ...
+    BRIDGE_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
+    bridge: _builtins.str
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[Global___SymbolStatus]: ...
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneStatus]: ...
     def __init__(
         self,
         *,
-        bridge: builtins.str = ...,
-        symbols: collections.abc.Iterable[global___SymbolStatus] | None = ...,
-        lanes: collections.abc.Iterable[global___LaneStatus] | None = ...,
+        bridge: _builtins.str = ...,
+        symbols: _abc.Iterable[Global___SymbolStatus] | None = ...,
+        lanes: _abc.Iterable[Global___LaneStatus] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bridge", b"bridge", "lanes", b"lanes", "symbols", b"symbols"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge", b"bridge", "lanes", b"lanes", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetBridgeStatusResponse = GetBridgeStatusResponse
+Global___GetBridgeStatusResponse: _TypeAlias = GetBridgeStatusResponse  # noqa: Y015
 
-@typing.final
-class SymbolStatus(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SymbolStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    CURSOR_FIELD_NUMBER: builtins.int
-    AGENT_FIELD_NUMBER: builtins.int
-    LANE_FIELD_NUMBER: builtins.int
-    PUBLISHED_TICKS_FIELD_NUMBER: builtins.int
-    QUARANTINED_TICKS_FIELD_NUMBER: builtins.int
-    OUT_OF_SYNC_FIELD_NUMBER: builtins.int
-    CONFLICTS_FIELD_NUMBER: builtins.int
-    agent: builtins.str
-    lane: builtins.int
-    published_ticks: builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_TICKS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_TICKS_FIELD_NUMBER: _builtins.int
+    OUT_OF_SYNC_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    lane: _builtins.int
+    published_ticks: _builtins.int
     """Since this bridge started."""
-    quarantined_ticks: builtins.int
-    out_of_sync: builtins.int
-    conflicts: builtins.int
-    @property
-    def symbol(self) -> suho.market.v1.tick_pb2.SymbolRef: ...
-    @property
-    def cursor(self) -> suho.market.v1.tick_pb2.TickId:
+    quarantined_ticks: _builtins.int
+    out_of_sync: _builtins.int
+    conflicts: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def cursor(self) -> _tick_pb2.TickId:
         """The newest durable tick."""
 
     def __init__(
         self,
         *,
-        symbol: suho.market.v1.tick_pb2.SymbolRef | None = ...,
-        cursor: suho.market.v1.tick_pb2.TickId | None = ...,
-        agent: builtins.str = ...,
-        lane: builtins.int = ...,
-        published_ticks: builtins.int = ...,
-        quarantined_ticks: builtins.int = ...,
-        out_of_sync: builtins.int = ...,
-        conflicts: builtins.int = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        cursor: _tick_pb2.TickId | None = ...,
+        agent: _builtins.str = ...,
+        lane: _builtins.int = ...,
+        published_ticks: _builtins.int = ...,
+        quarantined_ticks: _builtins.int = ...,
+        out_of_sync: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cursor", b"cursor", "symbol", b"symbol"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "conflicts", b"conflicts", "cursor", b"cursor", "lane", b"lane", "out_of_sync", b"out_of_sync", "published_ticks", b"published_ticks", "quarantined_ticks", b"quarantined_ticks", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "conflicts", b"conflicts", "cursor", b"cursor", "lane", b"lane", "out_of_sync", b"out_of_sync", "published_ticks", b"published_ticks", "quarantined_ticks", b"quarantined_ticks", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SymbolStatus = SymbolStatus
+Global___SymbolStatus: _TypeAlias = SymbolStatus  # noqa: Y015
 
-@typing.final
-class LaneStatus(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class LaneStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    LANE_FIELD_NUMBER: builtins.int
-    SYMBOLS_FIELD_NUMBER: builtins.int
-    CONNECTED_UNIX_MS_FIELD_NUMBER: builtins.int
-    agent: builtins.str
-    lane: builtins.int
-    symbols: builtins.int
-    connected_unix_ms: builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    CONNECTED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    lane: _builtins.int
+    symbols: _builtins.int
+    connected_unix_ms: _builtins.int
     def __init__(
         self,
         *,
-        agent: builtins.str = ...,
-        lane: builtins.int = ...,
-        symbols: builtins.int = ...,
-        connected_unix_ms: builtins.int = ...,
+        agent: _builtins.str = ...,
+        lane: _builtins.int = ...,
+        symbols: _builtins.int = ...,
+        connected_unix_ms: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "connected_unix_ms", b"connected_unix_ms", "lane", b"lane", "symbols", b"symbols"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "connected_unix_ms", b"connected_unix_ms", "lane", b"lane", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___LaneStatus = LaneStatus
+Global___LaneStatus: _TypeAlias = LaneStatus  # noqa: Y015

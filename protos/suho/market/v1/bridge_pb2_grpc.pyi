@@ -3,105 +3,89 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.market.v1.bridge_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.market.v1 import bridge_pb2 as _bridge_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class BridgeServiceStub:
     """Where ticks come in from the agents and go out to whoever wants them fresh."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    StreamTicks: grpc.StreamStreamMultiCallable[
-        suho.market.v1.bridge_pb2.StreamTicksRequest,
-        suho.market.v1.bridge_pb2.StreamTicksResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> BridgeServiceAsyncStub: ...
+    StreamTicks: _grpc.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]
     """An agent's lane: ticks up; how far the durable log got, down."""
-
-    Subscribe: grpc.UnaryStreamMultiCallable[
-        suho.market.v1.bridge_pb2.SubscribeRequest,
-        suho.market.v1.bridge_pb2.SubscribeResponse,
-    ]
+    Subscribe: _grpc.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]
     """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
-
-    TailTicks: grpc.UnaryStreamMultiCallable[
-        suho.market.v1.bridge_pb2.TailTicksRequest,
-        suho.market.v1.bridge_pb2.TailTicksResponse,
-    ]
+    TailTicks: _grpc.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]
     """Live ticks, one readable message each; for people."""
+    GetBridgeStatus: _grpc.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]
 
-    GetBridgeStatus: grpc.UnaryUnaryMultiCallable[
-        suho.market.v1.bridge_pb2.GetBridgeStatusRequest,
-        suho.market.v1.bridge_pb2.GetBridgeStatusResponse,
-    ]
-
-class BridgeServiceAsyncStub:
+@_typing.type_check_only
+class BridgeServiceAsyncStub(BridgeServiceStub):
     """Where ticks come in from the agents and go out to whoever wants them fresh."""
 
-    StreamTicks: grpc.aio.StreamStreamMultiCallable[
-        suho.market.v1.bridge_pb2.StreamTicksRequest,
-        suho.market.v1.bridge_pb2.StreamTicksResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    StreamTicks: _aio.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]  # type: ignore[assignment]
     """An agent's lane: ticks up; how far the durable log got, down."""
-
-    Subscribe: grpc.aio.UnaryStreamMultiCallable[
-        suho.market.v1.bridge_pb2.SubscribeRequest,
-        suho.market.v1.bridge_pb2.SubscribeResponse,
-    ]
+    Subscribe: _aio.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
-
-    TailTicks: grpc.aio.UnaryStreamMultiCallable[
-        suho.market.v1.bridge_pb2.TailTicksRequest,
-        suho.market.v1.bridge_pb2.TailTicksResponse,
-    ]
+    TailTicks: _aio.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]  # type: ignore[assignment]
     """Live ticks, one readable message each; for people."""
+    GetBridgeStatus: _aio.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]  # type: ignore[assignment]
 
-    GetBridgeStatus: grpc.aio.UnaryUnaryMultiCallable[
-        suho.market.v1.bridge_pb2.GetBridgeStatusRequest,
-        suho.market.v1.bridge_pb2.GetBridgeStatusResponse,
-    ]
-
-class BridgeServiceServicer(metaclass=abc.ABCMeta):
+class BridgeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where ticks come in from the agents and go out to whoever wants them fresh."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def StreamTicks(
         self,
-        request_iterator: _MaybeAsyncIterator[suho.market.v1.bridge_pb2.StreamTicksRequest],
+        request_iterator: _MaybeAsyncIterator[_bridge_pb2.StreamTicksRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.market.v1.bridge_pb2.StreamTicksResponse], collections.abc.AsyncIterator[suho.market.v1.bridge_pb2.StreamTicksResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.StreamTicksResponse], _abc.AsyncIterator[_bridge_pb2.StreamTicksResponse]]:
         """An agent's lane: ticks up; how far the durable log got, down."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def Subscribe(
         self,
-        request: suho.market.v1.bridge_pb2.SubscribeRequest,
+        request: _bridge_pb2.SubscribeRequest,
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.market.v1.bridge_pb2.SubscribeResponse], collections.abc.AsyncIterator[suho.market.v1.bridge_pb2.SubscribeResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.SubscribeResponse], _abc.AsyncIterator[_bridge_pb2.SubscribeResponse]]:
         """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def TailTicks(
         self,
-        request: suho.market.v1.bridge_pb2.TailTicksRequest,
+        request: _bridge_pb2.TailTicksRequest,
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.market.v1.bridge_pb2.TailTicksResponse], collections.abc.AsyncIterator[suho.market.v1.bridge_pb2.TailTicksResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.TailTicksResponse], _abc.AsyncIterator[_bridge_pb2.TailTicksResponse]]:
         """Live ticks, one readable message each; for people."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetBridgeStatus(
         self,
-        request: suho.market.v1.bridge_pb2.GetBridgeStatusRequest,
+        request: _bridge_pb2.GetBridgeStatusRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.market.v1.bridge_pb2.GetBridgeStatusResponse, collections.abc.Awaitable[suho.market.v1.bridge_pb2.GetBridgeStatusResponse]]: ...
+    ) -> _typing.Union[_bridge_pb2.GetBridgeStatusResponse, _abc.Awaitable[_bridge_pb2.GetBridgeStatusResponse]]: ...
 
-def add_BridgeServiceServicer_to_server(servicer: BridgeServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_BridgeServiceServicer_to_server(servicer: BridgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

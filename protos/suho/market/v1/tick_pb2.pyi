@@ -3,266 +3,292 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class TickId(google.protobuf.message.Message):
+DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class TickId(_message.Message):
     """Which tick of a (server, symbol): the millisecond as the terminal gave it, and the place among the ticks that share
     it. Ordered by both. 0/0 stands before the first tick.
     """
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TIME_MSC_FIELD_NUMBER: builtins.int
-    ORDINAL_FIELD_NUMBER: builtins.int
-    time_msc: builtins.int
-    ordinal: builtins.int
+    TIME_MSC_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    time_msc: _builtins.int
+    ordinal: _builtins.int
     def __init__(
         self,
         *,
-        time_msc: builtins.int = ...,
-        ordinal: builtins.int = ...,
+        time_msc: _builtins.int = ...,
+        ordinal: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ordinal", b"ordinal", "time_msc", b"time_msc"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ordinal", b"ordinal", "time_msc", b"time_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TickId = TickId
+Global___TickId: _TypeAlias = TickId  # noqa: Y015
 
-@typing.final
-class TickBatch(google.protobuf.message.Message):
+@_typing.final
+class TickBatch(_message.Message):
     """A stretch of one symbol's ticks, in order, as columns; never across a UTC month.
     Every column holds `count` values or, where all would be zero, none.
     """
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    AGENT_FIELD_NUMBER: builtins.int
-    READ_UNIX_NS_FIELD_NUMBER: builtins.int
-    PREV_FIELD_NUMBER: builtins.int
-    COUNT_FIELD_NUMBER: builtins.int
-    TIME_MSC_FIELD_NUMBER: builtins.int
-    ORDINAL_FIELD_NUMBER: builtins.int
-    BID_FIELD_NUMBER: builtins.int
-    ASK_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    VOLUME_REAL_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    FLAGS_FIELD_NUMBER: builtins.int
-    QUARANTINE_FIELD_NUMBER: builtins.int
-    server: builtins.str
-    symbol: builtins.str
-    agent: builtins.str
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    READ_UNIX_NS_FIELD_NUMBER: _builtins.int
+    PREV_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    TIME_MSC_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    VOLUME_REAL_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    QUARANTINE_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    symbol: _builtins.str
+    agent: _builtins.str
     """The agent that read them."""
-    read_unix_ns: builtins.int
+    read_unix_ns: _builtins.int
     """When the agent read the newest of them from the terminal."""
-    count: builtins.int
-    @property
-    def prev(self) -> global___TickId:
+    count: _builtins.int
+    @_builtins.property
+    def prev(self) -> Global___TickId:
         """The identity of the tick before the first one here."""
 
-    @property
-    def time_msc(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @property
-    def ordinal(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @property
-    def bid(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @property
-    def ask(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @property
-    def last(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @property
-    def volume_real(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
-    @property
-    def volume(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @property
-    def flags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+    @_builtins.property
+    def time_msc(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def ordinal(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def bid(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def ask(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def last(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def volume_real(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def volume(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """MT5's TICK_FLAG bits, masked to 0x7E."""
 
-    @property
-    def quarantine(self) -> global___Quarantine:
+    @_builtins.property
+    def quarantine(self) -> Global___Quarantine:
         """Set when the batch's values were refused: `count` ticks up to `last` are missing here, and counted as such."""
 
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        symbol: builtins.str = ...,
-        agent: builtins.str = ...,
-        read_unix_ns: builtins.int = ...,
-        prev: global___TickId | None = ...,
-        count: builtins.int = ...,
-        time_msc: collections.abc.Iterable[builtins.int] | None = ...,
-        ordinal: collections.abc.Iterable[builtins.int] | None = ...,
-        bid: collections.abc.Iterable[builtins.float] | None = ...,
-        ask: collections.abc.Iterable[builtins.float] | None = ...,
-        last: collections.abc.Iterable[builtins.float] | None = ...,
-        volume_real: collections.abc.Iterable[builtins.float] | None = ...,
-        volume: collections.abc.Iterable[builtins.int] | None = ...,
-        flags: collections.abc.Iterable[builtins.int] | None = ...,
-        quarantine: global___Quarantine | None = ...,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        read_unix_ns: _builtins.int = ...,
+        prev: Global___TickId | None = ...,
+        count: _builtins.int = ...,
+        time_msc: _abc.Iterable[_builtins.int] | None = ...,
+        ordinal: _abc.Iterable[_builtins.int] | None = ...,
+        bid: _abc.Iterable[_builtins.float] | None = ...,
+        ask: _abc.Iterable[_builtins.float] | None = ...,
+        last: _abc.Iterable[_builtins.float] | None = ...,
+        volume_real: _abc.Iterable[_builtins.float] | None = ...,
+        volume: _abc.Iterable[_builtins.int] | None = ...,
+        flags: _abc.Iterable[_builtins.int] | None = ...,
+        quarantine: Global___Quarantine | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["prev", b"prev", "quarantine", b"quarantine"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TickBatch = TickBatch
+Global___TickBatch: _TypeAlias = TickBatch  # noqa: Y015
 
-@typing.final
-class Quarantine(google.protobuf.message.Message):
+@_typing.final
+class Quarantine(_message.Message):
     """Stands in the log where a refused batch would have stood."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    LAST_FIELD_NUMBER: builtins.int
-    COUNT_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    count: builtins.int
-    reason: builtins.str
+    LAST_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    reason: _builtins.str
     """UPPER_SNAKE: NON_FINITE_PRICE, TIME_NOT_ASCENDING."""
-    @property
-    def last(self) -> global___TickId: ...
+    @_builtins.property
+    def last(self) -> Global___TickId: ...
     def __init__(
         self,
         *,
-        last: global___TickId | None = ...,
-        count: builtins.int = ...,
-        reason: builtins.str = ...,
+        last: Global___TickId | None = ...,
+        count: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last", b"last"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "last", b"last", "reason", b"reason"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "last", b"last", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Quarantine = Quarantine
+Global___Quarantine: _TypeAlias = Quarantine  # noqa: Y015
 
-@typing.final
-class TickBatchTwin(google.protobuf.message.Message):
+@_typing.final
+class TickBatchTwin(_message.Message):
     """TickBatch with each packed column as its bytes (little-endian). The same bytes on the wire, decoded without
     touching a tick; for programs that read columns as arrays.
     """
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    AGENT_FIELD_NUMBER: builtins.int
-    READ_UNIX_NS_FIELD_NUMBER: builtins.int
-    PREV_FIELD_NUMBER: builtins.int
-    COUNT_FIELD_NUMBER: builtins.int
-    TIME_MSC_FIELD_NUMBER: builtins.int
-    ORDINAL_FIELD_NUMBER: builtins.int
-    BID_FIELD_NUMBER: builtins.int
-    ASK_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    VOLUME_REAL_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    FLAGS_FIELD_NUMBER: builtins.int
-    QUARANTINE_FIELD_NUMBER: builtins.int
-    server: builtins.str
-    symbol: builtins.str
-    agent: builtins.str
-    read_unix_ns: builtins.int
-    count: builtins.int
-    time_msc: builtins.bytes
-    ordinal: builtins.bytes
-    bid: builtins.bytes
-    ask: builtins.bytes
-    last: builtins.bytes
-    volume_real: builtins.bytes
-    volume: builtins.bytes
-    flags: builtins.bytes
-    @property
-    def prev(self) -> global___TickId: ...
-    @property
-    def quarantine(self) -> global___Quarantine: ...
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    READ_UNIX_NS_FIELD_NUMBER: _builtins.int
+    PREV_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    TIME_MSC_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    VOLUME_REAL_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    QUARANTINE_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    symbol: _builtins.str
+    agent: _builtins.str
+    read_unix_ns: _builtins.int
+    count: _builtins.int
+    time_msc: _builtins.bytes
+    ordinal: _builtins.bytes
+    bid: _builtins.bytes
+    ask: _builtins.bytes
+    last: _builtins.bytes
+    volume_real: _builtins.bytes
+    volume: _builtins.bytes
+    flags: _builtins.bytes
+    @_builtins.property
+    def prev(self) -> Global___TickId: ...
+    @_builtins.property
+    def quarantine(self) -> Global___Quarantine: ...
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        symbol: builtins.str = ...,
-        agent: builtins.str = ...,
-        read_unix_ns: builtins.int = ...,
-        prev: global___TickId | None = ...,
-        count: builtins.int = ...,
-        time_msc: builtins.bytes = ...,
-        ordinal: builtins.bytes = ...,
-        bid: builtins.bytes = ...,
-        ask: builtins.bytes = ...,
-        last: builtins.bytes = ...,
-        volume_real: builtins.bytes = ...,
-        volume: builtins.bytes = ...,
-        flags: builtins.bytes = ...,
-        quarantine: global___Quarantine | None = ...,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        read_unix_ns: _builtins.int = ...,
+        prev: Global___TickId | None = ...,
+        count: _builtins.int = ...,
+        time_msc: _builtins.bytes = ...,
+        ordinal: _builtins.bytes = ...,
+        bid: _builtins.bytes = ...,
+        ask: _builtins.bytes = ...,
+        last: _builtins.bytes = ...,
+        volume_real: _builtins.bytes = ...,
+        volume: _builtins.bytes = ...,
+        flags: _builtins.bytes = ...,
+        quarantine: Global___Quarantine | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["prev", b"prev", "quarantine", b"quarantine"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___TickBatchTwin = TickBatchTwin
+Global___TickBatchTwin: _TypeAlias = TickBatchTwin  # noqa: Y015
 
-@typing.final
-class Tick(google.protobuf.message.Message):
+@_typing.final
+class Tick(_message.Message):
     """One tick, readable."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    ID_FIELD_NUMBER: builtins.int
-    BID_FIELD_NUMBER: builtins.int
-    ASK_FIELD_NUMBER: builtins.int
-    LAST_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    VOLUME_REAL_FIELD_NUMBER: builtins.int
-    FLAGS_FIELD_NUMBER: builtins.int
-    server: builtins.str
-    symbol: builtins.str
-    bid: builtins.float
-    ask: builtins.float
-    last: builtins.float
-    volume: builtins.int
-    volume_real: builtins.float
-    flags: builtins.int
-    @property
-    def id(self) -> global___TickId: ...
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    VOLUME_REAL_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    symbol: _builtins.str
+    bid: _builtins.float
+    ask: _builtins.float
+    last: _builtins.float
+    volume: _builtins.int
+    volume_real: _builtins.float
+    flags: _builtins.int
+    @_builtins.property
+    def id(self) -> Global___TickId: ...
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        symbol: builtins.str = ...,
-        id: global___TickId | None = ...,
-        bid: builtins.float = ...,
-        ask: builtins.float = ...,
-        last: builtins.float = ...,
-        volume: builtins.int = ...,
-        volume_real: builtins.float = ...,
-        flags: builtins.int = ...,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        id: Global___TickId | None = ...,
+        bid: _builtins.float = ...,
+        ask: _builtins.float = ...,
+        last: _builtins.float = ...,
+        volume: _builtins.int = ...,
+        volume_real: _builtins.float = ...,
+        flags: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["id", b"id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ask", b"ask", "bid", b"bid", "flags", b"flags", "id", b"id", "last", b"last", "server", b"server", "symbol", b"symbol", "volume", b"volume", "volume_real", b"volume_real"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "bid", b"bid", "flags", b"flags", "id", b"id", "last", b"last", "server", b"server", "symbol", b"symbol", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Tick = Tick
+Global___Tick: _TypeAlias = Tick  # noqa: Y015
 
-@typing.final
-class SymbolRef(google.protobuf.message.Message):
+@_typing.final
+class SymbolRef(_message.Message):
     """A symbol of a terminal's server."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SERVER_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    server: builtins.str
-    symbol: builtins.str
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    symbol: _builtins.str
     def __init__(
         self,
         *,
-        server: builtins.str = ...,
-        symbol: builtins.str = ...,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["server", b"server", "symbol", b"symbol"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SymbolRef = SymbolRef
+Global___SymbolRef: _TypeAlias = SymbolRef  # noqa: Y015

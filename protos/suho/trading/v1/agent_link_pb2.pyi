@@ -3,346 +3,402 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.common.v1.account_pb2
-import suho.trading.v1.order_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.common.v1 import account_pb2 as _account_pb2
+from suho.trading.v1 import order_pb2 as _order_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class StreamSignalsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    HELLO_FIELD_NUMBER: builtins.int
-    SIGNAL_ACK_FIELD_NUMBER: builtins.int
-    REPORTS_FIELD_NUMBER: builtins.int
-    MISSING_FIELD_NUMBER: builtins.int
-    CLOCK_FIELD_NUMBER: builtins.int
-    @property
-    def hello(self) -> global___AgentHello: ...
-    @property
-    def signal_ack(self) -> global___SignalAck:
+@_typing.final
+class StreamSignalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELLO_FIELD_NUMBER: _builtins.int
+    SIGNAL_ACK_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hello(self) -> Global___AgentHello: ...
+    @_builtins.property
+    def signal_ack(self) -> Global___SignalAck:
         """Everything of this account and epoch up to `seq` is in the agent's ledger."""
 
-    @property
-    def reports(self) -> global___ExecutionReports: ...
-    @property
-    def missing(self) -> global___MissingSignals:
+    @_builtins.property
+    def reports(self) -> Global___ExecutionReports: ...
+    @_builtins.property
+    def missing(self) -> Global___MissingSignals:
         """Asks for the signals from `from_seq` to `to_seq`, which never arrived."""
 
-    @property
-    def clock(self) -> global___ClockProbe: ...
+    @_builtins.property
+    def clock(self) -> Global___ClockProbe: ...
     def __init__(
         self,
         *,
-        hello: global___AgentHello | None = ...,
-        signal_ack: global___SignalAck | None = ...,
-        reports: global___ExecutionReports | None = ...,
-        missing: global___MissingSignals | None = ...,
-        clock: global___ClockProbe | None = ...,
+        hello: Global___AgentHello | None = ...,
+        signal_ack: Global___SignalAck | None = ...,
+        reports: Global___ExecutionReports | None = ...,
+        missing: Global___MissingSignals | None = ...,
+        clock: Global___ClockProbe | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["hello", "signal_ack", "reports", "missing", "clock"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "signal_ack", "reports", "missing", "clock"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
-global___StreamSignalsRequest = StreamSignalsRequest
+Global___StreamSignalsRequest: _TypeAlias = StreamSignalsRequest  # noqa: Y015
 
-@typing.final
-class AgentHello(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AgentHello(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_FIELD_NUMBER: builtins.int
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADE_MODE_FIELD_NUMBER: builtins.int
-    SYMBOLS_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    LAST_SEQ_FIELD_NUMBER: builtins.int
-    agent: builtins.str
-    trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType
-    epoch: builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADE_MODE_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    trade_mode: _order_pb2.TradeMode.ValueType
+    epoch: _builtins.int
     """The last place in the account's sequence that the ledger holds without a gap, and the epoch it counts in."""
-    last_seq: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
-    @property
-    def symbols(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.SymbolSpec]: ...
+    last_seq: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.SymbolSpec]: ...
     def __init__(
         self,
         *,
-        agent: builtins.str = ...,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType = ...,
-        symbols: collections.abc.Iterable[suho.trading.v1.order_pb2.SymbolSpec] | None = ...,
-        epoch: builtins.int = ...,
-        last_seq: builtins.int = ...,
+        agent: _builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trade_mode: _order_pb2.TradeMode.ValueType = ...,
+        symbols: _abc.Iterable[_order_pb2.SymbolSpec] | None = ...,
+        epoch: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "agent", b"agent", "epoch", b"epoch", "last_seq", b"last_seq", "symbols", b"symbols", "trade_mode", b"trade_mode"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "epoch", b"epoch", "last_seq", b"last_seq", "symbols", b"symbols", "trade_mode", b"trade_mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___AgentHello = AgentHello
+Global___AgentHello: _TypeAlias = AgentHello  # noqa: Y015
 
-@typing.final
-class SignalAck(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SignalAck(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EPOCH_FIELD_NUMBER: builtins.int
-    SEQ_FIELD_NUMBER: builtins.int
-    epoch: builtins.int
-    seq: builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    seq: _builtins.int
     def __init__(
         self,
         *,
-        epoch: builtins.int = ...,
-        seq: builtins.int = ...,
+        epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "seq", b"seq"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SignalAck = SignalAck
+Global___SignalAck: _TypeAlias = SignalAck  # noqa: Y015
 
-@typing.final
-class ExecutionReports(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ExecutionReports(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REPORTS_FIELD_NUMBER: builtins.int
-    @property
-    def reports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.ExecutionReport]: ...
+    REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.ExecutionReport]: ...
     def __init__(
         self,
         *,
-        reports: collections.abc.Iterable[suho.trading.v1.order_pb2.ExecutionReport] | None = ...,
+        reports: _abc.Iterable[_order_pb2.ExecutionReport] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reports", b"reports"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ExecutionReports = ExecutionReports
+Global___ExecutionReports: _TypeAlias = ExecutionReports  # noqa: Y015
 
-@typing.final
-class MissingSignals(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class MissingSignals(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    EPOCH_FIELD_NUMBER: builtins.int
-    FROM_SEQ_FIELD_NUMBER: builtins.int
-    TO_SEQ_FIELD_NUMBER: builtins.int
-    epoch: builtins.int
-    from_seq: builtins.int
-    to_seq: builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FROM_SEQ_FIELD_NUMBER: _builtins.int
+    TO_SEQ_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    from_seq: _builtins.int
+    to_seq: _builtins.int
     def __init__(
         self,
         *,
-        epoch: builtins.int = ...,
-        from_seq: builtins.int = ...,
-        to_seq: builtins.int = ...,
+        epoch: _builtins.int = ...,
+        from_seq: _builtins.int = ...,
+        to_seq: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "from_seq", b"from_seq", "to_seq", b"to_seq"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "from_seq", b"from_seq", "to_seq", b"to_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___MissingSignals = MissingSignals
+Global___MissingSignals: _TypeAlias = MissingSignals  # noqa: Y015
 
-@typing.final
-class ClockProbe(google.protobuf.message.Message):
+@_typing.final
+class ClockProbe(_message.Message):
     """Measures the clocks' offset."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    agent_unix_ns: builtins.int
+    AGENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    agent_unix_ns: _builtins.int
     def __init__(
         self,
         *,
-        agent_unix_ns: builtins.int = ...,
+        agent_unix_ns: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_unix_ns", b"agent_unix_ns"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_unix_ns", b"agent_unix_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ClockProbe = ClockProbe
+Global___ClockProbe: _TypeAlias = ClockProbe  # noqa: Y015
 
-@typing.final
-class StreamSignalsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class StreamSignalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    JOINED_FIELD_NUMBER: builtins.int
-    SIGNALS_FIELD_NUMBER: builtins.int
-    REPORT_ACKS_FIELD_NUMBER: builtins.int
-    CLOCK_FIELD_NUMBER: builtins.int
-    DRAIN_FIELD_NUMBER: builtins.int
-    @property
-    def joined(self) -> global___Joined: ...
-    @property
-    def signals(self) -> global___Signals: ...
-    @property
-    def report_acks(self) -> global___ReportAcks: ...
-    @property
-    def clock(self) -> global___ClockReply: ...
-    @property
-    def drain(self) -> global___SignalsDrain:
+    JOINED_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    REPORT_ACKS_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def joined(self) -> Global___Joined: ...
+    @_builtins.property
+    def signals(self) -> Global___Signals: ...
+    @_builtins.property
+    def report_acks(self) -> Global___ReportAcks: ...
+    @_builtins.property
+    def clock(self) -> Global___ClockReply: ...
+    @_builtins.property
+    def drain(self) -> Global___SignalsDrain:
         """The engine wants this lane to go elsewhere."""
 
     def __init__(
         self,
         *,
-        joined: global___Joined | None = ...,
-        signals: global___Signals | None = ...,
-        report_acks: global___ReportAcks | None = ...,
-        clock: global___ClockReply | None = ...,
-        drain: global___SignalsDrain | None = ...,
+        joined: Global___Joined | None = ...,
+        signals: Global___Signals | None = ...,
+        report_acks: Global___ReportAcks | None = ...,
+        clock: Global___ClockReply | None = ...,
+        drain: Global___SignalsDrain | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["joined", "signals", "report_acks", "clock", "drain"] | None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["joined", "signals", "report_acks", "clock", "drain"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
-global___StreamSignalsResponse = StreamSignalsResponse
+Global___StreamSignalsResponse: _TypeAlias = StreamSignalsResponse  # noqa: Y015
 
-@typing.final
-class Joined(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Joined(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ENGINE_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    VALID_FOR_MS_FIELD_NUMBER: builtins.int
-    engine: builtins.str
-    epoch: builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    engine: _builtins.str
+    epoch: _builtins.int
     """The epoch in force; the agent forgets what it knew of an older one."""
-    valid_for_ms: builtins.int
+    valid_for_ms: _builtins.int
     """How long, of its own monotonic clock and since this message, the agent may execute; renewed by each ClockReply."""
     def __init__(
         self,
         *,
-        engine: builtins.str = ...,
-        epoch: builtins.int = ...,
-        valid_for_ms: builtins.int = ...,
+        engine: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        valid_for_ms: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["engine", b"engine", "epoch", b"epoch", "valid_for_ms", b"valid_for_ms"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "epoch", b"epoch", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Joined = Joined
+Global___Joined: _TypeAlias = Joined  # noqa: Y015
 
-@typing.final
-class Signals(google.protobuf.message.Message):
+@_typing.final
+class Signals(_message.Message):
     """At most 100."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIGNALS_FIELD_NUMBER: builtins.int
-    @property
-    def signals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Signal]: ...
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]: ...
     def __init__(
         self,
         *,
-        signals: collections.abc.Iterable[global___Signal] | None = ...,
+        signals: _abc.Iterable[Global___Signal] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["signals", b"signals"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Signals = Signals
+Global___Signals: _TypeAlias = Signals  # noqa: Y015
 
-@typing.final
-class Signal(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class Signal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    SEQ_FIELD_NUMBER: builtins.int
-    VOID_FIELD_NUMBER: builtins.int
-    REDELIVERED_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    SIDE_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    STOP_LOSS_FIELD_NUMBER: builtins.int
-    TAKE_PROFIT_FIELD_NUMBER: builtins.int
-    NOT_AFTER_UNIX_MS_FIELD_NUMBER: builtins.int
-    COMMITTED_UNIX_NS_FIELD_NUMBER: builtins.int
-    signal_id: builtins.str
-    epoch: builtins.int
-    seq: builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    VOID_FIELD_NUMBER: _builtins.int
+    REDELIVERED_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_UNIX_MS_FIELD_NUMBER: _builtins.int
+    COMMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
+    epoch: _builtins.int
+    seq: _builtins.int
     """Contiguous in (account, epoch)."""
-    void: builtins.bool
+    void: _builtins.bool
     """True: this place in the sequence carries nothing to execute."""
-    redelivered: builtins.bool
+    redelivered: _builtins.bool
     """True: it was handed out before. An agent that does not know it has lost its ledger, and must look in the
     terminal's books before it says anything.
     """
-    symbol: builtins.str
-    side: suho.trading.v1.order_pb2.OrderSide.ValueType
-    volume: builtins.str
+    symbol: _builtins.str
+    side: _order_pb2.OrderSide.ValueType
+    volume: _builtins.str
     """Lots, decimal."""
-    stop_loss: builtins.str
-    take_profit: builtins.str
-    not_after_unix_ms: builtins.int
+    stop_loss: _builtins.str
+    take_profit: _builtins.str
+    not_after_unix_ms: _builtins.int
     """By the server's clock."""
-    committed_unix_ns: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    committed_unix_ns: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        signal_id: builtins.str = ...,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        epoch: builtins.int = ...,
-        seq: builtins.int = ...,
-        void: builtins.bool = ...,
-        redelivered: builtins.bool = ...,
-        symbol: builtins.str = ...,
-        side: suho.trading.v1.order_pb2.OrderSide.ValueType = ...,
-        volume: builtins.str = ...,
-        stop_loss: builtins.str = ...,
-        take_profit: builtins.str = ...,
-        not_after_unix_ms: builtins.int = ...,
-        committed_unix_ns: builtins.int = ...,
+        signal_id: _builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        void: _builtins.bool = ...,
+        redelivered: _builtins.bool = ...,
+        symbol: _builtins.str = ...,
+        side: _order_pb2.OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        stop_loss: _builtins.str = ...,
+        take_profit: _builtins.str = ...,
+        not_after_unix_ms: _builtins.int = ...,
+        committed_unix_ns: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "committed_unix_ns", b"committed_unix_ns", "epoch", b"epoch", "not_after_unix_ms", b"not_after_unix_ms", "redelivered", b"redelivered", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "void", b"void", "volume", b"volume"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "committed_unix_ns", b"committed_unix_ns", "epoch", b"epoch", "not_after_unix_ms", b"not_after_unix_ms", "redelivered", b"redelivered", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "void", b"void", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Signal = Signal
+Global___Signal: _TypeAlias = Signal  # noqa: Y015
 
-@typing.final
-class ReportAcks(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ReportAcks(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REPORT_IDS_FIELD_NUMBER: builtins.int
-    @property
-    def report_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    REPORT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        report_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        report_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["report_ids", b"report_ids"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_ids", b"report_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ReportAcks = ReportAcks
+Global___ReportAcks: _TypeAlias = ReportAcks  # noqa: Y015
 
-@typing.final
-class ClockReply(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ClockReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    AGENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    ENGINE_UNIX_NS_FIELD_NUMBER: builtins.int
-    VALID_FOR_MS_FIELD_NUMBER: builtins.int
-    agent_unix_ns: builtins.int
-    engine_unix_ns: builtins.int
-    valid_for_ms: builtins.int
+    AGENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    ENGINE_UNIX_NS_FIELD_NUMBER: _builtins.int
+    VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    agent_unix_ns: _builtins.int
+    engine_unix_ns: _builtins.int
+    valid_for_ms: _builtins.int
     def __init__(
         self,
         *,
-        agent_unix_ns: builtins.int = ...,
-        engine_unix_ns: builtins.int = ...,
-        valid_for_ms: builtins.int = ...,
+        agent_unix_ns: _builtins.int = ...,
+        engine_unix_ns: _builtins.int = ...,
+        valid_for_ms: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent_unix_ns", b"agent_unix_ns", "engine_unix_ns", b"engine_unix_ns", "valid_for_ms", b"valid_for_ms"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_unix_ns", b"agent_unix_ns", "engine_unix_ns", b"engine_unix_ns", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ClockReply = ClockReply
+Global___ClockReply: _TypeAlias = ClockReply  # noqa: Y015
 
-@typing.final
-class SignalsDrain(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SignalsDrain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REASON_FIELD_NUMBER: builtins.int
-    reason: builtins.str
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
     def __init__(
         self,
         *,
-        reason: builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SignalsDrain = SignalsDrain
+Global___SignalsDrain: _TypeAlias = SignalsDrain  # noqa: Y015

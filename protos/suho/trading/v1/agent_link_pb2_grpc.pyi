@@ -3,54 +3,62 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.trading.v1.agent_link_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.trading.v1 import agent_link_pb2 as _agent_link_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class AgentLinkServiceStub:
     """The agents' lane 0."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    StreamSignals: grpc.StreamStreamMultiCallable[
-        suho.trading.v1.agent_link_pb2.StreamSignalsRequest,
-        suho.trading.v1.agent_link_pb2.StreamSignalsResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AgentLinkServiceAsyncStub: ...
+    StreamSignals: _grpc.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]
     """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
     ends the older.
     """
 
-class AgentLinkServiceAsyncStub:
+@_typing.type_check_only
+class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
     """The agents' lane 0."""
 
-    StreamSignals: grpc.aio.StreamStreamMultiCallable[
-        suho.trading.v1.agent_link_pb2.StreamSignalsRequest,
-        suho.trading.v1.agent_link_pb2.StreamSignalsResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    StreamSignals: _aio.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]  # type: ignore[assignment]
     """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
     ends the older.
     """
 
-class AgentLinkServiceServicer(metaclass=abc.ABCMeta):
+class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """The agents' lane 0."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def StreamSignals(
         self,
-        request_iterator: _MaybeAsyncIterator[suho.trading.v1.agent_link_pb2.StreamSignalsRequest],
+        request_iterator: _MaybeAsyncIterator[_agent_link_pb2.StreamSignalsRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.trading.v1.agent_link_pb2.StreamSignalsResponse], collections.abc.AsyncIterator[suho.trading.v1.agent_link_pb2.StreamSignalsResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_agent_link_pb2.StreamSignalsResponse], _abc.AsyncIterator[_agent_link_pb2.StreamSignalsResponse]]:
         """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
         ends the older.
         """
 
-def add_AgentLinkServiceServicer_to_server(servicer: AgentLinkServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_AgentLinkServiceServicer_to_server(servicer: AgentLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

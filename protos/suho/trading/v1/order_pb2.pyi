@@ -3,27 +3,27 @@
 isort:skip_file
 """
 
-import builtins
-import google.protobuf.descriptor
-import google.protobuf.internal.enum_type_wrapper
-import google.protobuf.message
-import suho.common.v1.account_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from suho.common.v1 import account_pb2 as _account_pb2
+import builtins as _builtins
 import sys
-import typing
+import typing as _typing
 
-if sys.version_info >= (3, 10):
-    import typing as typing_extensions
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    import typing_extensions
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
 class _OrderSide:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _OrderSideEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OrderSide.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _OrderSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     ORDER_SIDE_UNSPECIFIED: _OrderSide.ValueType  # 0
     ORDER_SIDE_BUY: _OrderSide.ValueType  # 1
     ORDER_SIDE_SELL: _OrderSide.ValueType  # 2
@@ -34,14 +34,14 @@ class OrderSide(_OrderSide, metaclass=_OrderSideEnumTypeWrapper):
 ORDER_SIDE_UNSPECIFIED: OrderSide.ValueType  # 0
 ORDER_SIDE_BUY: OrderSide.ValueType  # 1
 ORDER_SIDE_SELL: OrderSide.ValueType  # 2
-global___OrderSide = OrderSide
+Global___OrderSide: _TypeAlias = OrderSide  # noqa: Y015
 
 class _OrderState:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _OrderStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OrderState.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     ORDER_STATE_UNSPECIFIED: _OrderState.ValueType  # 0
     ORDER_STATE_DENIED: _OrderState.ValueType  # 1
     """Refused by a risk check; never left the engine."""
@@ -79,14 +79,14 @@ ORDER_STATE_UNKNOWN: OrderState.ValueType  # 8
 """It may have been executed. Never sent again, never called rejected; the symbol is frozen until this is resolved."""
 ORDER_STATE_NOT_EXECUTED: OrderState.ValueType  # 9
 """Proven not executed after doubt."""
-global___OrderState = OrderState
+Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
 
 class _TradingState:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _TradingStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TradingState.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _TradingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TradingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     TRADING_STATE_UNSPECIFIED: _TradingState.ValueType  # 0
     TRADING_STATE_ACTIVE: _TradingState.ValueType  # 1
     TRADING_STATE_REDUCING: _TradingState.ValueType  # 2
@@ -100,14 +100,14 @@ TRADING_STATE_ACTIVE: TradingState.ValueType  # 1
 TRADING_STATE_REDUCING: TradingState.ValueType  # 2
 """Only what makes a position smaller."""
 TRADING_STATE_HALTED: TradingState.ValueType  # 3
-global___TradingState = TradingState
+Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
 class _TradeMode:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
 
-class _TradeModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TradeMode.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+class _TradeModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TradeMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
     TRADE_MODE_UNSPECIFIED: _TradeMode.ValueType  # 0
     TRADE_MODE_DEMO: _TradeMode.ValueType  # 1
     TRADE_MODE_CONTEST: _TradeMode.ValueType  # 2
@@ -119,220 +119,234 @@ TRADE_MODE_UNSPECIFIED: TradeMode.ValueType  # 0
 TRADE_MODE_DEMO: TradeMode.ValueType  # 1
 TRADE_MODE_CONTEST: TradeMode.ValueType  # 2
 TRADE_MODE_REAL: TradeMode.ValueType  # 3
-global___TradeMode = TradeMode
+Global___TradeMode: _TypeAlias = TradeMode  # noqa: Y015
 
-@typing.final
-class Order(google.protobuf.message.Message):
+@_typing.final
+class Order(_message.Message):
     """An order as a person or a strategy asked for it, and what became of it. Volumes and prices are decimal strings."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    SIDE_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    STOP_LOSS_FIELD_NUMBER: builtins.int
-    TAKE_PROFIT_FIELD_NUMBER: builtins.int
-    STRATEGY_FIELD_NUMBER: builtins.int
-    STATE_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    SEQ_FIELD_NUMBER: builtins.int
-    EPOCH_FIELD_NUMBER: builtins.int
-    TICKET_FIELD_NUMBER: builtins.int
-    DEAL_FIELD_NUMBER: builtins.int
-    FILLED_VOLUME_FIELD_NUMBER: builtins.int
-    FILLED_PRICE_FIELD_NUMBER: builtins.int
-    RETCODE_FIELD_NUMBER: builtins.int
-    TIMES_FIELD_NUMBER: builtins.int
-    NOT_AFTER_UNIX_MS_FIELD_NUMBER: builtins.int
-    signal_id: builtins.str
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    DEAL_FIELD_NUMBER: _builtins.int
+    FILLED_VOLUME_FIELD_NUMBER: _builtins.int
+    FILLED_PRICE_FIELD_NUMBER: _builtins.int
+    RETCODE_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_UNIX_MS_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
     """Made by whoever asked; the same id is the same order, however often it is asked."""
-    symbol: builtins.str
-    side: global___OrderSide.ValueType
-    volume: builtins.str
+    symbol: _builtins.str
+    side: Global___OrderSide.ValueType
+    volume: _builtins.str
     """Lots."""
-    stop_loss: builtins.str
+    stop_loss: _builtins.str
     """Empty: none."""
-    take_profit: builtins.str
-    strategy: builtins.str
+    take_profit: _builtins.str
+    strategy: _builtins.str
     """Which strategy instance; empty for a person's own."""
-    state: global___OrderState.ValueType
-    reason: builtins.str
+    state: Global___OrderState.ValueType
+    reason: _builtins.str
     """UPPER_SNAKE; of a denial or a rejection."""
-    message: builtins.str
-    seq: builtins.int
+    message: _builtins.str
+    seq: _builtins.int
     """Place in the account's order of signals; 0 for a denied one."""
-    epoch: builtins.int
+    epoch: _builtins.int
     """From when the account's sequence counts."""
-    ticket: builtins.int
+    ticket: _builtins.int
     """The terminal's order ticket; 0 while there is none."""
-    deal: builtins.int
-    filled_volume: builtins.str
-    filled_price: builtins.str
-    retcode: builtins.int
-    not_after_unix_ms: builtins.int
+    deal: _builtins.int
+    filled_volume: _builtins.str
+    filled_price: _builtins.str
+    retcode: _builtins.int
+    not_after_unix_ms: _builtins.int
     """The agent must not send it to the terminal after this."""
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
-    @property
-    def times(self) -> global___OrderTimes: ...
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def times(self) -> Global___OrderTimes: ...
     def __init__(
         self,
         *,
-        signal_id: builtins.str = ...,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        symbol: builtins.str = ...,
-        side: global___OrderSide.ValueType = ...,
-        volume: builtins.str = ...,
-        stop_loss: builtins.str = ...,
-        take_profit: builtins.str = ...,
-        strategy: builtins.str = ...,
-        state: global___OrderState.ValueType = ...,
-        reason: builtins.str = ...,
-        message: builtins.str = ...,
-        seq: builtins.int = ...,
-        epoch: builtins.int = ...,
-        ticket: builtins.int = ...,
-        deal: builtins.int = ...,
-        filled_volume: builtins.str = ...,
-        filled_price: builtins.str = ...,
-        retcode: builtins.int = ...,
-        times: global___OrderTimes | None = ...,
-        not_after_unix_ms: builtins.int = ...,
+        signal_id: _builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        symbol: _builtins.str = ...,
+        side: Global___OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        stop_loss: _builtins.str = ...,
+        take_profit: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        state: Global___OrderState.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        ticket: _builtins.int = ...,
+        deal: _builtins.int = ...,
+        filled_volume: _builtins.str = ...,
+        filled_price: _builtins.str = ...,
+        retcode: _builtins.int = ...,
+        times: Global___OrderTimes | None = ...,
+        not_after_unix_ms: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "times", b"times"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "deal", b"deal", "epoch", b"epoch", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "message", b"message", "not_after_unix_ms", b"not_after_unix_ms", "reason", b"reason", "retcode", b"retcode", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "state", b"state", "stop_loss", b"stop_loss", "strategy", b"strategy", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "times", b"times", "volume", b"volume"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "times", b"times"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal", "epoch", b"epoch", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "message", b"message", "not_after_unix_ms", b"not_after_unix_ms", "reason", b"reason", "retcode", b"retcode", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "state", b"state", "stop_loss", b"stop_loss", "strategy", b"strategy", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "times", b"times", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___Order = Order
+Global___Order: _TypeAlias = Order  # noqa: Y015
 
-@typing.final
-class OrderTimes(google.protobuf.message.Message):
+@_typing.final
+class OrderTimes(_message.Message):
     """When each part was done; 0: not yet. The first three by the server's clock, the rest by the PC's."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SUBMITTED_UNIX_NS_FIELD_NUMBER: builtins.int
-    COMMITTED_UNIX_NS_FIELD_NUMBER: builtins.int
-    REPORTED_UNIX_NS_FIELD_NUMBER: builtins.int
-    RECEIVED_UNIX_NS_FIELD_NUMBER: builtins.int
-    INTENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    SENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    DONE_UNIX_NS_FIELD_NUMBER: builtins.int
-    submitted_unix_ns: builtins.int
-    committed_unix_ns: builtins.int
-    reported_unix_ns: builtins.int
-    received_unix_ns: builtins.int
-    intent_unix_ns: builtins.int
-    sent_unix_ns: builtins.int
-    done_unix_ns: builtins.int
+    SUBMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    COMMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    REPORTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    RECEIVED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    INTENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    SENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    DONE_UNIX_NS_FIELD_NUMBER: _builtins.int
+    submitted_unix_ns: _builtins.int
+    committed_unix_ns: _builtins.int
+    reported_unix_ns: _builtins.int
+    received_unix_ns: _builtins.int
+    intent_unix_ns: _builtins.int
+    sent_unix_ns: _builtins.int
+    done_unix_ns: _builtins.int
     def __init__(
         self,
         *,
-        submitted_unix_ns: builtins.int = ...,
-        committed_unix_ns: builtins.int = ...,
-        reported_unix_ns: builtins.int = ...,
-        received_unix_ns: builtins.int = ...,
-        intent_unix_ns: builtins.int = ...,
-        sent_unix_ns: builtins.int = ...,
-        done_unix_ns: builtins.int = ...,
+        submitted_unix_ns: _builtins.int = ...,
+        committed_unix_ns: _builtins.int = ...,
+        reported_unix_ns: _builtins.int = ...,
+        received_unix_ns: _builtins.int = ...,
+        intent_unix_ns: _builtins.int = ...,
+        sent_unix_ns: _builtins.int = ...,
+        done_unix_ns: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["committed_unix_ns", b"committed_unix_ns", "done_unix_ns", b"done_unix_ns", "intent_unix_ns", b"intent_unix_ns", "received_unix_ns", b"received_unix_ns", "reported_unix_ns", b"reported_unix_ns", "sent_unix_ns", b"sent_unix_ns", "submitted_unix_ns", b"submitted_unix_ns"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_unix_ns", b"committed_unix_ns", "done_unix_ns", b"done_unix_ns", "intent_unix_ns", b"intent_unix_ns", "received_unix_ns", b"received_unix_ns", "reported_unix_ns", b"reported_unix_ns", "sent_unix_ns", b"sent_unix_ns", "submitted_unix_ns", b"submitted_unix_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___OrderTimes = OrderTimes
+Global___OrderTimes: _TypeAlias = OrderTimes  # noqa: Y015
 
-@typing.final
-class ExecutionReport(google.protobuf.message.Message):
+@_typing.final
+class ExecutionReport(_message.Message):
     """What the agent says of a signal. Repeated until acknowledged."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    REPORT_ID_FIELD_NUMBER: builtins.int
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    STATE_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    TICKET_FIELD_NUMBER: builtins.int
-    DEAL_FIELD_NUMBER: builtins.int
-    FILLED_VOLUME_FIELD_NUMBER: builtins.int
-    FILLED_PRICE_FIELD_NUMBER: builtins.int
-    RETCODE_FIELD_NUMBER: builtins.int
-    RECEIVED_UNIX_NS_FIELD_NUMBER: builtins.int
-    INTENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    SENT_UNIX_NS_FIELD_NUMBER: builtins.int
-    DONE_UNIX_NS_FIELD_NUMBER: builtins.int
-    report_id: builtins.str
+    REPORT_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    DEAL_FIELD_NUMBER: _builtins.int
+    FILLED_VOLUME_FIELD_NUMBER: _builtins.int
+    FILLED_PRICE_FIELD_NUMBER: _builtins.int
+    RETCODE_FIELD_NUMBER: _builtins.int
+    RECEIVED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    INTENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    SENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    DONE_UNIX_NS_FIELD_NUMBER: _builtins.int
+    report_id: _builtins.str
     """Made by the agent; the same id is the same report."""
-    signal_id: builtins.str
-    state: global___OrderState.ValueType
+    signal_id: _builtins.str
+    state: Global___OrderState.ValueType
     """ACCEPTED, PARTIALLY_FILLED, FILLED, REJECTED, EXPIRED, UNKNOWN or NOT_EXECUTED."""
-    reason: builtins.str
-    message: builtins.str
-    ticket: builtins.int
-    deal: builtins.int
-    filled_volume: builtins.str
-    filled_price: builtins.str
-    retcode: builtins.int
-    received_unix_ns: builtins.int
-    intent_unix_ns: builtins.int
-    sent_unix_ns: builtins.int
-    done_unix_ns: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    reason: _builtins.str
+    message: _builtins.str
+    ticket: _builtins.int
+    deal: _builtins.int
+    filled_volume: _builtins.str
+    filled_price: _builtins.str
+    retcode: _builtins.int
+    received_unix_ns: _builtins.int
+    intent_unix_ns: _builtins.int
+    sent_unix_ns: _builtins.int
+    done_unix_ns: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        report_id: builtins.str = ...,
-        signal_id: builtins.str = ...,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        state: global___OrderState.ValueType = ...,
-        reason: builtins.str = ...,
-        message: builtins.str = ...,
-        ticket: builtins.int = ...,
-        deal: builtins.int = ...,
-        filled_volume: builtins.str = ...,
-        filled_price: builtins.str = ...,
-        retcode: builtins.int = ...,
-        received_unix_ns: builtins.int = ...,
-        intent_unix_ns: builtins.int = ...,
-        sent_unix_ns: builtins.int = ...,
-        done_unix_ns: builtins.int = ...,
+        report_id: _builtins.str = ...,
+        signal_id: _builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        state: Global___OrderState.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        ticket: _builtins.int = ...,
+        deal: _builtins.int = ...,
+        filled_volume: _builtins.str = ...,
+        filled_price: _builtins.str = ...,
+        retcode: _builtins.int = ...,
+        received_unix_ns: _builtins.int = ...,
+        intent_unix_ns: _builtins.int = ...,
+        sent_unix_ns: _builtins.int = ...,
+        done_unix_ns: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "deal", b"deal", "done_unix_ns", b"done_unix_ns", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "intent_unix_ns", b"intent_unix_ns", "message", b"message", "reason", b"reason", "received_unix_ns", b"received_unix_ns", "report_id", b"report_id", "retcode", b"retcode", "sent_unix_ns", b"sent_unix_ns", "signal_id", b"signal_id", "state", b"state", "ticket", b"ticket"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal", "done_unix_ns", b"done_unix_ns", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "intent_unix_ns", b"intent_unix_ns", "message", b"message", "reason", b"reason", "received_unix_ns", b"received_unix_ns", "report_id", b"report_id", "retcode", b"retcode", "sent_unix_ns", b"sent_unix_ns", "signal_id", b"signal_id", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ExecutionReport = ExecutionReport
+Global___ExecutionReport: _TypeAlias = ExecutionReport  # noqa: Y015
 
-@typing.final
-class SymbolSpec(google.protobuf.message.Message):
+@_typing.final
+class SymbolSpec(_message.Message):
     """What the terminal says of a symbol; volumes in lots."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SYMBOL_FIELD_NUMBER: builtins.int
-    DIGITS_FIELD_NUMBER: builtins.int
-    VOLUME_MIN_FIELD_NUMBER: builtins.int
-    VOLUME_MAX_FIELD_NUMBER: builtins.int
-    VOLUME_STEP_FIELD_NUMBER: builtins.int
-    CONTRACT_SIZE_FIELD_NUMBER: builtins.int
-    symbol: builtins.str
-    digits: builtins.int
-    volume_min: builtins.str
-    volume_max: builtins.str
-    volume_step: builtins.str
-    contract_size: builtins.str
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    DIGITS_FIELD_NUMBER: _builtins.int
+    VOLUME_MIN_FIELD_NUMBER: _builtins.int
+    VOLUME_MAX_FIELD_NUMBER: _builtins.int
+    VOLUME_STEP_FIELD_NUMBER: _builtins.int
+    CONTRACT_SIZE_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    digits: _builtins.int
+    volume_min: _builtins.str
+    volume_max: _builtins.str
+    volume_step: _builtins.str
+    contract_size: _builtins.str
     def __init__(
         self,
         *,
-        symbol: builtins.str = ...,
-        digits: builtins.int = ...,
-        volume_min: builtins.str = ...,
-        volume_max: builtins.str = ...,
-        volume_step: builtins.str = ...,
-        contract_size: builtins.str = ...,
+        symbol: _builtins.str = ...,
+        digits: _builtins.int = ...,
+        volume_min: _builtins.str = ...,
+        volume_max: _builtins.str = ...,
+        volume_step: _builtins.str = ...,
+        contract_size: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["contract_size", b"contract_size", "digits", b"digits", "symbol", b"symbol", "volume_max", b"volume_max", "volume_min", b"volume_min", "volume_step", b"volume_step"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_size", b"contract_size", "digits", b"digits", "symbol", b"symbol", "volume_max", b"volume_max", "volume_min", b"volume_min", "volume_step", b"volume_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SymbolSpec = SymbolSpec
+Global___SymbolSpec: _TypeAlias = SymbolSpec  # noqa: Y015

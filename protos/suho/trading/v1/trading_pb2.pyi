@@ -3,303 +3,360 @@
 isort:skip_file
 """
 
-import builtins
-import collections.abc
-import google.protobuf.descriptor
-import google.protobuf.internal.containers
-import google.protobuf.message
-import suho.common.v1.account_pb2
-import suho.common.v1.page_pb2
-import suho.trading.v1.order_pb2
-import typing
+from collections import abc as _abc
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.common.v1 import account_pb2 as _account_pb2
+from suho.common.v1 import page_pb2 as _page_pb2
+from suho.trading.v1 import order_pb2 as _order_pb2
+import builtins as _builtins
+import sys
+import typing as _typing
 
-DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-@typing.final
-class SubmitSignalRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+DESCRIPTOR: _descriptor.FileDescriptor
 
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    SYMBOL_FIELD_NUMBER: builtins.int
-    SIDE_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    STOP_LOSS_FIELD_NUMBER: builtins.int
-    TAKE_PROFIT_FIELD_NUMBER: builtins.int
-    VALID_FOR_MS_FIELD_NUMBER: builtins.int
-    signal_id: builtins.str
-    symbol: builtins.str
-    side: suho.trading.v1.order_pb2.OrderSide.ValueType
-    volume: builtins.str
-    stop_loss: builtins.str
-    take_profit: builtins.str
-    valid_for_ms: builtins.int
+@_typing.final
+class SubmitSignalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
+    symbol: _builtins.str
+    side: _order_pb2.OrderSide.ValueType
+    volume: _builtins.str
+    stop_loss: _builtins.str
+    take_profit: _builtins.str
+    valid_for_ms: _builtins.int
     """How long from now the agent may still send it; 0: the engine's default."""
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        signal_id: builtins.str = ...,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        symbol: builtins.str = ...,
-        side: suho.trading.v1.order_pb2.OrderSide.ValueType = ...,
-        volume: builtins.str = ...,
-        stop_loss: builtins.str = ...,
-        take_profit: builtins.str = ...,
-        valid_for_ms: builtins.int = ...,
+        signal_id: _builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        symbol: _builtins.str = ...,
+        side: _order_pb2.OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        stop_loss: _builtins.str = ...,
+        take_profit: _builtins.str = ...,
+        valid_for_ms: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "valid_for_ms", b"valid_for_ms", "volume", b"volume"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "valid_for_ms", b"valid_for_ms", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SubmitSignalRequest = SubmitSignalRequest
+Global___SubmitSignalRequest: _TypeAlias = SubmitSignalRequest  # noqa: Y015
 
-@typing.final
-class SubmitSignalResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SubmitSignalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    DUPLICATE_FIELD_NUMBER: builtins.int
-    duplicate: builtins.bool
+    ORDER_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    duplicate: _builtins.bool
     """True when an earlier request made it."""
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order: ...
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
-        duplicate: builtins.bool = ...,
+        order: _order_pb2.Order | None = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "order", b"order"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SubmitSignalResponse = SubmitSignalResponse
+Global___SubmitSignalResponse: _TypeAlias = SubmitSignalResponse  # noqa: Y015
 
-@typing.final
-class WatchOrderRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchOrderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    SIGNAL_ID_FIELD_NUMBER: builtins.int
-    signal_id: builtins.str
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
     def __init__(
         self,
         *,
-        signal_id: builtins.str = ...,
+        signal_id: _builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["signal_id", b"signal_id"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signal_id", b"signal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchOrderRequest = WatchOrderRequest
+Global___WatchOrderRequest: _TypeAlias = WatchOrderRequest  # noqa: Y015
 
-@typing.final
-class WatchOrderResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class WatchOrderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDER_FIELD_NUMBER: builtins.int
-    @property
-    def order(self) -> suho.trading.v1.order_pb2.Order: ...
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
     def __init__(
         self,
         *,
-        order: suho.trading.v1.order_pb2.Order | None = ...,
+        order: _order_pb2.Order | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["order", b"order"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["order", b"order"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___WatchOrderResponse = WatchOrderResponse
+Global___WatchOrderResponse: _TypeAlias = WatchOrderResponse  # noqa: Y015
 
-@typing.final
-class ListOrdersRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListOrdersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    STATES_FIELD_NUMBER: builtins.int
-    PAGE_FIELD_NUMBER: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef:
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef:
         """Absent: every account."""
 
-    @property
-    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[suho.trading.v1.order_pb2.OrderState.ValueType]:
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderState.ValueType]:
         """Empty: every state."""
 
-    @property
-    def page(self) -> suho.common.v1.page_pb2.PageRequest: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageRequest: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        states: collections.abc.Iterable[suho.trading.v1.order_pb2.OrderState.ValueType] | None = ...,
-        page: suho.common.v1.page_pb2.PageRequest | None = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        states: _abc.Iterable[_order_pb2.OrderState.ValueType] | None = ...,
+        page: _page_pb2.PageRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "page", b"page"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "page", b"page", "states", b"states"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListOrdersRequest = ListOrdersRequest
+Global___ListOrdersRequest: _TypeAlias = ListOrdersRequest  # noqa: Y015
 
-@typing.final
-class ListOrdersResponse(google.protobuf.message.Message):
+@_typing.final
+class ListOrdersResponse(_message.Message):
     """Newest first."""
 
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDERS_FIELD_NUMBER: builtins.int
-    PAGE_FIELD_NUMBER: builtins.int
-    @property
-    def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[suho.trading.v1.order_pb2.Order]: ...
-    @property
-    def page(self) -> suho.common.v1.page_pb2.PageInfo: ...
+    ORDERS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageInfo: ...
     def __init__(
         self,
         *,
-        orders: collections.abc.Iterable[suho.trading.v1.order_pb2.Order] | None = ...,
-        page: suho.common.v1.page_pb2.PageInfo | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        page: _page_pb2.PageInfo | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["page", b"page"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["orders", b"orders", "page", b"page"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListOrdersResponse = ListOrdersResponse
+Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
 
-@typing.final
-class ListAccountsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAccountsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListAccountsRequest = ListAccountsRequest
+Global___ListAccountsRequest: _TypeAlias = ListAccountsRequest  # noqa: Y015
 
-@typing.final
-class ListAccountsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class ListAccountsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNTS_FIELD_NUMBER: builtins.int
-    @property
-    def accounts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AccountStatus]: ...
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountStatus]: ...
     def __init__(
         self,
         *,
-        accounts: collections.abc.Iterable[global___AccountStatus] | None = ...,
+        accounts: _abc.Iterable[Global___AccountStatus] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accounts", b"accounts"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___ListAccountsResponse = ListAccountsResponse
+Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
 
-@typing.final
-class AccountStatus(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class AccountStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADE_MODE_FIELD_NUMBER: builtins.int
-    TRADING_STATE_FIELD_NUMBER: builtins.int
-    AGENT_FIELD_NUMBER: builtins.int
-    OPEN_ORDERS_FIELD_NUMBER: builtins.int
-    trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType
-    trading_state: suho.trading.v1.order_pb2.TradingState.ValueType
-    agent: builtins.str
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADE_MODE_FIELD_NUMBER: _builtins.int
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    trade_mode: _order_pb2.TradeMode.ValueType
+    trading_state: _order_pb2.TradingState.ValueType
+    agent: _builtins.str
     """Empty: no agent is connected."""
-    open_orders: builtins.int
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    open_orders: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trade_mode: suho.trading.v1.order_pb2.TradeMode.ValueType = ...,
-        trading_state: suho.trading.v1.order_pb2.TradingState.ValueType = ...,
-        agent: builtins.str = ...,
-        open_orders: builtins.int = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trade_mode: _order_pb2.TradeMode.ValueType = ...,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
+        agent: _builtins.str = ...,
+        open_orders: _builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "agent", b"agent", "open_orders", b"open_orders", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "open_orders", b"open_orders", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___AccountStatus = AccountStatus
+Global___AccountStatus: _TypeAlias = AccountStatus  # noqa: Y015
 
-@typing.final
-class SetTradingStateRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SetTradingStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ACCOUNT_FIELD_NUMBER: builtins.int
-    TRADING_STATE_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    trading_state: suho.trading.v1.order_pb2.TradingState.ValueType
-    reason: builtins.str
-    @property
-    def account(self) -> suho.common.v1.account_pb2.AccountRef: ...
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    trading_state: _order_pb2.TradingState.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
-        account: suho.common.v1.account_pb2.AccountRef | None = ...,
-        trading_state: suho.trading.v1.order_pb2.TradingState.ValueType = ...,
-        reason: builtins.str = ...,
+        account: _account_pb2.AccountRef | None = ...,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SetTradingStateRequest = SetTradingStateRequest
+Global___SetTradingStateRequest: _TypeAlias = SetTradingStateRequest  # noqa: Y015
 
-@typing.final
-class SetTradingStateResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class SetTradingStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    TRADING_STATE_FIELD_NUMBER: builtins.int
-    trading_state: suho.trading.v1.order_pb2.TradingState.ValueType
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    trading_state: _order_pb2.TradingState.ValueType
     def __init__(
         self,
         *,
-        trading_state: suho.trading.v1.order_pb2.TradingState.ValueType = ...,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["trading_state", b"trading_state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___SetTradingStateResponse = SetTradingStateResponse
+Global___SetTradingStateResponse: _TypeAlias = SetTradingStateResponse  # noqa: Y015
 
-@typing.final
-class GetTradingStatsRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetTradingStatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetTradingStatsRequest = GetTradingStatsRequest
+Global___GetTradingStatsRequest: _TypeAlias = GetTradingStatsRequest  # noqa: Y015
 
-@typing.final
-class GetTradingStatsResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class GetTradingStatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    ORDERS_FIELD_NUMBER: builtins.int
-    SIGNAL_EXECUTED_P50_MS_FIELD_NUMBER: builtins.int
-    SIGNAL_EXECUTED_P99_MS_FIELD_NUMBER: builtins.int
-    signal_executed_p50_ms: builtins.float
+    ORDERS_FIELD_NUMBER: _builtins.int
+    SIGNAL_EXECUTED_P50_MS_FIELD_NUMBER: _builtins.int
+    SIGNAL_EXECUTED_P99_MS_FIELD_NUMBER: _builtins.int
+    signal_executed_p50_ms: _builtins.float
     """Committed to `order_send` returned; absent (both 0) while nothing was executed."""
-    signal_executed_p99_ms: builtins.float
-    @property
-    def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OrderStateCount]: ...
+    signal_executed_p99_ms: _builtins.float
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderStateCount]: ...
     def __init__(
         self,
         *,
-        orders: collections.abc.Iterable[global___OrderStateCount] | None = ...,
-        signal_executed_p50_ms: builtins.float = ...,
-        signal_executed_p99_ms: builtins.float = ...,
+        orders: _abc.Iterable[Global___OrderStateCount] | None = ...,
+        signal_executed_p50_ms: _builtins.float = ...,
+        signal_executed_p99_ms: _builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["orders", b"orders", "signal_executed_p50_ms", b"signal_executed_p50_ms", "signal_executed_p99_ms", b"signal_executed_p99_ms"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "signal_executed_p50_ms", b"signal_executed_p50_ms", "signal_executed_p99_ms", b"signal_executed_p99_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___GetTradingStatsResponse = GetTradingStatsResponse
+Global___GetTradingStatsResponse: _TypeAlias = GetTradingStatsResponse  # noqa: Y015
 
-@typing.final
-class OrderStateCount(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+@_typing.final
+class OrderStateCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
 
-    STATE_FIELD_NUMBER: builtins.int
-    COUNT_FIELD_NUMBER: builtins.int
-    state: suho.trading.v1.order_pb2.OrderState.ValueType
-    count: builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: _order_pb2.OrderState.ValueType
+    count: _builtins.int
     def __init__(
         self,
         *,
-        state: suho.trading.v1.order_pb2.OrderState.ValueType = ...,
-        count: builtins.int = ...,
+        state: _order_pb2.OrderState.ValueType = ...,
+        count: _builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "state", b"state"]) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-global___OrderStateCount = OrderStateCount
+Global___OrderStateCount: _TypeAlias = OrderStateCount  # noqa: Y015

@@ -3,145 +3,113 @@
 isort:skip_file
 """
 
-import abc
-import collections.abc
-import grpc
-import grpc.aio
-import suho.trading.v1.trading_pb2
-import typing
+from collections import abc as _abc
+from grpc import aio as _aio
+from suho.trading.v1 import trading_pb2 as _trading_pb2
+import abc as _abc_1
+import grpc as _grpc
+import sys
+import typing as _typing
 
-_T = typing.TypeVar("_T")
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
-class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+_T = _typing.TypeVar("_T")
 
-class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
+class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
+
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
 
 class TradingServiceStub:
     """What people and strategies ask of the engine."""
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    SubmitSignal: grpc.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.SubmitSignalRequest,
-        suho.trading.v1.trading_pb2.SubmitSignalResponse,
-    ]
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> TradingServiceAsyncStub: ...
+    SubmitSignal: _grpc.UnaryUnaryMultiCallable[_trading_pb2.SubmitSignalRequest, _trading_pb2.SubmitSignalResponse]
     """Decides and commits. The answer is the order as committed or denied; asking again with the same id gives the
     same order as it now stands.
     """
-
-    WatchOrder: grpc.UnaryStreamMultiCallable[
-        suho.trading.v1.trading_pb2.WatchOrderRequest,
-        suho.trading.v1.trading_pb2.WatchOrderResponse,
-    ]
+    WatchOrder: _grpc.UnaryStreamMultiCallable[_trading_pb2.WatchOrderRequest, _trading_pb2.WatchOrderResponse]
     """The order as it stands, then at each change; ends when nothing more can come."""
-
-    ListOrders: grpc.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.ListOrdersRequest,
-        suho.trading.v1.trading_pb2.ListOrdersResponse,
-    ]
-
-    ListAccounts: grpc.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.ListAccountsRequest,
-        suho.trading.v1.trading_pb2.ListAccountsResponse,
-    ]
-
-    SetTradingState: grpc.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.SetTradingStateRequest,
-        suho.trading.v1.trading_pb2.SetTradingStateResponse,
-    ]
-
-    GetTradingStats: grpc.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.GetTradingStatsRequest,
-        suho.trading.v1.trading_pb2.GetTradingStatsResponse,
-    ]
+    ListOrders: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListOrdersRequest, _trading_pb2.ListOrdersResponse]
+    ListAccounts: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListAccountsRequest, _trading_pb2.ListAccountsResponse]
+    SetTradingState: _grpc.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]
+    GetTradingStats: _grpc.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]
     """Counts by state and how long execution took."""
 
-class TradingServiceAsyncStub:
+@_typing.type_check_only
+class TradingServiceAsyncStub(TradingServiceStub):
     """What people and strategies ask of the engine."""
 
-    SubmitSignal: grpc.aio.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.SubmitSignalRequest,
-        suho.trading.v1.trading_pb2.SubmitSignalResponse,
-    ]
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    SubmitSignal: _aio.UnaryUnaryMultiCallable[_trading_pb2.SubmitSignalRequest, _trading_pb2.SubmitSignalResponse]  # type: ignore[assignment]
     """Decides and commits. The answer is the order as committed or denied; asking again with the same id gives the
     same order as it now stands.
     """
-
-    WatchOrder: grpc.aio.UnaryStreamMultiCallable[
-        suho.trading.v1.trading_pb2.WatchOrderRequest,
-        suho.trading.v1.trading_pb2.WatchOrderResponse,
-    ]
+    WatchOrder: _aio.UnaryStreamMultiCallable[_trading_pb2.WatchOrderRequest, _trading_pb2.WatchOrderResponse]  # type: ignore[assignment]
     """The order as it stands, then at each change; ends when nothing more can come."""
-
-    ListOrders: grpc.aio.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.ListOrdersRequest,
-        suho.trading.v1.trading_pb2.ListOrdersResponse,
-    ]
-
-    ListAccounts: grpc.aio.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.ListAccountsRequest,
-        suho.trading.v1.trading_pb2.ListAccountsResponse,
-    ]
-
-    SetTradingState: grpc.aio.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.SetTradingStateRequest,
-        suho.trading.v1.trading_pb2.SetTradingStateResponse,
-    ]
-
-    GetTradingStats: grpc.aio.UnaryUnaryMultiCallable[
-        suho.trading.v1.trading_pb2.GetTradingStatsRequest,
-        suho.trading.v1.trading_pb2.GetTradingStatsResponse,
-    ]
+    ListOrders: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListOrdersRequest, _trading_pb2.ListOrdersResponse]  # type: ignore[assignment]
+    ListAccounts: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListAccountsRequest, _trading_pb2.ListAccountsResponse]  # type: ignore[assignment]
+    SetTradingState: _aio.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]  # type: ignore[assignment]
+    GetTradingStats: _aio.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]  # type: ignore[assignment]
     """Counts by state and how long execution took."""
 
-class TradingServiceServicer(metaclass=abc.ABCMeta):
+class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What people and strategies ask of the engine."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def SubmitSignal(
         self,
-        request: suho.trading.v1.trading_pb2.SubmitSignalRequest,
+        request: _trading_pb2.SubmitSignalRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.trading.v1.trading_pb2.SubmitSignalResponse, collections.abc.Awaitable[suho.trading.v1.trading_pb2.SubmitSignalResponse]]:
+    ) -> _typing.Union[_trading_pb2.SubmitSignalResponse, _abc.Awaitable[_trading_pb2.SubmitSignalResponse]]:
         """Decides and commits. The answer is the order as committed or denied; asking again with the same id gives the
         same order as it now stands.
         """
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def WatchOrder(
         self,
-        request: suho.trading.v1.trading_pb2.WatchOrderRequest,
+        request: _trading_pb2.WatchOrderRequest,
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[suho.trading.v1.trading_pb2.WatchOrderResponse], collections.abc.AsyncIterator[suho.trading.v1.trading_pb2.WatchOrderResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_trading_pb2.WatchOrderResponse], _abc.AsyncIterator[_trading_pb2.WatchOrderResponse]]:
         """The order as it stands, then at each change; ends when nothing more can come."""
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListOrders(
         self,
-        request: suho.trading.v1.trading_pb2.ListOrdersRequest,
+        request: _trading_pb2.ListOrdersRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.trading.v1.trading_pb2.ListOrdersResponse, collections.abc.Awaitable[suho.trading.v1.trading_pb2.ListOrdersResponse]]: ...
+    ) -> _typing.Union[_trading_pb2.ListOrdersResponse, _abc.Awaitable[_trading_pb2.ListOrdersResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def ListAccounts(
         self,
-        request: suho.trading.v1.trading_pb2.ListAccountsRequest,
+        request: _trading_pb2.ListAccountsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.trading.v1.trading_pb2.ListAccountsResponse, collections.abc.Awaitable[suho.trading.v1.trading_pb2.ListAccountsResponse]]: ...
+    ) -> _typing.Union[_trading_pb2.ListAccountsResponse, _abc.Awaitable[_trading_pb2.ListAccountsResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def SetTradingState(
         self,
-        request: suho.trading.v1.trading_pb2.SetTradingStateRequest,
+        request: _trading_pb2.SetTradingStateRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.trading.v1.trading_pb2.SetTradingStateResponse, collections.abc.Awaitable[suho.trading.v1.trading_pb2.SetTradingStateResponse]]: ...
+    ) -> _typing.Union[_trading_pb2.SetTradingStateResponse, _abc.Awaitable[_trading_pb2.SetTradingStateResponse]]: ...
 
-    @abc.abstractmethod
+    @_abc_1.abstractmethod
     def GetTradingStats(
         self,
-        request: suho.trading.v1.trading_pb2.GetTradingStatsRequest,
+        request: _trading_pb2.GetTradingStatsRequest,
         context: _ServicerContext,
-    ) -> typing.Union[suho.trading.v1.trading_pb2.GetTradingStatsResponse, collections.abc.Awaitable[suho.trading.v1.trading_pb2.GetTradingStatsResponse]]:
+    ) -> _typing.Union[_trading_pb2.GetTradingStatsResponse, _abc.Awaitable[_trading_pb2.GetTradingStatsResponse]]:
         """Counts by state and how long execution took."""
 
-def add_TradingServiceServicer_to_server(servicer: TradingServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+def add_TradingServiceServicer_to_server(servicer: TradingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

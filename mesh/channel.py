@@ -1,0 +1,78 @@
+"""The only place where channels are opened.
+
+A service has one channel, `xds:///mesh`, whatever it calls: the hub routes by gRPC service name and gRPC's own core
+balances, retries and drains. The agent has five, a connection each. See design section 4.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import grpc
+
+from mesh.config import MeshSettings, environment, export
+
+_BOOTSTRAP = "GRPC_XDS_BOOTSTRAP_CONFIG"
+
+# A peer that vanished without a word is noticed within 15 s; servers allow pings this often.
+_KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000))
+_RECONNECT = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+LaneTarget = Literal["agent-signals", "agent-ticks"]
+
+
+def bootstrap(hubs: Iterable[str], node_id: str, service: str, dependencies: Iterable[str] = ()) -> dict[str, Any]:
+    """gRPC's xDS bootstrap: what a stock client needs to use `xds:///mesh`.
+
+    `dependencies` names the services whose endpoints the client wants; none means all.
+    """
+    return {
+        "xds_servers": [
+            {
+                # Several hubs in one URI fail over live; several entries do not (measured).
+                "server_uri": f"ipv4:{','.join(hubs)}",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }
+        ],
+        "node": {"id": node_id, "cluster": service, "metadata": {"dependencies": list(dependencies)}},
+    }
+
+
+def _export_bootstrap(settings: MeshSettings, service: str, dependencies: Iterable[str]) -> None:
+    text = json.dumps(bootstrap(settings.hubs, settings.instance, service, dependencies))
+    if environment(_BOOTSTRAP) not in ("", text):
+        raise RuntimeError("gRPC reads its xDS bootstrap once a process: it can not be two things")
+    export(_BOOTSTRAP, text)
+
+
+@asynccontextmanager
+async def mesh_channel(
+    settings: MeshSettings, service: str, dependencies: Iterable[str] = ()
+) -> AsyncIterator[grpc.aio.Channel]:
+    """The one channel to every service of the mesh."""
+    _export_bootstrap(settings, service, dependencies)
+    async with grpc.aio.insecure_channel("xds:///mesh", options=(*_KEEPALIVE, *_RECONNECT)) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def lane_channel(settings: MeshSettings, service: str, target: LaneTarget) -> AsyncIterator[grpc.aio.Channel]:
+    """One of the agent's channels: a TCP connection of its own."""
+    _export_bootstrap(settings, service, ())
+    own = ("grpc.use_local_subchannel_pool", 1)
+    async with grpc.aio.insecure_channel(f"xds:///{target}", options=(own, *_KEEPALIVE, *_RECONNECT)) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def direct_channel(addresses: Sequence[str]) -> AsyncIterator[grpc.aio.Channel]:
+    """To one of `addresses` (IP:port), whichever answers; for the hub itself, and where no hub is."""
+    target = f"ipv4:{','.join(addresses)}"
+    async with grpc.aio.insecure_channel(target, options=(*_KEEPALIVE, *_RECONNECT)) as channel:
+        yield channel

@@ -1,0 +1,61 @@
+"""How a program begins and ends."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from mesh.config import ProgramSettings, SettingsError, load_settings
+from mesh.log import configure_logging, get_logger
+from mesh.telemetry import configure_telemetry
+
+S = TypeVar("S", bound=ProgramSettings)
+
+# sysexits.h: a supervisor must not start it again with the same settings.
+EX_CONFIG = 78
+
+
+def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
+    """Load the settings and run `main` until it returns; SIGTERM and SIGINT set its stop event.
+
+    Returns the process's exit status: 78 when a setting is wrong, which it says on standard error.
+    """
+    try:
+        settings = load_settings(settings_cls, program, sys.argv[1:])
+        configure_logging(program, settings.instance, settings.log_level, settings.log_format)
+        configure_telemetry(program, settings.instance, settings.metrics_port)
+        asyncio.run(_until_signalled(settings, main))
+    except SettingsError as error:
+        sys.stderr.write(f"{program} can not start: {error}\n")
+        return EX_CONFIG
+    except BaseExceptionGroup as group:
+        wrong, rest = group.split(SettingsError)
+        if wrong is None or rest is not None:
+            raise
+        for leaf in _leaves(wrong):
+            sys.stderr.write(f"{program} can not start: {leaf}\n")
+        return EX_CONFIG
+    return 0
+
+
+async def _until_signalled(settings: S, main: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    log = get_logger(__name__)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform == "win32":  # its event loop knows no signal handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        else:
+            loop.add_signal_handler(number, stop.set)
+    log.info("starting", pid=os.getpid())
+    await main(settings, stop)
+    log.info("stopped")
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,161 @@
+"""The one way to serve: health, reflection, channelz, errors, deadlines, metrics, and a drain that loses no call."""
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from suho.hub.v1 import registry_pb2 as pb
+
+from mesh.config import ServerSettings, SettingsError
+from mesh.interceptors import Around
+from mesh.session import HubSession
+
+REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.so_reuseport", 0),  # else two programs share a port in silence
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+# After leaving discovery: how long clients may still be acting on what they knew.
+_DRAIN_PAUSE_S = 0.1
+_STOP_GRACE_S = 1.5
+
+
+@dataclass(frozen=True)
+class Service:
+    """A gRPC service to serve: its full name, and what adds it to a server."""
+
+    name: str
+    add: Callable[[grpc.aio.Server], None]
+
+
+def service(add_to_server: Callable[[Any, Any], None], servicer: object, name: str) -> Service:
+    """A service from its generated `add_…Servicer_to_server`."""
+    return Service(name, lambda server: add_to_server(servicer, server))
+
+
+@dataclass(frozen=True)
+class MeshServer:
+    """A started server."""
+
+    port: int
+    names: tuple[str, ...]
+    draining: asyncio.Event
+    _server: grpc.aio.Server = field(repr=False)
+    _health: health.aio.HealthServicer = field(repr=False)
+
+    async def announce(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
+        for name in ("", *self.names):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float = _STOP_GRACE_S) -> None:
+        """Refuse new calls; let those under way finish for `grace_s`."""
+        await self.announce(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.stop(grace_s)
+
+
+@asynccontextmanager
+async def open_server(
+    settings: ServerSettings,
+    services: Sequence[Service],
+    draining: asyncio.Event | None = None,
+    options: Iterable[tuple[str, Any]] = (),
+) -> AsyncIterator[MeshServer]:
+    """Bind, start, and stop at the end of the block.
+
+    `draining` is set when the server has left discovery: streams that would stay open end themselves then.
+
+    Raises:
+        SettingsError: the address is not loopback, or taken.
+    """
+    address = _loopback(settings.host)
+    server = grpc.aio.server(interceptors=[Around()], options=[*_OPTIONS, *options])
+    for item in services:
+        item.add(server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    channelz.add_channelz_servicer(server)
+    names = tuple(item.name for item in services)
+    _add_reflection(server, [*names, health.SERVICE_NAME, "grpc.channelz.v1.Channelz"])
+    try:
+        port = server.add_insecure_port(f"{address}:{settings.port}")
+    except RuntimeError:
+        raise SettingsError(
+            f"setting 'port': {address}:{settings.port} is taken by another program; stop that or choose another port"
+        ) from None
+    await server.start()
+    opened = MeshServer(port, names, draining or asyncio.Event(), server, checks)
+    await opened.announce(health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield opened
+    finally:
+        await opened.stop(0)
+
+
+async def serve(server: MeshServer, session: HubSession, stop: asyncio.Event) -> None:
+    """Be UP until `stop`; then leave discovery, finish the calls, and stop."""
+    await session.set_status(pb.INSTANCE_STATUS_UP)
+    await stop.wait()
+    await session.drain()
+    server.draining.set()
+    await asyncio.sleep(_DRAIN_PAUSE_S)
+    await server.stop()
+
+
+def instance_of(
+    settings: ServerSettings, service_name: str, server: MeshServer, dependencies: Iterable[str] = ()
+) -> pb.Instance:
+    """How a program registers what `server` serves."""
+    grpc_address = pb.Address(
+        name="grpc",
+        host=settings.host,
+        port=server.port,
+        published_host=settings.published_host,
+        published_port=settings.published_port,
+    )
+    return pb.Instance(
+        id=settings.instance,
+        service=service_name,
+        addresses=[grpc_address],
+        grpc_services=server.names,
+        dependencies=dependencies,
+        process_id=os.getpid(),
+    )
+
+
+def _loopback(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise SettingsError(f"setting 'host': {host!r} is not an IP address") from None
+    if not address.is_loopback:
+        raise SettingsError(f"setting 'host': {host} is not loopback; until TLS is built nothing else may listen")
+    return f"[{host}]" if address.version == 6 else host
+
+
+def _add_reflection(server: grpc.aio.Server, names: list[str]) -> None:
+    """Under v1alpha's name and v1's: the messages are the same on the wire, the package serves only the older."""
+    names += [reflection.SERVICE_NAME, REFLECTION_V1]
+    reflection.enable_server_reflection(names, server)
+    servicer = reflection.aio.ReflectionServicer(names)
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(REFLECTION_V1, {"ServerReflectionInfo": handler}),)
+    )
