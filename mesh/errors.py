@@ -130,7 +130,7 @@ class MeshError(Exception):
             if key == "grpc-status-details-bin":
                 for detail in status_pb2.Status.FromString(value).details:
                     info = error_details_pb2.ErrorInfo()
-                    if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason:
+                    if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason.__members__:
                         return cls(Reason(info.reason), message, **dict(info.metadata))
         return cls(_REASON_OF_STATUS.get(code, Reason.INTERNAL), f"{message} ({code.name})")
 
