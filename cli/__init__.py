@@ -1,0 +1,1 @@
+"""The `suho` command: starts things, asks them things; thin."""

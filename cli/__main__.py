@@ -1,0 +1,29 @@
+"""The `suho` command."""
+
+import typer
+
+from cli import mesh_commands, orders, ticks
+from cli.up import up
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Suho: a gRPC mesh for trading through MetaTrader 5.",
+)
+app.command()(up)
+app.command()(mesh_commands.status)
+app.command()(mesh_commands.services)
+app.command()(orders.orders)
+app.command()(mesh_commands.bootstrap)
+app.command()(mesh_commands.logs)
+app.add_typer(ticks.app, name="ticks")
+app.add_typer(orders.app, name="signal")
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

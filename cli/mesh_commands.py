@@ -1,0 +1,135 @@
+"""`suho status`, `services`, `bootstrap`, `logs`: the mesh as a whole."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
+from suho.hub.v1 import registry_pb2, registry_pb2_grpc
+from suho.market.v1 import bridge_pb2, bridge_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
+from cli.output import fail, print_json, print_table, to_dict
+from mesh.channel import bootstrap as bootstrap_of
+
+
+def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
+    """How the platform stands: instances, lanes, the log and its sink, orders."""
+    facts = run(lambda: _status(state))
+    if as_json:
+        print_json(facts)
+        return
+    _print_instances(facts["instances"])
+    sink = facts["sink"]
+    print(
+        f"\nsink: stored up to {sink['stored_seq']} of {sink['log_last_seq']} messages; "
+        f"read to stored p50 {sink['tick_stored_p50_ms']:.1f} ms, p99 {sink['tick_stored_p99_ms']:.1f} ms"
+    )
+    lanes = sorted({(lane["agent"], lane["lane"]) for lane in facts["bridge"]["lanes"]})
+    print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in lanes) or 'none'}")
+    print(f"orders: {', '.join(f'{n} {name}' for name, n in facts['orders'].items()) or 'none'}")
+
+
+async def _status(state: Path) -> dict[str, Any]:
+    async with hub(state) as channel:
+        registry = registry_pb2_grpc.RegistryServiceStub(channel)
+        instances = await registry.ListInstances(registry_pb2.ListInstancesRequest(), timeout=TIMEOUT_S)
+    async with mesh(state) as channel:
+        bridge = await bridge_pb2_grpc.BridgeServiceStub(channel).GetBridgeStatus(
+            bridge_pb2.GetBridgeStatusRequest(), timeout=TIMEOUT_S
+        )
+        sink = await tick_service_pb2_grpc.TickServiceStub(channel).GetSinkStatus(
+            tick_service_pb2.GetSinkStatusRequest(), timeout=TIMEOUT_S
+        )
+        trading = await trading_pb2_grpc.TradingServiceStub(channel).GetTradingStats(
+            trading_pb2.GetTradingStatsRequest(), timeout=TIMEOUT_S
+        )
+    return {
+        "instances": [to_dict(instance) for instance in instances.instances],
+        "bridge": to_dict(bridge),
+        "sink": to_dict(sink),
+        "orders": {state_name(item.state): item.count for item in trading.orders},
+    }
+
+
+def state_name(state: "order_pb2.OrderState.ValueType") -> str:
+    return order_pb2.OrderState.Name(state).removeprefix("ORDER_STATE_")
+
+
+def services(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
+    """Every registered instance, by service."""
+
+    async def ask() -> dict[str, Any]:
+        async with hub(state) as channel:
+            stub = registry_pb2_grpc.RegistryServiceStub(channel)
+            return to_dict(await stub.ListInstances(registry_pb2.ListInstancesRequest(), timeout=TIMEOUT_S))
+
+    answer = run(ask)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_instances(answer["instances"])
+
+
+def _print_instances(instances: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            item["service"],
+            item["id"],
+            item["status"].removeprefix("INSTANCE_STATUS_"),
+            " ".join(f"{address['host']}:{address['port']}" for address in item["addresses"]) or "-",
+            item["process_id"],
+            item["status_reason"] or " ".join(item["grpc_services"]),
+        )
+        for item in sorted(instances, key=lambda item: (item["service"], item["id"]))
+    ]
+    print_table(("SERVICE", "INSTANCE", "STATUS", "ADDRESS", "PID", "SERVES"), rows, "no instance is registered")
+
+
+def bootstrap(
+    state: StateOption = DEFAULT_STATE,
+    node: Annotated[str, typer.Option(help="Name of the client, as the hub will show it.")] = "stock-client",
+    depends_on: Annotated[list[str] | None, typer.Option(help="Service it will call; repeatable; none: all.")] = None,
+) -> None:
+    """The JSON that lets any stock gRPC client use `xds:///mesh` (GRPC_XDS_BOOTSTRAP_CONFIG)."""
+    print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or ()))
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="Program: hub, database, data-bridge, trading-engine, twin, pc-agent, …")],
+    state: StateOption = DEFAULT_STATE,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,
+) -> None:
+    """The log of one program."""
+    folder = state / "logs"
+    path = folder / f"{name}.log"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.log"))) or "none: nothing has run here"
+        fail(f"no log of {name!r} under {folder}; there are: {known}")
+    for line in _tail(path, lines):
+        print(line)
+    if follow:
+        try:
+            for line in _new_lines(path):
+                print(line, end="", flush=True)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+def _tail(path: Path, count: int) -> list[str]:
+    kept = path.read_text("utf-8", errors="replace").splitlines()
+    return kept[max(0, len(kept) - count) :]
+
+
+def _new_lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        stream.seek(0, 2)
+        while True:
+            if line := stream.readline():
+                yield line
+            else:
+                time.sleep(0.2)
