@@ -1,7 +1,7 @@
-# setup: environment and wheels · up: run the platform · test · check · protos · bench
+# setup: environment and wheels · up: run the platform · test · check · fix · protos · lock · clean
 # Needs Python 3.11 or newer, git and make; everything else comes from wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check fix protos lock bench clean
+.PHONY: help setup up test check fix protos lock clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
 BIN := .venv/bin
@@ -10,7 +10,7 @@ TESTS ?= tests
 
 
 help:
-	@echo "make setup | up | test | check | fix | protos | lock | bench"
+	@echo "make setup | up | test | check | fix | protos | lock | clean"
 
 setup: .venv/.ready .venv-protos/.ready
 
@@ -52,8 +52,6 @@ lock: .venv/.ready
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
 	  --extra server --extra embedded --group dev pyproject.toml --output-file requirements.lock
 
-bench: setup
-	$(BIN)/suho bench
 
 clean:
 	rm -rf .venv .venv-protos .pytest_cache .mypy_cache .ruff_cache
