@@ -1,0 +1,25 @@
+"""The hub's settings."""
+
+from pydantic import Field
+
+from mesh.config import ServerSettings
+
+
+class HubSettings(ServerSettings):
+    """What the hub can be told."""
+
+    port: int = Field(7000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    heartbeat_s: float = Field(5.0, gt=0, description="How often an instance gives a sign of life, seconds.")
+    lease_ttl_s: float = Field(15.0, gt=0, description="After how many silent seconds a lease runs out.")
+    grace_s: float = Field(3.0, ge=0, description="How long a broken session may stay away, seconds.")
+    sweep_interval_s: float = Field(1.0, gt=0, description="How often leases are looked through, seconds.")
+    remember_expired_s: float = Field(300.0, ge=0, description="How long expired instances are still listed, seconds.")
+    protect_from_instances: int = Field(10, ge=1, description="Self-preservation: from how many instances.")
+    protect_from_expiries: int = Field(3, ge=1, description="Self-preservation: from how many falling silent at once.")
+    protect_max_share: float = Field(0.15, gt=0, le=1, description="Self-preservation: share that a sweep may expire.")
+    debounce_s: float = Field(0.02, ge=0, le=0.1, description="How long additions gather before clients hear, seconds.")
+    hold_s: float = Field(
+        15.0, ge=0, description="How long a returning client's older knowledge stands unconfirmed, seconds."
+    )
+    max_instances: int = Field(5_000, ge=1, description="How many instances may be registered.")
+    history: int = Field(8_192, ge=1, description="How many changes are held for watchers that fall behind.")

@@ -1,0 +1,16 @@
+"""The four kinds of xDS resources, by their type URLs."""
+
+from enum import StrEnum
+
+from suho.envoy.v3 import cluster_pb2, endpoint_pb2, listener_pb2, route_pb2
+
+_PREFIX = "type.googleapis.com/"
+
+
+class Kind(StrEnum):
+    """In the order in which they are sent: what is led to comes before what leads there."""
+
+    CLUSTER = _PREFIX + cluster_pb2.Cluster.DESCRIPTOR.full_name
+    ENDPOINTS = _PREFIX + endpoint_pb2.ClusterLoadAssignment.DESCRIPTOR.full_name
+    LISTENER = _PREFIX + listener_pb2.Listener.DESCRIPTOR.full_name
+    ROUTES = _PREFIX + route_pb2.RouteConfiguration.DESCRIPTOR.full_name
