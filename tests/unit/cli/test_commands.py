@@ -1,0 +1,64 @@
+"""Commands refuse what they can not do, in a sentence, with a status."""
+
+import json
+from pathlib import Path
+
+import pytest
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import order_pb2
+from typer.testing import CliRunner
+
+from cli import orders
+from cli.__main__ import app
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
+
+runner = CliRunner()
+SEND = ["signal", "send", "--account", "1", "--symbol", "X", "--volume", "1"]
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["services"], ["orders"], ["bootstrap"], ["ticks", "stats", "X"], [*SEND, "--side", "buy"]]
+)
+def test_without_a_platform_there_is_nobody_to_ask(command: list[str], tmp_path: Path) -> None:
+    """A state folder where nothing has run is named, with the way out."""
+    result = runner.invoke(app, [*command, "--state", str(tmp_path)])
+    assert result.exit_code == EXIT_UNREACHABLE
+    assert f"suho up --state {tmp_path}" in result.stderr
+
+
+def test_a_side_is_buy_or_sell(tmp_path: Path) -> None:
+    """Anything else is wrong usage."""
+    result = runner.invoke(app, [*SEND, "--side", "hold", "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "neither buy nor sell" in result.stderr
+
+
+def test_the_bootstrap_is_json_on_one_line(tmp_path: Path) -> None:
+    """It can be put into an environment variable as it is."""
+    (tmp_path / "mesh.json").write_text('{"hubs": ["127.0.0.1:7000"]}')
+    result = runner.invoke(app, ["bootstrap", "--state", str(tmp_path), "--node", "me"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["node"]["id"] == "me"
+    assert result.stdout.count("\n") == 1
+
+
+def test_an_unknown_log_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    """A typing error shows the names."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "hub.log").write_text("1\n2\n3\n")
+    result = runner.invoke(app, ["logs", "hob", "--state", str(tmp_path)])
+    assert (result.exit_code, "there are: hub" in result.stderr) == (EXIT_REFUSED, True)
+    assert runner.invoke(app, ["logs", "hub", "-n", "2", "--state", str(tmp_path)]).stdout == "2\n3\n"
+
+
+def test_an_order_is_told_in_words_and_numbers() -> None:
+    """JSON facts bear names instead of enum numbers, and account and ticket."""
+    order = order_pb2.Order(
+        signal_id="a",
+        account=account_pb2.AccountRef(server="s", login=7),
+        side=order_pb2.ORDER_SIDE_SELL,
+        state=order_pb2.ORDER_STATE_FILLED,
+        ticket=9,
+    )
+    facts = orders.order_facts(order)
+    assert (facts["side"], facts["state"], facts["ticket"], facts["account"]["login"]) == ("sell", "FILLED", 9, 7)

@@ -1,0 +1,37 @@
+"""Waiting for what is not there yet."""
+
+import itertools
+
+import pytest
+
+from mesh import waiting
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    """Twice as long each time, give or take the jitter, never beyond the most."""
+    pauses = list(itertools.islice(waiting.backoff(1, 4), 6))
+    for pause, expected in zip(pauses, (1, 2, 4, 4, 4, 4), strict=True):
+        assert expected * 0.8 <= pause <= expected * 1.2
+
+
+async def test_it_tries_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of the named kind are waited out."""
+    monkeypatch.setattr(waiting, "backoff", lambda: itertools.repeat(0.0))
+    tries = itertools.count(1)
+
+    async def attempt() -> int:
+        if (number := next(tries)) < 10:
+            raise ConnectionError("not yet")
+        return number
+
+    assert await waiting.until_available("engine", attempt, (ConnectionError,)) == 10
+
+
+async def test_another_error_is_not_waited_out() -> None:
+    """What waiting can not mend is raised at once."""
+
+    async def attempt() -> None:
+        raise PermissionError("wrong password")
+
+    with pytest.raises(PermissionError):
+        await waiting.until_available("engine", attempt, (ConnectionError,))
