@@ -4,6 +4,7 @@ import typer
 
 from cli import mesh_commands, orders, ticks
 from cli.up import up
+from mesh.config import quiet_grpc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +23,7 @@ app.add_typer(orders.app, name="signal")
 
 
 def main() -> None:
+    quiet_grpc()
     app()
 
 

@@ -64,6 +64,11 @@ def export(name: str, value: str) -> None:
     os.environ[name] = value
 
 
+def quiet_grpc() -> None:
+    """Let gRPC's core write errors only, unless the environment already says otherwise; before its first use."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with `extra`, for a child."""
     return {**os.environ, **extra}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from mesh.config import ProgramSettings, SettingsError, load_settings
+from mesh.config import ProgramSettings, SettingsError, load_settings, quiet_grpc
 from mesh.log import configure_logging, get_logger
 from mesh.telemetry import configure_telemetry
 
@@ -22,6 +22,7 @@ def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], 
 
     Returns the process's exit status: 78 when a setting is wrong, which it says on standard error.
     """
+    quiet_grpc()
     try:
         settings = load_settings(settings_cls, program, sys.argv[1:])
         configure_logging(program, settings.instance, settings.log_level, settings.log_format)
