@@ -64,7 +64,8 @@ class Result:
     """What a statement gave; rows and bytes are counts."""
 
     body: bytes
-    format: str
+    # None: a statement that has no result set, which clients tell from an empty one.
+    format: str | None = None
     read_rows: int = 0
     read_bytes: int = 0
     written_rows: int = 0
@@ -130,20 +131,22 @@ def _insert(connection: Any, statement: str, data_format: str, data: bytes) -> R
     with connection.send_insert(statement, data_format) as inserter:
         inserter.append(data)
         done = inserter.finish()
-    return Result(b"", data_format, 0, 0, done.rows_written, done.bytes_written, done.elapsed)
+    return Result(b"", None, 0, 0, done.rows_written, done.bytes_written, done.elapsed)
 
 
 def _query(connection: Any, request: Request) -> Result:
     sql = request.sql.decode("utf-8", "surrogateescape")
     if request.data:
         sql += "\n" + request.data.decode("utf-8", "surrogateescape")
-    if connection._conn.classify_query(sql)["statement_count"] > 1:
+    kind = connection._conn.classify_query(sql)
+    if kind["statement_count"] > 1:
         raise EngineError("Code: 62. DB::Exception: Syntax error: multi-statements are not allowed. (SYNTAX_ERROR)")
     answer = connection.query(sql, request.default_format, params=dict(request.parameters or {}))
-    stated = _LAST_FORMAT.search(sql)
+    body, stated = answer.bytes() or b"", _LAST_FORMAT.search(sql)
+    reads = bool(body) or kind["query_class"].name == "READ_ONLY"
     return Result(
-        answer.bytes() or b"",
-        stated[1] if stated else request.default_format,
+        body,
+        (stated[1] if stated else request.default_format) if reads else None,
         answer.storage_rows_read(),
         answer.storage_bytes_read(),
         answer.rows_written(),

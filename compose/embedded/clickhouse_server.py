@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import BasicAuth, web
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from compose.embedded.clickhouse_engine import Engine, EngineError, Request, Result
 from mesh.config import ProgramSettings, SettingsError, load_settings
@@ -51,7 +51,7 @@ class ClickHouseSettings(ProgramSettings):
 
     port: int = Field(ge=1, le=65535, description="Port on loopback.")
     user: str = Field(description="Who may call.")
-    password: str = Field(description="The caller's password.")
+    password: SecretStr = Field(description="The caller's password.")
     state_dir: Path = Field(description="Folder of the data.")
     memory_mb: int = Field(2048, ge=256, description="Most memory that queries and merges may take.")
 
@@ -153,10 +153,11 @@ def _response(result: Result, query_id: str) -> web.Response:
     }
     headers = {
         "X-ClickHouse-Query-Id": query_id,
-        "X-ClickHouse-Format": result.format,
         "X-ClickHouse-Timezone": "UTC",
         "X-ClickHouse-Summary": json.dumps(summary),
     }
+    if result.format:
+        headers["X-ClickHouse-Format"] = result.format
     return web.Response(body=result.body, headers=headers)
 
 
@@ -172,7 +173,7 @@ def main() -> int:
     engine = Engine(settings.state_dir, settings.memory_mb << 20)
     try:
         with ThreadPoolExecutor(_CONNECTIONS, "statement") as pool:
-            app = Interface(engine, pool, settings.user, settings.password).application()
+            app = Interface(engine, pool, settings.user, settings.password.get_secret_value()).application()
             log.info("serving", port=settings.port, version=engine.version)
             web.run_app(app, host="127.0.0.1", port=settings.port, print=None, shutdown_timeout=1.0)
     finally:
