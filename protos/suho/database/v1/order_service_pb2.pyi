@@ -507,7 +507,7 @@ class GetOrderStatsResponse(_message.Message):
     SIGNAL_EXECUTED_P50_MS_FIELD_NUMBER: _builtins.int
     SIGNAL_EXECUTED_P99_MS_FIELD_NUMBER: _builtins.int
     signal_executed_p50_ms: _builtins.float
-    """Committed to `order_send` returned; 0 while nothing was executed."""
+    """Committed (the server's clock) to `order_send` returned (the PC's clock); 0 while nothing was executed."""
     signal_executed_p99_ms: _builtins.float
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderStateCount]: ...

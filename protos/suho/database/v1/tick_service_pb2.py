@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from suho.market.v1 import tick_pb2 as suho_dot_market_dot_v1_dot_tick__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suho/database/v1/tick_service.proto\x12\x10suho.database.v1\x1a\x19suho/market/v1/tick.proto\"5\n\x13GetTickStatsRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\"B\n\x14GetTickStatsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.suho.database.v1.TickStats\"\x9c\x02\n\tTickStats\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x0e\n\x06stored\x18\x02 \x01(\x04\x12\x10\n\x08\x64istinct\x18\x03 \x01(\x04\x12\x0b\n\x03raw\x18\x04 \x01(\x04\x12\x13\n\x0bquarantined\x18\x05 \x01(\x04\x12\x13\n\x0b\x63onflicting\x18\x06 \x01(\x04\x12\x0e\n\x06\x64igits\x18\x07 \x01(\r\x12\x16\n\x0e\x62id_points_sum\x18\x08 \x01(\x10\x12\x16\n\x0e\x61sk_points_sum\x18\t \x01(\x10\x12%\n\x05\x66irst\x18\n \x01(\x0b\x32\x16.suho.market.v1.TickId\x12$\n\x04last\x18\x0b \x01(\x0b\x32\x16.suho.market.v1.TickId\"?\n\x12GetLastTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\"9\n\x13GetLastTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"<\n\x15PutNewestTicksRequest\x12#\n\x05ticks\x18\x01 \x03(\x0b\x32\x14.suho.market.v1.Tick\"\x18\n\x16PutNewestTicksResponse\"A\n\x14GetNewestTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\";\n\x15GetNewestTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"\x16\n\x14GetSinkStatusRequest\"\xa1\x01\n\x15GetSinkStatusResponse\x12\x11\n\tlog_epoch\x18\x01 \x01(\x04\x12\x12\n\nstored_seq\x18\x02 \x01(\x04\x12\x14\n\x0clog_last_seq\x18\x03 \x01(\x04\x12\x1a\n\x12tick_stored_p50_ms\x18\x04 \x01(\x01\x12\x1a\n\x12tick_stored_p99_ms\x18\x05 \x01(\x01\x12\x13\n\x0bstored_rows\x18\x06 \x01(\x04\x32\xf1\x03\n\x0bTickService\x12]\n\x0cGetTickStats\x12%.suho.database.v1.GetTickStatsRequest\x1a&.suho.database.v1.GetTickStatsResponse\x12Z\n\x0bGetLastTick\x12$.suho.database.v1.GetLastTickRequest\x1a%.suho.database.v1.GetLastTickResponse\x12\x63\n\x0ePutNewestTicks\x12\'.suho.database.v1.PutNewestTicksRequest\x1a(.suho.database.v1.PutNewestTicksResponse\x12`\n\rGetNewestTick\x12&.suho.database.v1.GetNewestTickRequest\x1a\'.suho.database.v1.GetNewestTickResponse\x12`\n\rGetSinkStatus\x12&.suho.database.v1.GetSinkStatusRequest\x1a\'.suho.database.v1.GetSinkStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suho/database/v1/tick_service.proto\x12\x10suho.database.v1\x1a\x19suho/market/v1/tick.proto\"J\n\x13GetTickStatsRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x13\n\x0b\x63ounts_only\x18\x03 \x01(\x08\"B\n\x14GetTickStatsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.suho.database.v1.TickStats\"\x9c\x02\n\tTickStats\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x0e\n\x06stored\x18\x02 \x01(\x04\x12\x10\n\x08\x64istinct\x18\x03 \x01(\x04\x12\x0b\n\x03raw\x18\x04 \x01(\x04\x12\x13\n\x0bquarantined\x18\x05 \x01(\x04\x12\x13\n\x0b\x63onflicting\x18\x06 \x01(\x04\x12\x0e\n\x06\x64igits\x18\x07 \x01(\r\x12\x16\n\x0e\x62id_points_sum\x18\x08 \x01(\x10\x12\x16\n\x0e\x61sk_points_sum\x18\t \x01(\x10\x12%\n\x05\x66irst\x18\n \x01(\x0b\x32\x16.suho.market.v1.TickId\x12$\n\x04last\x18\x0b \x01(\x0b\x32\x16.suho.market.v1.TickId\"?\n\x12GetLastTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\"9\n\x13GetLastTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"<\n\x15PutNewestTicksRequest\x12#\n\x05ticks\x18\x01 \x03(\x0b\x32\x14.suho.market.v1.Tick\"\x18\n\x16PutNewestTicksResponse\"A\n\x14GetNewestTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\";\n\x15GetNewestTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"\x16\n\x14GetSinkStatusRequest\"\xb9\x01\n\x15GetSinkStatusResponse\x12\x11\n\tlog_epoch\x18\x01 \x01(\x04\x12\x12\n\nstored_seq\x18\x02 \x01(\x04\x12\x14\n\x0clog_last_seq\x18\x03 \x01(\x04\x12\x1a\n\x12tick_stored_p50_ms\x18\x04 \x01(\x01\x12\x1a\n\x12tick_stored_p99_ms\x18\x05 \x01(\x01\x12\x13\n\x0bstored_rows\x18\x06 \x01(\x04\x12\x16\n\x0estopped_reason\x18\x07 \x01(\t2\xf1\x03\n\x0bTickService\x12]\n\x0cGetTickStats\x12%.suho.database.v1.GetTickStatsRequest\x1a&.suho.database.v1.GetTickStatsResponse\x12Z\n\x0bGetLastTick\x12$.suho.database.v1.GetLastTickRequest\x1a%.suho.database.v1.GetLastTickResponse\x12\x63\n\x0ePutNewestTicks\x12\'.suho.database.v1.PutNewestTicksRequest\x1a(.suho.database.v1.PutNewestTicksResponse\x12`\n\rGetNewestTick\x12&.suho.database.v1.GetNewestTickRequest\x1a\'.suho.database.v1.GetNewestTickResponse\x12`\n\rGetSinkStatus\x12&.suho.database.v1.GetSinkStatusRequest\x1a\'.suho.database.v1.GetSinkStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.database.v1.tick_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETTICKSTATSREQUEST']._serialized_start=84
-  _globals['_GETTICKSTATSREQUEST']._serialized_end=137
-  _globals['_GETTICKSTATSRESPONSE']._serialized_start=139
-  _globals['_GETTICKSTATSRESPONSE']._serialized_end=205
-  _globals['_TICKSTATS']._serialized_start=208
-  _globals['_TICKSTATS']._serialized_end=492
-  _globals['_GETLASTTICKREQUEST']._serialized_start=494
-  _globals['_GETLASTTICKREQUEST']._serialized_end=557
-  _globals['_GETLASTTICKRESPONSE']._serialized_start=559
-  _globals['_GETLASTTICKRESPONSE']._serialized_end=616
-  _globals['_PUTNEWESTTICKSREQUEST']._serialized_start=618
-  _globals['_PUTNEWESTTICKSREQUEST']._serialized_end=678
-  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_start=680
-  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_end=704
-  _globals['_GETNEWESTTICKREQUEST']._serialized_start=706
-  _globals['_GETNEWESTTICKREQUEST']._serialized_end=771
-  _globals['_GETNEWESTTICKRESPONSE']._serialized_start=773
-  _globals['_GETNEWESTTICKRESPONSE']._serialized_end=832
-  _globals['_GETSINKSTATUSREQUEST']._serialized_start=834
-  _globals['_GETSINKSTATUSREQUEST']._serialized_end=856
-  _globals['_GETSINKSTATUSRESPONSE']._serialized_start=859
-  _globals['_GETSINKSTATUSRESPONSE']._serialized_end=1020
-  _globals['_TICKSERVICE']._serialized_start=1023
-  _globals['_TICKSERVICE']._serialized_end=1520
+  _globals['_GETTICKSTATSREQUEST']._serialized_end=158
+  _globals['_GETTICKSTATSRESPONSE']._serialized_start=160
+  _globals['_GETTICKSTATSRESPONSE']._serialized_end=226
+  _globals['_TICKSTATS']._serialized_start=229
+  _globals['_TICKSTATS']._serialized_end=513
+  _globals['_GETLASTTICKREQUEST']._serialized_start=515
+  _globals['_GETLASTTICKREQUEST']._serialized_end=578
+  _globals['_GETLASTTICKRESPONSE']._serialized_start=580
+  _globals['_GETLASTTICKRESPONSE']._serialized_end=637
+  _globals['_PUTNEWESTTICKSREQUEST']._serialized_start=639
+  _globals['_PUTNEWESTTICKSREQUEST']._serialized_end=699
+  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_start=701
+  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_end=725
+  _globals['_GETNEWESTTICKREQUEST']._serialized_start=727
+  _globals['_GETNEWESTTICKREQUEST']._serialized_end=792
+  _globals['_GETNEWESTTICKRESPONSE']._serialized_start=794
+  _globals['_GETNEWESTTICKRESPONSE']._serialized_end=853
+  _globals['_GETSINKSTATUSREQUEST']._serialized_start=855
+  _globals['_GETSINKSTATUSREQUEST']._serialized_end=877
+  _globals['_GETSINKSTATUSRESPONSE']._serialized_start=880
+  _globals['_GETSINKSTATUSRESPONSE']._serialized_end=1065
+  _globals['_TICKSERVICE']._serialized_start=1068
+  _globals['_TICKSERVICE']._serialized_end=1565
 # @@protoc_insertion_point(module_scope)

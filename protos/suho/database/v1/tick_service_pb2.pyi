@@ -25,19 +25,23 @@ class GetTickStatsRequest(_message.Message):
 
     SERVER_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
+    COUNTS_ONLY_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Empty: every server that has it."""
     symbol: _builtins.str
     """Empty: every symbol."""
+    counts_only: _builtins.bool
+    """Only raw, quarantined, first and last: cheap enough to ask every second. The rest reads every tick."""
     def __init__(
         self,
         *,
         server: _builtins.str = ...,
         symbol: _builtins.str = ...,
+        counts_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_only", b"counts_only", "server", b"server", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,16 +267,19 @@ class GetSinkStatusResponse(_message.Message):
     TICK_STORED_P50_MS_FIELD_NUMBER: _builtins.int
     TICK_STORED_P99_MS_FIELD_NUMBER: _builtins.int
     STORED_ROWS_FIELD_NUMBER: _builtins.int
+    STOPPED_REASON_FIELD_NUMBER: _builtins.int
     log_epoch: _builtins.int
     """The log's epoch and the last message stored of it."""
     stored_seq: _builtins.int
     log_last_seq: _builtins.int
     """The last message in the log."""
     tick_stored_p50_ms: _builtins.float
-    """Read by the agent to stored; over the ticks stored since the tables were made. 0 while there are none."""
+    """From the agent's reading to the insert's start; over all ticks in the table. 0 while there are none."""
     tick_stored_p99_ms: _builtins.float
     stored_rows: _builtins.int
     """Rows stored since this process started."""
+    stopped_reason: _builtins.str
+    """Why the sink stopped for good; empty while it follows the log."""
     def __init__(
         self,
         *,
@@ -282,10 +289,11 @@ class GetSinkStatusResponse(_message.Message):
         tick_stored_p50_ms: _builtins.float = ...,
         tick_stored_p99_ms: _builtins.float = ...,
         stored_rows: _builtins.int = ...,
+        stopped_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "stopped_reason", b"stopped_reason", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
