@@ -1,0 +1,71 @@
+"""Puts the twin terminal together and runs it until it is told to stop."""
+
+import asyncio
+import time
+from contextlib import ExitStack, closing, suppress
+
+from mesh.clock import unix_ms
+from mesh.config import SettingsError
+from mesh.log import get_logger
+from pc_agent.twin.books import Books, ForeignFolderError
+from pc_agent.twin.config import TwinSettings
+from pc_agent.twin.dealer import AccountTerms, Dealer
+from pc_agent.twin.feeds import FeedError, check_speed, plan_feeds, server_name
+from pc_agent.twin.folder_lock import FolderLockedError, folder_lock
+from pc_agent.twin.listener import TerminalListener
+from pc_agent.twin.market import Clock, open_market
+from pc_agent.twin.terminal import Terminal
+from pc_agent.twin.tick_csv import TickFileError
+
+# How late a stop may be met while no client asks for anything.
+_PULSE_S = 0.05
+
+
+async def main(settings: TwinSettings, stop: asyncio.Event) -> None:
+    """Own the folder and serve the terminal.
+
+    Raises:
+        SettingsError: the folder is taken or another account's, or a feed can not be played.
+    """
+    log = get_logger(__name__)
+    try:
+        with ExitStack() as stack:
+            terminal = _open_terminal(settings, stack)
+            stack.enter_context(TerminalListener(terminal, settings.folder))
+            log.info("the terminal serves", folder=str(settings.folder), feeds=settings.feeds, speed=settings.speed)
+            while not stop.is_set():
+                terminal.pulse()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _PULSE_S)
+    except FolderLockedError as error:
+        raise SettingsError(f"setting 'folder': {error}") from None
+    except ForeignFolderError as error:
+        raise SettingsError(f"setting 'folder': {error}") from None
+    except (FeedError, TickFileError) as error:
+        raise SettingsError(f"setting 'feeds' or 'speed': {error}") from None
+
+
+def _open_terminal(settings: TwinSettings, stack: ExitStack) -> Terminal:
+    feeds = plan_feeds(settings.feeds)
+    check_speed(settings.speed, feeds)
+    clock = _steady_clock()
+    stack.enter_context(folder_lock(settings.folder))
+    market = stack.enter_context(open_market(settings.folder / "market", feeds, settings.seed, settings.speed, clock))
+    books = stack.enter_context(closing(Books(settings.folder / "books.sqlite")))
+    terms = AccountTerms(
+        server=server_name(feeds, settings.seed),
+        login=settings.login,
+        currency=settings.currency,
+        leverage=settings.leverage,
+        deposit=settings.balance,
+    )
+    dealer = Dealer(terms, market, books, clock)
+    terminal = Terminal(settings.folder, settings.password.get_secret_value(), market, books, dealer)
+    stack.callback(terminal.close)
+    return terminal
+
+
+def _steady_clock() -> Clock:
+    """Unix milliseconds that never step back."""
+    begin = unix_ms() - time.monotonic_ns() // 1_000_000
+    return lambda: begin + time.monotonic_ns() // 1_000_000
