@@ -11,7 +11,6 @@ from hub.config import HubSettings
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
-from hub.domain.instance import Status
 from hub.domain.lease import LeaseTerms
 from hub.memory import MemoryStore
 from hub.registry import Holder, Registry, RegistryLimits
@@ -42,28 +41,26 @@ async def main(settings: HubSettings, stop: asyncio.Event) -> None:
     news, published = Bell(), Bell()
     registry = _registry(settings, news)
     discovery = Discovery(registry, news, published, settings.debounce_s)
-    servicer = RegistryServicer(registry, discovery, news)
-    services = [
-        service(registry_pb2_grpc.add_RegistryServiceServicer_to_server, servicer, _REGISTRY),
-        DiscoveryServicer(discovery, settings.hold_s).service(),
-    ]
-    async with open_server(settings, services, options=_MANY_STREAMS) as server, asyncio.TaskGroup() as tasks:
-        own = await _register_itself(settings, registry, server)
-        running = [
-            tasks.create_task(registry.keep_sweeping(own), name="sweep leases"),
-            tasks.create_task(discovery.run(), name="publish"),
+    async with asyncio.TaskGroup() as tasks:
+        servicer = RegistryServicer(registry, discovery, news, tasks)
+        services = [
+            service(registry_pb2_grpc.add_RegistryServiceServicer_to_server, servicer, _REGISTRY),
+            DiscoveryServicer(discovery, settings.hold_s, tasks).service(),
         ]
-        log.info("hub is ready", address=f"{settings.host}:{server.port}")
-        await stop.wait()
-        await registry.report(own, Status.DRAINING, "stopping")
-        discovery.publish()
-        server.draining.set()
-        servicer.stop()
-        for bell in (news, published):
-            bell.stop()
-        await server.stop(_STOP_GRACE_S)
-        for task in running:
-            task.cancel()
+        async with open_server(settings, services, options=_MANY_STREAMS) as server:
+            own = await _register_itself(settings, registry, server)
+            running = [
+                tasks.create_task(registry.keep_sweeping(own), name="sweep leases"),
+                tasks.create_task(discovery.run(), name="publish"),
+            ]
+            log.info("hub is ready", address=f"{settings.host}:{server.port}")
+            await stop.wait()
+            server.draining.set()
+            for bell in (servicer.sessions, news, published):
+                bell.stop()
+            await server.stop(_STOP_GRACE_S)
+            for task in running:
+                task.cancel()
 
 
 def _registry(settings: HubSettings, news: Bell) -> Registry:

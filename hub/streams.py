@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from mesh.errors import MeshError, Reason
+from mesh.log import get_logger
 
+log = get_logger(__name__)
 T = TypeVar("T")
 
 # A client that sends faster than it is answered waits here, and then in HTTP/2's own window.
@@ -72,21 +74,26 @@ class Inbox(Generic[T]):
                 while len(self._waiting) >= _INBOX_SIZE:
                     self._room.clear()
                     await self._room.wait()
+        except Exception:  # a broken stream is its handler's concern, not the program's
+            log.exception("a stream could not be read")
         finally:
             self.ended = True
             self._ear.set()
 
 
-@asynccontextmanager
-async def inbox(requests: AsyncIterable[T], ear: asyncio.Event) -> AsyncIterator[Inbox[T]]:
-    """Read `requests` beside the block; each sets `ear`, and so does their end."""
+@contextmanager
+def inbox(tasks: asyncio.TaskGroup, requests: AsyncIterable[T], ear: asyncio.Event) -> Iterator[Inbox[T]]:
+    """Read `requests` beside the block; each sets `ear`, and so does their end.
+
+    The reader lives in the program's task group: handlers are generators, which gRPC may drop at any `yield`, and a
+    task group of their own could not end there.
+    """
     box: Inbox[T] = Inbox(ear)
-    async with asyncio.TaskGroup() as tasks:
-        reader = tasks.create_task(box.fill(requests), name="read requests")
-        try:
-            yield box
-        finally:
-            reader.cancel()
+    reader = tasks.create_task(box.fill(requests), name="read requests")
+    try:
+        yield box
+    finally:
+        reader.cancel()
 
 
 async def heard(ear: asyncio.Event, timeout_s: float | None = None) -> None:

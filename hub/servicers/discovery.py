@@ -1,5 +1,6 @@
 """`envoy.service.discovery.v3.AggregatedDiscoveryService` at the edge: what `xds:///` clients talk to."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -27,7 +28,8 @@ class DiscoveryServicer:
         hold_s: How long a client's knowledge from before is left standing where this hub can not confirm it.
     """
 
-    def __init__(self, discovery: Discovery, hold_s: float) -> None:
+    def __init__(self, discovery: Discovery, hold_s: float, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
         self._discovery = discovery
         self._hold_s = hold_s
 
@@ -46,15 +48,14 @@ class DiscoveryServicer:
     ) -> AsyncIterator[bytes]:
         bell = self._discovery.bell
         stream = AdsStream(self._hold_s)
-        with bell.listening() as ear:
-            async with inbox(request_iterator, ear) as requests:
-                while not (bell.stopping or requests.ended):
-                    _take(stream, requests)
-                    for response in stream.due(self._discovery.snapshot, time.monotonic()):
-                        yield response
-                    now = time.monotonic()
-                    until = stream.held_until(now)
-                    await heard(ear, None if until is None else until - now)
+        with bell.listening() as ear, inbox(self._tasks, request_iterator, ear) as requests:
+            while not (bell.stopping or requests.ended):
+                _take(stream, requests)
+                for response in stream.due(self._discovery.snapshot, time.monotonic()):
+                    yield response
+                now = time.monotonic()
+                until = stream.held_until(now)
+                await heard(ear, None if until is None else until - now)
         if bell.stopping:
             raise stopping_error()
 

@@ -1,5 +1,6 @@
 """`suho.hub.v1.RegistryService` at the edge."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -24,16 +25,13 @@ _MAX_CHANGES = 256
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Sessions and questions."""
 
-    def __init__(self, registry: Registry, discovery: Discovery, news: Bell) -> None:
+    def __init__(self, registry: Registry, discovery: Discovery, news: Bell, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
         self._registry = registry
         self._catalog = registry.catalog
         self._discovery = discovery
         self._news = news
-        self._sessions = Bell()
-
-    def stop(self) -> None:
-        """End all sessions."""
-        self._sessions.stop()
+        self.sessions = Bell()
 
     async def Session(
         self,
@@ -42,18 +40,17 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[pb.SessionResponse]:
         holder: Holder | None = None
         try:
-            with self._sessions.listening() as ear:
-                async with inbox(request_iterator, ear) as requests:
-                    while not self._sessions.stopping:
-                        while request := requests.take():
-                            with _canonical():
-                                holder, response = await self._answer(holder, request)
-                            if response is None:
-                                return
-                            yield response
-                        if requests.ended:
+            with self.sessions.listening() as ear, inbox(self._tasks, request_iterator, ear) as requests:
+                while not self.sessions.stopping:
+                    while request := requests.take():
+                        with _canonical():
+                            holder, response = await self._answer(holder, request)
+                        if response is None:
                             return
-                        await heard(ear)
+                        yield response
+                    if requests.ended:
+                        return
+                    await heard(ear)
             raise stopping_error()
         finally:
             if holder is not None:

@@ -68,7 +68,7 @@ class Snapshot:
 
     def _routes(self, name: str, dependencies: Dependencies) -> Message | None:
         if name in ENTRANCES:
-            return resources.routes(name, {"": name})
+            return resources.routes(name, {"/": name})
         if name != MESH:
             return None
         wanted = self.routed(dependencies)

@@ -1,0 +1,52 @@
+"""Drives `plain_caller.py`: a process that knows the mesh only through gRPC's xDS bootstrap."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from mesh.channel import bootstrap
+from tests.support.hub import ECHO
+
+WHO = f"/{ECHO}/Who"
+_SCRIPT = Path(__file__).with_name("plain_caller.py")
+
+
+class PlainClient:
+    """The process's commands as methods."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def ask(self, *words: object) -> Any:
+        """Send a command and give its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join(map(str, words)).encode() + b"\n")
+        async with asyncio.timeout(30):
+            line = await self._process.stdout.readline()
+        assert line, "the client died"
+        return json.loads(line)
+
+    async def call(self, path: str = WHO) -> Any:
+        """One call through `xds:///mesh`."""
+        return await self.ask("call", path)
+
+
+@asynccontextmanager
+async def run_client(address: str, dependencies: Iterable[str] = (), path: str = "") -> AsyncIterator[PlainClient]:
+    """A client of the hub at `address`, isolated from this project's code."""
+    environment = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap([address], "plain-1", "plain", dependencies))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(_SCRIPT), stdin=PIPE, stdout=PIPE, env=environment
+    )
+    try:
+        yield PlainClient(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
