@@ -1,0 +1,1 @@
+"""THE KEEPER: the only program that speaks to PostgreSQL, ClickHouse and Valkey."""

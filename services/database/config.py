@@ -1,0 +1,40 @@
+"""What the database service can be told."""
+
+from pydantic import Field, SecretStr, field_validator
+
+from mesh.config import ServerSettings
+
+
+class DatabaseSettings(ServerSettings):
+    """Where the engines are, and how much the sink takes at once."""
+
+    port: int = Field(8008, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    postgres_dsn: SecretStr = Field(
+        SecretStr("postgresql://suho@127.0.0.1:5432/suho"),
+        description="PostgreSQL: postgresql://user:password@host/db.",
+    )
+    postgres_connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL at most.")
+    clickhouse_url: str = Field("http://127.0.0.1:8123/suho", description="ClickHouse's HTTP interface and database.")
+    clickhouse_user: str = Field("default", description="ClickHouse user.")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password.")
+    valkey_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Valkey, DragonflyDB or Redis: redis://:password@host:port/db.",
+    )
+    nats_url: SecretStr = Field(SecretStr("nats://127.0.0.1:4222"), description="NATS with JetStream.")
+    log_max_bytes: int = Field(
+        4 << 30, ge=1 << 20, description="How large the tick log may grow; a full log stops the agents, never drops."
+    )
+    sink_max_bytes: int = Field(
+        6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
+    )
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _names_a_database(cls, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        if scheme not in ("http", "https") or "/" not in rest.rstrip("/"):
+            raise ValueError("write http://host:port/database")
+        if "@" in rest:
+            raise ValueError("give user and password as clickhouse_user and clickhouse_password")
+        return url.rstrip("/")

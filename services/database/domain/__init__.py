@@ -1,0 +1,1 @@
+"""The rules of keeping: pure, synchronous, without I/O."""

@@ -1,0 +1,90 @@
+"""OrderService."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from suho.common.v1 import page_pb2
+from suho.database.v1 import order_service_pb2 as pb
+from suho.database.v1 import order_service_pb2_grpc
+
+from services.database.postgres.accounts import Accounts
+from services.database.postgres.orders import Orders
+from services.database.postgres.outbox import Outbox
+from services.database.postgres.reports import Reports
+from services.database.servicers import order_messages as edge
+from services.database.servicers.edge import account_ref, invalid, number, page, phrase, word
+
+_MOST_REPORTS = 1000
+
+
+class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
+    def __init__(self, accounts: Accounts, orders: Orders, reports: Reports, outbox: Outbox) -> None:
+        self._accounts = accounts
+        self._orders = orders
+        self._reports = reports
+        self._outbox = outbox
+
+    async def UpsertAccount(self, request: pb.UpsertAccountRequest, context: Any) -> pb.UpsertAccountResponse:
+        account = await self._accounts.upsert(account_ref(request.account), edge.trade_mode(request.trade_mode))
+        return pb.UpsertAccountResponse(account=edge.account_message(account))
+
+    async def ListAccounts(self, request: pb.ListAccountsRequest, context: Any) -> pb.ListAccountsResponse:
+        if request.HasField("account"):
+            found = [await self._accounts.get(account_ref(request.account))]
+        else:
+            found = await self._accounts.list()
+        return pb.ListAccountsResponse(accounts=[edge.account_message(account) for account in found])
+
+    async def SetTradingState(self, request: pb.SetTradingStateRequest, context: Any) -> pb.SetTradingStateResponse:
+        account = await self._accounts.set_trading_state(
+            account_ref(request.account), edge.trading_state(request.trading_state), phrase("reason", request.reason)
+        )
+        return pb.SetTradingStateResponse(account=edge.account_message(account))
+
+    async def CommitIntent(self, request: pb.CommitIntentRequest, context: Any) -> pb.CommitIntentResponse:
+        revision = number("account_revision", request.account_revision)
+        order, duplicate = await self._orders.commit_intent(edge.intent(request.order), revision)
+        return pb.CommitIntentResponse(order=edge.order_message(order), duplicate=duplicate)
+
+    async def WatchOutbox(self, request: pb.WatchOutboxRequest, context: Any) -> AsyncIterator[pb.WatchOutboxResponse]:
+        watch = self._outbox.watch(
+            account_ref(request.account),
+            number("epoch", request.epoch),
+            number("after_seq", request.after_seq),
+            number("to_seq", request.to_seq),
+        )
+        async for entries in watch:
+            yield pb.WatchOutboxResponse(
+                entries=[
+                    pb.OutboxEntry(order=edge.order_message(entry.order), redelivered=entry.redelivered)
+                    for entry in entries
+                ]
+            )
+
+    async def RecordReports(self, request: pb.RecordReportsRequest, context: Any) -> pb.RecordReportsResponse:
+        if len(request.reports) > _MOST_REPORTS:
+            raise invalid(f"{len(request.reports)} reports are too many for one call; send at most {_MOST_REPORTS}")
+        orders = await self._reports.record([edge.report(report) for report in request.reports])
+        return pb.RecordReportsResponse(orders=[edge.order_message(order) for order in orders])
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
+        order = await self._orders.get(word("signal_id", request.signal_id))
+        return pb.GetOrderResponse(order=edge.order_message(order))
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Any) -> pb.ListOrdersResponse:
+        account = account_ref(request.account) if request.HasField("account") else None
+        before, size = page(request.page)
+        found = await self._orders.page(account, [edge.state(state) for state in request.states], before, size + 1)
+        more = len(found) > size
+        return pb.ListOrdersResponse(
+            orders=[edge.order_message(order) for order in found[:size]],
+            page=page_pb2.PageInfo(next_token=str(found[size - 1].id) if more else ""),
+        )
+
+    async def GetOrderStats(self, request: pb.GetOrderStatsRequest, context: Any) -> pb.GetOrderStatsResponse:
+        counts, latency = await self._orders.stats()
+        return pb.GetOrderStatsResponse(
+            orders=[pb.OrderStateCount(state=edge.state_number(state), count=count) for state, count in counts.items()],
+            signal_executed_p50_ms=latency.p50_ms,
+            signal_executed_p99_ms=latency.p99_ms,
+        )
