@@ -1,0 +1,77 @@
+"""What may be registered."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer, is_routable
+from hub.domain.instance import Address, Instance, Status
+
+TOKEN = "a-token-long-enough"
+GOOD = Instance(
+    id="database-1",
+    service="database",
+    addresses=(Address("grpc", "127.0.0.1", 8008),),
+    grpc_services=("suho.database.v1.TickService",),
+    dependencies=("hub",),
+    status=Status.UP,
+)
+
+
+def test_a_good_registration_is_admitted() -> None:
+    """Nothing is raised, for IPv6 and published addresses either."""
+    admit(GOOD, TOKEN)
+    admit(replace(GOOD, addresses=(Address("grpc", "::1", 1, "192.0.2.1", 2),)), TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"id": "a/b"}, "instance id"),
+        ({"id": "x" * 129}, "instance id"),
+        ({"service": "Database"}, "service"),
+        ({"weight": 0}, "weight"),
+        ({"status": Status.EXPIRED}, "EXPIRED"),
+        ({"status_reason": "x" * 2000}, "reason"),
+        ({"addresses": (Address("grpc", "localhost", 1),)}, "IP literal"),
+        ({"addresses": (Address("grpc", "0.0.0.0", 1),)}, "nobody can dial"),
+        ({"addresses": (Address("grpc", "127.0.0.1", 0),)}, "port"),
+        ({"addresses": (Address("grpc", "127.0.0.1", 1, "outside.example"),)}, "IP literal"),
+        ({"addresses": (Address("grpc", "127.0.0.1", 1), Address("grpc", "127.0.0.1", 2))}, "twice"),
+        ({"addresses": ()}, "no address named 'grpc'"),
+        ({"grpc_services": ("no spaces",)}, "no full service name"),
+        ({"grpc_services": tuple(f"a.S{n}" for n in range(65))}, "more than 64"),
+        ({"dependencies": ("Nobody",)}, "dependencies"),
+        ({"metadata": {str(n): "" for n in range(33)}}, "metadata"),
+        ({"metadata": {"key": "x" * 2000}}, "metadata"),
+    ],
+)
+def test_a_wrong_registration_is_refused_by_name(wrong: dict[str, Any], says: str) -> None:
+    """The sentence names the field."""
+    with pytest.raises(AdmissionError, match=says):
+        admit(replace(GOOD, **wrong), TOKEN)
+
+
+def test_a_token_must_be_hard_to_guess() -> None:
+    """It is what tells two processes apart."""
+    with pytest.raises(AdmissionError, match="token"):
+        admit(GOOD, "short")
+
+
+def test_expired_is_the_hubs_word() -> None:
+    """An instance says every other status of itself."""
+    for status in set(Status) - {Status.EXPIRED}:
+        admit_status(status)
+    with pytest.raises(AdmissionError):
+        admit_status(Status.EXPIRED)
+
+
+def test_two_services_can_not_offer_one_grpc_service() -> None:
+    """Instances of one service may, and what every program serves is nobody's."""
+    other = replace(GOOD, id="imposter-1", service="imposter")
+    assert conflicting_offer(other, [GOOD]) == ("suho.database.v1.TickService", "database")
+    assert conflicting_offer(replace(GOOD, id="database-2"), [GOOD]) is None
+    shared = ("grpc.health.v1.Health",)
+    assert conflicting_offer(replace(other, grpc_services=shared), [replace(GOOD, grpc_services=shared)]) is None
+    assert not is_routable("grpc.reflection.v1.ServerReflection")

@@ -1,0 +1,281 @@
+"""One client's ADS stream, request by request."""
+
+from dataclasses import replace
+
+import pytest
+from suho.envoy.v3 import cluster_pb2, discovery_pb2, endpoint_pb2, http_connection_manager_pb2, listener_pb2, route_pb2
+
+from hub.domain.instance import Address, Instance, Status
+from hub.domain.topology import Topology, topology
+from hub.xds.kinds import Kind
+from hub.xds.snapshot import Snapshot
+from hub.xds.stream import AdsStream, Nack, RequestError
+
+HOLD_S = 15.0
+
+
+def instance(service: str, number: int = 1, status: Status = Status.UP, zone: str = "") -> Instance:
+    return Instance(
+        f"{service}-{number}",
+        service,
+        addresses=(Address("grpc", "127.0.0.1", 8000 + number),),
+        grpc_services=(f"suho.{service}.v1.Service",),
+        status=status,
+        zone=zone,
+    )
+
+
+def snapshot(*instances: Instance, before: Topology | None = None) -> Snapshot:
+    return Snapshot(topology(1, instances, before or Topology()))
+
+
+class Client:
+    """The client's side of a stream: subscribes, acknowledges, remembers."""
+
+    def __init__(self, dependencies: list[str] | None = None) -> None:
+        self.stream = AdsStream(HOLD_S)
+        self.last: dict[Kind, discovery_pb2.DiscoveryResponse] = {}
+        self.dependencies = dependencies
+
+    def ask(self, kind: Kind, *names: str, version: str = "", now: float = 0.0, error: str = "") -> Nack | None:
+        request = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=names, version_info=version)
+        request.node.id = "client-1"
+        if self.dependencies is not None:
+            request.node.metadata.update({"dependencies": self.dependencies})
+        if kind in self.last:
+            request.response_nonce = self.last[kind].nonce
+            request.version_info = self.last[kind].version_info
+        if error:
+            request.error_detail.message = error
+        return self.stream.take(request, now)
+
+    def hear(self, state: Snapshot, now: float = 0.0) -> list[Kind]:
+        heard = []
+        for data in self.stream.due(state, now):
+            response = discovery_pb2.DiscoveryResponse.FromString(data)
+            kind = Kind(response.type_url)
+            self.last[kind] = response
+            heard.append(kind)
+        return heard
+
+    def routes(self) -> dict[str, str]:
+        made = self._one(Kind.ROUTES, route_pb2.RouteConfiguration())
+        return {item.match.prefix: item.route.cluster for host in made.virtual_hosts for item in host.routes}
+
+    def endpoints(self) -> dict[str, list[int]]:
+        found = {}
+        for resource in self.last[Kind.ENDPOINTS].resources:
+            made = endpoint_pb2.ClusterLoadAssignment()
+            assert resource.Unpack(made)
+            found[made.cluster_name] = [
+                member.endpoint.address.socket_address.port_value
+                for locality in made.endpoints
+                for member in locality.lb_endpoints
+            ]
+        return found
+
+    def _one(self, kind: Kind, message: route_pb2.RouteConfiguration) -> route_pb2.RouteConfiguration:
+        assert self.last[kind].resources[0].Unpack(message)
+        return message
+
+
+def test_type_urls_are_envoys_own() -> None:
+    """Stock clients look for these."""
+    assert Kind.LISTENER == "type.googleapis.com/envoy.config.listener.v3.Listener"
+    assert Kind.ENDPOINTS == "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+
+def test_a_listener_leads_to_its_routes_through_a_router() -> None:
+    """gRPC refuses a listener without the router filter."""
+    client = Client()
+    client.ask(Kind.LISTENER, "mesh", "agent-ticks", "ghost")
+    assert client.hear(snapshot()) == [Kind.LISTENER]
+    made = [listener_pb2.Listener.FromString(item.value) for item in client.last[Kind.LISTENER].resources]
+    assert sorted(item.name for item in made) == ["agent-ticks", "mesh"]
+    manager = http_connection_manager_pb2.HttpConnectionManager()
+    assert made[0].api_listener.api_listener.Unpack(manager)
+    assert manager.rds.route_config_name == made[0].name
+    assert manager.http_filters[-1].typed_config.type_url.endswith("router.v3.Router")
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "clusters"),
+    [(None, {"database", "echo"}), ([], {"database", "echo"}), (["echo", "absent"], {"echo"})],
+)
+def test_routes_lead_to_declared_dependencies_or_to_all(dependencies: list[str] | None, clusters: set[str]) -> None:
+    """By gRPC service name."""
+    client = Client(dependencies)
+    client.ask(Kind.ROUTES, "mesh")
+    client.hear(snapshot(instance("database"), instance("echo")))
+    assert set(client.routes().values()) == clusters
+    assert client.routes()["/suho.echo.v1.Service/"] == "echo"
+
+
+def test_dependencies_in_another_form_are_refused_in_words() -> None:
+    """A string in place of a list is a mistake, not "all"."""
+    request = discovery_pb2.DiscoveryRequest(type_url=Kind.ROUTES)
+    request.node.metadata.update({"dependencies": "echo"})
+    with pytest.raises(RequestError, match="list of service names"):
+        AdsStream(HOLD_S).take(request, 0.0)
+
+
+def test_a_cluster_is_given_whether_or_not_its_service_is_there() -> None:
+    """It may yet come: no endpoints, but nothing to wait for; an entrance's has one connection."""
+    client = Client()
+    client.ask(Kind.CLUSTER, "echo", "agent-ticks", "No Name")
+    client.ask(Kind.ENDPOINTS, "echo")
+    assert client.hear(snapshot()) == [Kind.CLUSTER, Kind.ENDPOINTS]
+    made = {
+        item.name: item
+        for item in (cluster_pb2.Cluster.FromString(item.value) for item in client.last[Kind.CLUSTER].resources)
+    }
+    assert set(made) == {"echo", "agent-ticks"}
+    assert made["echo"].circuit_breakers.thresholds[0].max_requests.value > 1024
+    assert not made["echo"].load_balancing_policy.policies
+    assert made["agent-ticks"].load_balancing_policy.policies[0].typed_extension_config.name == "pick_first"
+    assert client.endpoints() == {"echo": []}
+
+
+def test_localities_bear_the_weight_of_their_members() -> None:
+    """gRPC silently skips a locality without weight."""
+    client = Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(snapshot(instance("echo", 1, zone="a"), instance("echo", 2, zone="a"), instance("echo", 3, zone="b")))
+    made = endpoint_pb2.ClusterLoadAssignment()
+    client.last[Kind.ENDPOINTS].resources[0].Unpack(made)
+    assert [(item.locality.zone, item.load_balancing_weight.value) for item in made.endpoints] == [
+        ("a", 200),
+        ("b", 100),
+    ]
+
+
+def test_an_acknowledgement_is_not_answered_and_only_news_is_sent() -> None:
+    """The same names with the newest nonce: silence, until something changed."""
+    client = Client()
+    state = snapshot(instance("echo"), instance("database"))
+    client.ask(Kind.ENDPOINTS, "echo", "database")
+    assert client.hear(state) == [Kind.ENDPOINTS]
+    assert client.ask(Kind.ENDPOINTS, "echo", "database") is None
+    assert client.hear(state) == []
+    assert client.hear(snapshot(instance("echo"), instance("echo", 2), instance("database"))) == [Kind.ENDPOINTS]
+    assert client.endpoints() == {"echo": [8001, 8002]}
+
+
+def test_a_refusal_is_given_back_and_not_answered_with_the_same_again() -> None:
+    """Its words are for the log; the next news is sent as ever."""
+    client = Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(snapshot(instance("echo")))
+    assert client.ask(Kind.ENDPOINTS, "echo", error="no such thing") == Nack(Kind.ENDPOINTS, "no such thing")
+    assert client.hear(snapshot(instance("echo"))) == []
+    assert client.hear(snapshot(instance("echo", 2))) == [Kind.ENDPOINTS]
+
+
+def test_a_request_about_an_older_response_is_ignored() -> None:
+    """Its nonce is stale: the client will speak of the newest response too."""
+    client = Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(snapshot(instance("echo")))
+    stale = discovery_pb2.DiscoveryRequest(
+        type_url=Kind.ENDPOINTS, resource_names=["database"], response_nonce=client.last[Kind.ENDPOINTS].nonce
+    )
+    client.hear(snapshot(instance("echo", 2)))
+    client.stream.take(stale, 0.0)
+    assert client.hear(snapshot(instance("echo", 2), instance("database"))) == []
+
+
+def test_other_names_are_a_new_subscription() -> None:
+    """Clusters are told in full, endpoints only where they are new; what is asked for again is told again."""
+    client = Client()
+    state = snapshot(instance("echo"), instance("database"))
+    client.ask(Kind.CLUSTER, "echo")
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(state)
+    client.ask(Kind.CLUSTER, "echo", "database")
+    client.ask(Kind.ENDPOINTS, "echo", "database")
+    assert client.hear(state) == [Kind.CLUSTER, Kind.ENDPOINTS]
+    assert len(client.last[Kind.CLUSTER].resources) == 2
+    assert set(client.endpoints()) == {"database"}
+    client.ask(Kind.ENDPOINTS, "database")
+    client.hear(state)
+    client.ask(Kind.ENDPOINTS, "echo", "database")
+    client.hear(state)
+    assert set(client.endpoints()) == {"echo"}
+
+
+def test_draining_leaves_an_empty_cluster_that_says_so_at_once() -> None:
+    """A client that this hub itself told of the endpoint is told of its end."""
+    client = Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(snapshot(instance("echo")))
+    client.hear(snapshot(instance("echo", status=Status.DRAINING)))
+    assert client.endpoints() == {"echo": []}
+
+
+def returning(routes_version: str) -> Client:
+    """A client that another hub had told of echo and database."""
+    client = Client()
+    client.ask(Kind.ROUTES, "mesh", version=routes_version)
+    client.ask(Kind.CLUSTER, "echo", "database", version="c")
+    client.ask(Kind.ENDPOINTS, "echo", "database", version="e")
+    return client
+
+
+def routes_version(*instances: Instance) -> str:
+    client = Client()
+    client.ask(Kind.ROUTES, "mesh")
+    client.hear(snapshot(*instances))
+    return client.last[Kind.ROUTES].version_info
+
+
+def test_a_hub_without_memory_takes_nothing_away_from_a_returning_client() -> None:
+    """Routes and endpoints that it can not confirm are left unsaid; each is told as soon as it is known."""
+    client = returning(routes_version(instance("echo"), instance("database")))
+    assert client.hear(snapshot(), 0.0) == [Kind.CLUSTER]
+    assert len(client.last[Kind.CLUSTER].resources) == 2
+    assert client.hear(snapshot(instance("echo")), 1.0) == [Kind.ENDPOINTS]
+    assert client.endpoints() == {"echo": [8001]}
+    assert client.hear(snapshot(instance("echo"), instance("database")), 2.0) == [Kind.ENDPOINTS, Kind.ROUTES]
+    assert set(client.routes().values()) == {"echo", "database"}
+
+
+def test_the_hold_ends_with_the_truth() -> None:
+    """After 15 s what never came back is gone."""
+    client = returning(routes_version(instance("echo"), instance("database")))
+    client.hear(snapshot(instance("echo")), 0.0)
+    assert client.stream.held_until(14.9) == HOLD_S
+    assert client.hear(snapshot(instance("echo")), 14.9) == []
+    assert client.stream.held_until(HOLD_S) is None
+    assert client.hear(snapshot(instance("echo")), HOLD_S) == [Kind.ENDPOINTS, Kind.ROUTES]
+    assert client.endpoints() == {"database": []}
+    assert set(client.routes().values()) == {"echo"}
+
+
+def test_the_hold_does_not_cover_what_this_hub_has_told_itself() -> None:
+    """An instance that came back and then drains leaves at once, hold or not."""
+    client = returning(routes_version(instance("echo"), instance("database")))
+    client.hear(snapshot(instance("echo"), instance("database")), 0.0)
+    client.hear(snapshot(instance("echo"), instance("database", status=Status.DRAINING)), 1.0)
+    assert client.endpoints() == {"database": []}
+
+
+def test_a_returning_client_that_knew_no_routes_hears_of_new_ones_at_once() -> None:
+    """There is nothing to be taken from it."""
+    client = Client()
+    client.ask(Kind.ROUTES, "mesh", version=routes_version())
+    assert client.hear(snapshot(instance("echo")), 0.0) == [Kind.ROUTES]
+    assert set(client.routes().values()) == {"echo"}
+
+
+def test_versions_say_the_same_whichever_hub_made_them() -> None:
+    """The content decides."""
+    echo = instance("echo")
+    assert routes_version(echo) == routes_version(replace(echo, id="echo-9"))
+    assert routes_version(echo) != routes_version(instance("database"))
+
+
+def test_a_kind_that_is_not_served_is_met_with_silence() -> None:
+    """Clients may ask for more than this hub knows."""
+    stream = AdsStream(HOLD_S)
+    stream.take(discovery_pb2.DiscoveryRequest(type_url="type.googleapis.com/unknown.Kind"), 0.0)
+    assert stream.due(snapshot(), 0.0) == []
