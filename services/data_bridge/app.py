@@ -1,0 +1,77 @@
+"""The data bridge, put together: the log, the lanes, the feed, and the server they are reached by."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from mesh.bus import open_bus
+from mesh.channel import mesh_channel
+from mesh.config import SettingsError
+from mesh.log import get_logger
+from mesh.server import MeshServer, instance_of, open_server, serve
+from mesh.session import open_session
+from services.data_bridge.bridge import Bridge
+from services.data_bridge.config import BridgeSettings
+from services.data_bridge.database import StoredTicks
+from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.feed import Feed
+from services.data_bridge.jetstream import TickLog
+from services.data_bridge.newest import NewestTicks
+from services.data_bridge.publisher import Publisher
+from services.data_bridge.servicer import BridgeServicer
+
+log = get_logger(__name__)
+
+PROGRAM = "data-bridge"
+_DEPENDENCIES = ("database",)
+
+
+async def main(settings: BridgeSettings, stop: asyncio.Event) -> None:
+    """Run a data bridge until `stop`."""
+    async with (
+        mesh_channel(settings, PROGRAM, _DEPENDENCIES) as channel,
+        open_bridge(settings, channel) as server,
+        open_session(settings, instance_of(settings, PROGRAM, server, _DEPENDENCIES)) as session,
+    ):
+        log.info("data bridge is ready", address=f"{settings.host}:{server.port}")
+        await serve(server, session, stop)
+
+
+@asynccontextmanager
+async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> AsyncIterator[MeshServer]:
+    """A serving bridge that reaches the database service over `database`; waits until NATS is there."""
+    draining = asyncio.Event()
+    async with (
+        open_bus(settings.nats_url.get_secret_value(), settings.instance) as bus,
+        asyncio.TaskGroup() as tasks,
+    ):
+        ticks = TickLog(bus, settings.publish_timeout_ms / 1000)
+        if ticks.most_ticks < settings.message_ticks:
+            raise SettingsError(
+                f"setting 'message_ticks': NATS takes {bus.max_payload} bytes a message,"
+                f" which is {ticks.most_ticks} ticks; lower it or raise max_payload of NATS"
+            )
+        stored = StoredTicks(database)
+        newest = NewestTicks(stored, settings.newest_interval_ms / 1000)
+        feed = Feed(bus, ticks, settings.subscriber_bytes)
+        joined = min(settings.joined_ticks, ticks.most_ticks)
+
+        def publisher(key: SymbolKey) -> Publisher:
+            return Publisher(key, ticks, stored, newest.offer, joined)
+
+        async def drain() -> None:
+            await draining.wait()
+            bridge.drain()
+            feed.drain()
+
+        bridge = Bridge(settings.instance, publisher, settings.lane_messages, tasks)
+        bridge.spawn(newest.run(), "newest ticks")
+        bridge.spawn(drain(), "drain")
+        servicer = BridgeServicer(bridge, feed, ticks, settings.message_ticks)
+        try:
+            async with open_server(settings, [servicer.service()], draining) as server:
+                yield server
+        finally:
+            bridge.stop()

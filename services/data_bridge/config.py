@@ -1,0 +1,22 @@
+"""What the data bridge can be told."""
+
+from pydantic import Field, SecretStr
+
+from mesh.config import ServerSettings
+
+
+class BridgeSettings(ServerSettings):
+    """Where the bus is, and how much may be under way."""
+
+    port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    nats_url: SecretStr = Field(SecretStr("nats://127.0.0.1:4222"), description="NATS with JetStream.")
+    message_ticks: int = Field(2_000, ge=1, le=20_000, description="Ticks that a message of a lane holds at most.")
+    lane_messages: int = Field(8, ge=1, le=1_000, description="Messages of a lane that are unacknowledged at most.")
+    joined_ticks: int = Field(
+        10_000, ge=1, le=1_000_000, description="Ticks of waiting batches that are published as one message at most."
+    )
+    publish_timeout_ms: int = Field(2_000, ge=50, description="How long the log may take to confirm a message.")
+    newest_interval_ms: int = Field(50, ge=1, description="Least time between two updates of the cache.")
+    subscriber_bytes: int = Field(
+        32 << 20, ge=1 << 16, description="What may wait for a subscriber before it is called too slow."
+    )

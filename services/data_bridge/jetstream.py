@@ -1,0 +1,115 @@
+"""The log of ticks in NATS JetStream: the stream TICKS, which the database service declares."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from mesh.market import TickId
+from mesh.market.subjects import TICKS_STREAM, tick_subject
+from services.data_bridge import wire
+from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
+from services.data_bridge.domain.progress import SymbolKey
+
+_EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
+_EXPECTED_STREAM = "Nats-Expected-Stream"
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+_NO_MESSAGE = 10037
+# Of all columns, and of a message's head.
+_TICK_BYTES = 56
+_HEAD_BYTES = 4096
+
+
+class TickLog:
+    """Implements `domain.log.Log`; asks the stream's leader, so that it never hears an old answer."""
+
+    def __init__(self, bus: Client, publish_timeout_s: float) -> None:
+        self._bus = bus
+        self._timeout_s = publish_timeout_s
+        self._js: JetStreamContext = bus.jetstream(timeout=publish_timeout_s)
+
+    @property
+    def most_ticks(self) -> int:
+        """Ticks that fit into one message."""
+        return (self._bus.max_payload - _HEAD_BYTES) // _TICK_BYTES
+
+    async def end(self, key: SymbolKey) -> LogEnd | None:
+        message = await self._get(subject=tick_subject(*key))
+        if message is None:
+            return None
+        assert message.seq is not None
+        return wire.log_end(message.data or b"", message.seq)
+
+    async def append(self, key: SymbolKey, payload: bytes, expected_seq: int) -> int:
+        if not self._bus.is_connected:
+            raise LogUnavailableError("NATS is away")
+        headers = {_EXPECTED_SEQ: str(expected_seq), _EXPECTED_STREAM: TICKS_STREAM}
+        try:
+            return (await self._js.publish(tick_subject(*key), payload, headers=headers)).seq
+        except APIError as error:
+            if error.err_code in _WRONG_LAST_SEQUENCE:
+                raise LogMovedError from None
+            raise LogUnavailableError(f"the log refused a message: {error.description}") from None
+        except nats.errors.MaxPayloadError:
+            raise  # no waiting helps: the limits that open_bridge checks do not hold
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LogUnavailableError(f"the log did not confirm a message: {_text(error)}") from None
+
+    async def after(self, key: SymbolKey, cursor: TickId) -> AsyncIterator["LoggedMessage"]:
+        """The symbol's messages that reach beyond `cursor`, oldest first. Raises LogUnavailableError.
+
+        Identities ascend with the log's numbers, so the first of them is found by halving.
+        """
+        subject = tick_subject(*key)
+        state = (await self._info()).state
+        low, high = state.first_seq, state.last_seq + 1
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._get(seq=middle, subject=subject, next=True)
+            if found is None or wire.span(wire.logged(found.data or b""))[1] > cursor:
+                high = middle
+            else:
+                low = middle + 1
+        while message := await self._get(seq=low, subject=subject, next=True):
+            assert message.seq is not None
+            yield LoggedMessage(message.seq, message.data or b"")
+            low = message.seq + 1
+
+    async def holds(self, subject: str) -> bool:
+        """Whether any message of `subject` (wildcards too) is in the log. Raises LogUnavailableError."""
+        info = await self._info(subject)
+        return bool(info.state.subjects)
+
+    async def _info(self, subject: str | None = None) -> StreamInfo:
+        try:
+            return await self._js.stream_info(TICKS_STREAM, subjects_filter=subject)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LogUnavailableError(_text(error)) from None
+
+    async def _get(self, subject: str, seq: int | None = None, next: bool = False) -> RawStreamMsg | None:
+        if not self._bus.is_connected:
+            raise LogUnavailableError("NATS is away")
+        try:
+            return await self._js.get_msg(TICKS_STREAM, seq=seq, subject=subject, next=next)
+        except NotFoundError as error:
+            if error.err_code == _NO_MESSAGE:
+                return None
+            raise LogUnavailableError("the stream TICKS is not there; the database service declares it") from None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LogUnavailableError(_text(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedMessage:
+    """A message of the log and its number."""
+
+    seq: int
+    payload: bytes
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
