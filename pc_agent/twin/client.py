@@ -1,4 +1,4 @@
-"""The MetaTrader5 package's functions, spoken to a twin terminal: `import pc_agent.twin.client as mt5`.
+"""The functions of the MetaTrader5 package, spoken to a twin terminal; a worker takes this module in its place.
 
 Same names, argument rules, results and constants; `path` is the terminal's folder. As in the package there is one
 connection a process, functions do not raise but return None or False and leave the reason in last_error(), and

@@ -1,0 +1,62 @@
+"""A terminal in this process, on a market that the test writes and a clock that it turns."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from pc_agent.twin.books import Books
+from pc_agent.twin.dealer import AccountTerms, Dealer
+from pc_agent.twin.market import open_market
+from pc_agent.twin.terminal import Terminal
+
+Quotes = list[tuple[int, float, float]]  # milliseconds of 2020-01-01, bid, ask
+DAY_MS = 1_577_836_800_000
+
+
+class Hand:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now_ms = DAY_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def replay(tmp_path: Path) -> Callable[[str, Quotes], str]:
+    """Write quotes as a file and return the feed that plays it."""
+
+    def write(symbol: str, quotes: Quotes) -> str:
+        path = tmp_path / f"{symbol}.csv"
+        rows = "".join(f"2020-01-01,{ms},{bid:.5f},{ask:.5f}\n" for ms, bid, ask in quotes)
+        path.write_text("date,ms_of_day_utc,bid,ask\n" + rows)
+        return f"{symbol}={path}"
+
+    return write
+
+
+OpenTerminal = Callable[..., Terminal]
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path, hand: Hand) -> Iterator[OpenTerminal]:
+    """Open the terminal of the test's folder, as often as it likes; the one before is closed."""
+    with ExitStack() as stack:
+        before = stack.enter_context(ExitStack())
+
+        def start(*feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0) -> Terminal:
+            before.close()
+            market = before.enter_context(open_market(tmp_path / "market", feeds, seed, speed, hand))
+            books = before.enter_context(closing(Books(tmp_path / "books.sqlite")))
+            dealer = Dealer(AccountTerms("test", 1, "USD", 100, deposit), market, books, hand)
+            return Terminal(tmp_path, "secret", market, books, dealer)
+
+        yield start
