@@ -84,7 +84,10 @@ def load_settings(cls: type[S], program: str, argv: Sequence[str]) -> S:
     Raises:
         SettingsError: naming the setting and its source.
     """
-    cli = _parser(cls, program).parse_args(list(argv))
+    cli, rest = _parser(cls, program).parse_known_args(list(argv))
+    if rest:
+        _refuse_unknown(cls, rest[0].lstrip("-").partition("=")[0].replace("-", "_"), "command line")
+        raise SettingsError(f"{rest[0]!r} on the command line belongs to no setting")
     given: dict[str, Any] = vars(cli)
     config = given.pop("config") or environment(f"{env_prefix(program)}CONFIG")
     sources: list[tuple[str, dict[str, Any]]] = [

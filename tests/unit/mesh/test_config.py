@@ -41,6 +41,8 @@ def test_an_unknown_key_suggests_the_nearest_known_one(tmp_path: Path, monkeypat
     with pytest.raises(SettingsError, match=r"unknown setting 'prot' \(file .*\); did you mean 'port'"):
         load_settings(Settings, "hub", ["--config", str(path)])
     monkeypatch.setenv("SUHO_HUB_LOGLEVEL", "info")
+    with pytest.raises(SettingsError, match=r"'prot' \(command line\); did you mean 'port'"):
+        load_settings(Settings, "hub", ["--prot=1"])
     with pytest.raises(SettingsError, match=r"'loglevel' \(environment\); did you mean 'log_level'"):
         load_settings(Settings, "hub", [])
 
