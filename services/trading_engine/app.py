@@ -1,0 +1,109 @@
+"""The trading engine, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+import grpc
+from suho.trading.v1 import agent_link_pb2_grpc, trading_pb2_grpc
+
+from mesh.bus import open_bus
+from mesh.channel import mesh_channel
+from mesh.log import get_logger
+from mesh.server import MeshServer, instance_of, open_server, serve, service
+from mesh.session import open_session
+from mesh.waiting import until_available
+from services.trading_engine.agent_lane import LaneTerms
+from services.trading_engine.config import EngineSettings
+from services.trading_engine.database import Database, DatabaseAwayError
+from services.trading_engine.desk import Desk
+from services.trading_engine.domain.strategies import STRATEGIES
+from services.trading_engine.lanes import Lanes
+from services.trading_engine.order_board import OrderBoard
+from services.trading_engine.runner import StrategyRunner, StrategyTerms
+from services.trading_engine.servicers.agent_link import AgentLinkServicer
+from services.trading_engine.servicers.trading import TradingServicer
+from services.trading_engine.tick_feed import TickFeed
+
+log = get_logger(__name__)
+
+PROGRAM = "trading-engine"
+DEPENDENCIES = ("database",)
+TRADING_SERVICE = "suho.trading.v1.TradingService"
+AGENT_LINK_SERVICE = "suho.trading.v1.AgentLinkService"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine."""
+
+    server: MeshServer
+    desk: Desk
+    database: Database
+
+
+async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
+    """Run an engine until `stop`."""
+    async with (
+        mesh_channel(settings, PROGRAM, DEPENDENCIES) as channel,
+        open_engine(settings, channel) as engine,
+        open_session(settings, instance_of(settings, PROGRAM, engine.server, DEPENDENCIES)) as session,
+    ):
+        if await _reachable(engine.database, stop):
+            log.info("engine is ready", address=f"{settings.host}:{engine.server.port}", strategy=settings.strategy)
+            await serve(engine.server, session, stop)
+
+
+@asynccontextmanager
+async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel) -> AsyncIterator[Engine]:
+    """An engine that reaches the database over `channel`, until the end of the block."""
+    database, lanes, draining = Database(channel), Lanes(), asyncio.Event()
+    board = OrderBoard(database)
+    desk = Desk(database, lanes)
+    async with asyncio.TaskGroup() as tasks:
+        terms = LaneTerms(settings.instance, settings.lane_valid_ms)
+        trading = TradingServicer(settings, desk, database, lanes, board)
+        agent_link = AgentLinkServicer(terms, database, lanes, board, tasks)
+        services = [
+            service(trading_pb2_grpc.add_TradingServiceServicer_to_server, trading, TRADING_SERVICE),
+            service(agent_link_pb2_grpc.add_AgentLinkServiceServicer_to_server, agent_link, AGENT_LINK_SERVICE),
+        ]
+        running = [tasks.create_task(lanes.drain_when(draining), name="drain lanes")]
+        if settings.strategy:
+            running.append(tasks.create_task(_run_strategy(settings, database, desk, lanes, board), name="strategy"))
+        async with open_server(settings, services, draining) as server:
+            yield Engine(server, desk, database)
+        for task in running:
+            task.cancel()
+
+
+async def _run_strategy(
+    settings: EngineSettings, database: Database, desk: Desk, lanes: Lanes, board: OrderBoard
+) -> None:
+    terms = StrategyTerms(
+        name=settings.strategy,
+        make=STRATEGIES[settings.strategy],
+        account=settings.traded_account,
+        volume=Decimal(settings.strategy_volume),
+        valid_for_ms=settings.signal_valid_ms,
+        pause_s=settings.strategy_pause_s,
+    )
+    await lanes.until_joined(terms.account)
+    async with asyncio.TaskGroup() as tasks, open_bus(settings.nats_url.get_secret_value(), PROGRAM) as bus:
+        runner = StrategyRunner(terms, database, desk, board, tasks)
+        async with TickFeed(terms.account.server, runner.take).listening(bus, settings.strategy_symbols):
+            log.info("strategy is on", strategy=terms.name, account=str(terms.account), volume=str(terms.volume))
+            await asyncio.Event().wait()
+
+
+async def _reachable(database: Database, stop: asyncio.Event) -> bool:
+    """Wait for the database; False when `stop` came first."""
+    async with asyncio.TaskGroup() as tasks:
+        answered = tasks.create_task(until_available("database", database.accounts, (DatabaseAwayError,)))
+        stopped = tasks.create_task(stop.wait())
+        await asyncio.wait((answered, stopped), return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+        stopped.cancel()
+    return not stop.is_set()

@@ -1,0 +1,1 @@
+"""The rules of deciding: pure, synchronous, without I/O."""

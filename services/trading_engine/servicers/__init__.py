@@ -1,0 +1,1 @@
+"""The gRPC edge: messages to and from domain values."""

@@ -1,0 +1,58 @@
+"""AgentLinkService: where agents' lanes come in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from suho.trading.v1 import agent_link_pb2 as link
+from suho.trading.v1 import agent_link_pb2_grpc, order_pb2
+
+from services.trading_engine.agent_lane import AgentLane, LaneTerms
+from services.trading_engine.database import Database
+from services.trading_engine.lanes import Hello, Lanes
+from services.trading_engine.messages import account_id, invalid, name, symbol_specs
+from services.trading_engine.order_board import OrderBoard
+
+
+class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
+    """Opens a lane for each stream."""
+
+    def __init__(
+        self, terms: LaneTerms, database: Database, lanes: Lanes, board: OrderBoard, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._terms = terms
+        self._database = database
+        self._lanes = lanes
+        self._board = board
+        self._tasks = tasks
+
+    async def StreamSignals(
+        self,
+        request_iterator: AsyncIterator[link.StreamSignalsRequest],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> AsyncIterator[link.StreamSignalsResponse]:
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or not first.HasField("hello"):
+            raise invalid("the first message of a stream is its hello")
+        lane = AgentLane(hello_of(first.hello), self._terms, self._database, self._lanes, self._board)
+        # Beside the call and not inside this generator: only so does it end with the call, however that ends.
+        work = self._tasks.create_task(lane.run(requests), name=f"lane of {lane.hello.agent}")
+        context.add_done_callback(lambda _: work.cancel())  # type: ignore[arg-type]  # the stubs' type fits no callable
+        async for response in lane.responses():
+            yield response
+
+
+def hello_of(message: link.AgentHello) -> Hello:
+    """Raises MeshError INVALID_ARGUMENT."""
+    if message.trade_mode == order_pb2.TRADE_MODE_UNSPECIFIED or message.trade_mode not in order_pb2.TradeMode.values():
+        raise invalid("hello.trade_mode is not set; say DEMO, CONTEST or REAL")
+    return Hello(
+        agent=name("hello.agent", message.agent),
+        account=account_id(message.account),
+        trade_mode=message.trade_mode,
+        symbols=symbol_specs(message.symbols),
+        epoch=message.epoch,
+        last_seq=message.last_seq,
+    )

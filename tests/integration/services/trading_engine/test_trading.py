@@ -1,0 +1,222 @@
+"""People's signals: decided, committed, watched."""
+
+import asyncio
+
+import grpc
+import pytest
+from suho.common.v1 import account_pb2, page_pb2
+from suho.trading.v1 import order_pb2
+from suho.trading.v1 import trading_pb2 as pb
+
+from mesh.errors import MeshError, Reason
+from tests.integration.services.trading_engine.agent import ACCOUNT, connected, hello
+from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest
+from tests.support import eventually
+
+pytestmark = pytest.mark.integration
+
+BUY, SELL = order_pb2.ORDER_SIDE_BUY, order_pb2.ORDER_SIDE_SELL
+S = order_pb2.OrderState
+
+
+def wanted(signal_id: str, **other: object) -> pb.SubmitSignalRequest:
+    fields = {"account": ACCOUNT, "symbol": "EURUSD", "side": BUY, "volume": "0.10", **other}
+    return pb.SubmitSignalRequest(signal_id=signal_id, **fields)  # type: ignore[arg-type]
+
+
+async def refused(call: "grpc.aio.UnaryUnaryCall[object, object]") -> MeshError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return MeshError.of(caught.value)
+
+
+async def test_a_signal_is_executed_and_its_order_is_filled(engine: EngineUnderTest) -> None:
+    """Submitted, handed down, reported and acknowledged; whoever watches sees each state and the end."""
+    async with connected(engine.channel) as agent:
+        submitted = await engine.trading.SubmitSignal(wanted("s1", stop_loss="1.0", take_profit="1.2"))
+        assert (submitted.order.state, submitted.order.seq, submitted.duplicate) == (S.ORDER_STATE_PENDING, 1, False)
+        (signal,) = await agent.until_signals(1)
+        assert (signal.signal_id, signal.seq, signal.symbol, signal.side) == ("s1", 1, "EURUSD", BUY)
+        assert (signal.volume, signal.stop_loss, signal.take_profit) == ("0.10", "1.0", "1.2")
+        assert not signal.void
+        assert not signal.redelivered
+        assert agent.joined is not None
+        assert signal.epoch == agent.joined.epoch
+        assert signal.not_after_unix_ms == submitted.order.not_after_unix_ms
+        assert 4_000 < signal.not_after_unix_ms - signal.committed_unix_ns // 1_000_000 <= 5_000
+
+        watch = engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="s1"))
+        states = [(await anext(aiter(watch))).order.state]
+        agent.report(signal, "ACCEPTED")
+        states.append((await anext(aiter(watch))).order.state)
+        report_id = agent.report(signal, "FILLED")
+        orders = [response.order async for response in watch]
+        states += [order.state for order in orders]
+        assert states == [S.ORDER_STATE_PENDING, S.ORDER_STATE_ACCEPTED, S.ORDER_STATE_FILLED]
+        assert (orders[-1].ticket, orders[-1].filled_price, orders[-1].filled_volume) == (7, "1.10000", "0.10")
+        await eventually(lambda: report_id in agent.acknowledged)
+        stats = await engine.trading.GetTradingStats(pb.GetTradingStatsRequest())
+        assert {(item.state, item.count) for item in stats.orders} == {(S.ORDER_STATE_FILLED, 1)}
+
+
+async def test_the_same_signal_twice_is_one_order(engine: EngineUnderTest) -> None:
+    """The second answer is the first order as it now stands; another content under the id is refused."""
+    async with connected(engine.channel) as agent:
+        answers = await asyncio.gather(*(engine.trading.SubmitSignal(wanted("s1")) for _ in range(10)))
+        assert sorted(answer.duplicate for answer in answers) == [False] + [True] * 9
+        assert {answer.order.seq for answer in answers} == {1}
+        await engine.trading.SubmitSignal(wanted("s2"))
+        assert [signal.signal_id for signal in await agent.until_signals(2)] == ["s1", "s2"]
+        error = await refused(engine.trading.SubmitSignal(wanted("s1", volume="0.20")))
+        assert error.reason is Reason.SIGNAL_ID_REUSED
+
+
+async def test_a_denied_signal_is_an_order_with_its_reason(engine: EngineUnderTest) -> None:
+    """A denial is an answer, is stored, and never reaches the agent."""
+    async with connected(engine.channel) as agent:
+        denied = await engine.trading.SubmitSignal(wanted("s1", symbol="GBPUSD"))
+        assert (denied.order.state, denied.order.reason, denied.order.seq) == (
+            S.ORDER_STATE_DENIED,
+            "UNKNOWN_SYMBOL",
+            0,
+        )
+        again = await engine.trading.SubmitSignal(wanted("s1", symbol="GBPUSD"))
+        assert again.duplicate
+        assert again.order == denied.order
+        await engine.trading.SubmitSignal(wanted("s2"))
+        assert [signal.signal_id for signal in await agent.until_signals(1)] == ["s2"]
+        watched = [r.order async for r in engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="s1"))]
+        assert watched == [denied.order]
+
+
+async def test_without_its_agent_nothing_is_traded(engine: EngineUnderTest) -> None:
+    """A signal that nobody could execute is denied at once."""
+    async with connected(engine.channel):
+        pass
+    await eventually(lambda: _agent_is(engine, ""))
+    denied = await engine.trading.SubmitSignal(wanted("s1"))
+    assert denied.order.reason == "AGENT_NOT_CONNECTED"
+
+
+async def _agent_is(engine: EngineUnderTest, name: str) -> bool:
+    accounts = (await engine.trading.ListAccounts(pb.ListAccountsRequest())).accounts
+    return [account.agent for account in accounts] == [name]
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("signal_id", wanted("")),
+        ("side", wanted("s", side=0)),
+        ("side", wanted("s", side=77)),
+        ("volume", wanted("s", volume="0")),
+        ("volume", wanted("s", volume="NaN")),
+        ("volume", wanted("s", volume="-1")),
+        ("volume", wanted("s", volume="")),
+        ("stop_loss", wanted("s", stop_loss="inf")),
+        ("take_profit", wanted("s", take_profit="0")),
+        ("symbol", wanted("s", symbol="")),
+        ("account.login", wanted("s", account=account_pb2.AccountRef(server="twin-7"))),
+        ("account.server", wanted("s", account=account_pb2.AccountRef(login=1))),
+        ("valid_for_ms", wanted("s", valid_for_ms=60_001)),
+    ],
+)
+async def test_a_malformed_request_is_told_what_is_wrong(
+    engine: EngineUnderTest, field: str, request_: pb.SubmitSignalRequest
+) -> None:
+    """INVALID_ARGUMENT with the field's name, and nothing is stored."""
+    error = await refused(engine.trading.SubmitSignal(request_))
+    assert error.reason is Reason.INVALID_ARGUMENT
+    assert field in error.message
+    assert not (await engine.trading.ListOrders(pb.ListOrdersRequest())).orders
+
+
+async def test_what_does_not_exist_is_not_found(engine: EngineUnderTest) -> None:
+    """An account that no agent brought, an order that nobody made."""
+    assert (await refused(engine.trading.SubmitSignal(wanted("s1")))).reason is Reason.UNKNOWN_ACCOUNT
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="none"))))
+    assert MeshError.of(caught.value).reason is Reason.UNKNOWN_ORDER
+
+
+async def test_the_trading_state_decides(engine: EngineUnderTest) -> None:
+    """Halted denies everything, reducing what would make a position larger."""
+    async with connected(engine.channel) as agent:
+        assert await _set_state(engine, order_pb2.TRADING_STATE_HALTED) == order_pb2.TRADING_STATE_HALTED
+        assert (await engine.trading.SubmitSignal(wanted("s1"))).order.reason == "TRADING_HALTED"
+        await _set_state(engine, order_pb2.TRADING_STATE_ACTIVE)
+        await engine.trading.SubmitSignal(wanted("s2"))
+        agent.report((await agent.until_signals(1))[0], "FILLED")
+        await eventually(lambda: len(agent.acknowledged) == 1)
+        await _set_state(engine, order_pb2.TRADING_STATE_REDUCING)
+        assert (await engine.trading.SubmitSignal(wanted("s3"))).order.reason == "TRADING_STATE_REDUCING"
+        assert (await engine.trading.SubmitSignal(wanted("s4", side=SELL))).order.state == S.ORDER_STATE_PENDING
+    error = await refused(
+        engine.trading.SetTradingState(pb.SetTradingStateRequest(account=ACCOUNT))  # type: ignore[arg-type]
+    )
+    assert error.reason is Reason.INVALID_ARGUMENT
+
+
+async def _set_state(engine: EngineUnderTest, state: "order_pb2.TradingState.ValueType") -> int:
+    request = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=state, reason="test")
+    return (await engine.trading.SetTradingState(request)).trading_state
+
+
+async def test_live_money_starts_halted(engine: EngineUnderTest) -> None:
+    """An account that is no demo trades nothing until a person allows it."""
+    async with connected(engine.channel, hello(trade_mode="REAL")):
+        (account,) = (await engine.trading.ListAccounts(pb.ListAccountsRequest())).accounts
+        assert (account.agent, account.trading_state) == ("pc-1", order_pb2.TRADING_STATE_HALTED)
+        assert (await engine.trading.SubmitSignal(wanted("s1"))).order.reason == "TRADING_HALTED"
+
+
+async def test_doubt_freezes_the_symbol_until_it_is_resolved(engine: EngineUnderTest) -> None:
+    """UNKNOWN is not the end of an order, and nothing else is sent on its symbol meanwhile."""
+    async with connected(engine.channel) as agent:
+        await engine.trading.SubmitSignal(wanted("s1"))
+        signal = (await agent.until_signals(1))[0]
+        watch = aiter(engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="s1")))
+        await anext(watch)
+        agent.report(signal, "UNKNOWN")
+        assert (await anext(watch)).order.state == S.ORDER_STATE_UNKNOWN
+        assert (await engine.trading.SubmitSignal(wanted("s2"))).order.reason == "SYMBOL_FROZEN"
+        assert (await engine.trading.SubmitSignal(wanted("s3", symbol="XAUUSD"))).order.seq == 2
+        agent.report(signal, "NOT_EXECUTED")
+        assert [response.order.state async for response in watch] == [S.ORDER_STATE_NOT_EXECUTED]
+        assert (await engine.trading.SubmitSignal(wanted("s4"))).order.state == S.ORDER_STATE_PENDING
+
+
+async def test_orders_come_in_pages_newest_first(engine: EngineUnderTest) -> None:
+    """Every order stands on one page."""
+    async with connected(engine.channel):
+        for number in range(5):
+            await engine.trading.SubmitSignal(wanted(f"s{number}"))
+        listed, token = [], ""
+        while True:
+            request = pb.ListOrdersRequest(account=ACCOUNT, page=page_pb2.PageRequest(size=2, token=token))
+            page = await engine.trading.ListOrders(request)
+            listed += [order.signal_id for order in page.orders]
+            token = page.page.next_token
+            if not token:
+                break
+        assert listed == ["s4", "s3", "s2", "s1", "s0"]
+
+
+async def test_without_the_database_a_signal_is_refused_and_may_be_repeated(
+    engine: EngineUnderTest, database: DatabaseUnderTest
+) -> None:
+    """The caller hears that nothing is sure, asks again with the id, and there is one order."""
+    async with connected(engine.channel) as agent:
+        await database.stop()
+        error = await refused(engine.trading.SubmitSignal(wanted("s1")))
+        assert error.code is grpc.StatusCode.UNAVAILABLE
+        await database.start()
+
+        async def submitted() -> bool:
+            try:
+                return (await engine.trading.SubmitSignal(wanted("s1"))).order.seq == 1
+            except grpc.aio.AioRpcError:
+                return False
+
+        await eventually(submitted)
+        assert [signal.signal_id for signal in await agent.until_signals(1)] == ["s1"]
