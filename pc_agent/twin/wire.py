@@ -6,6 +6,7 @@ A request is (function, arguments), a reply (code, message, value); code 1 is su
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
@@ -107,8 +108,8 @@ def send_at_once(connection: Connection) -> None:
 
 def hang_up(connection: Connection) -> None:
     """End the connection for both sides, also for a thread that waits on it."""
-    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as tcp:
-        tcp.shutdown(socket.SHUT_RDWR)
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as tcp, suppress(OSError):
+        tcp.shutdown(socket.SHUT_RDWR)  # fails only where the other side has hung up already
 
 
 def _path(folder: Path) -> Path:
