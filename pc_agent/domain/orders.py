@@ -1,0 +1,138 @@
+"""A signal on the PC: what it asks, how far it got, what is reported of it."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from hashlib import blake2b
+
+MAX_SIGNALS = 100
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderState(StrEnum):
+    """How far a signal got. RECEIVED and INTENT are the ledger's own; the others are reported."""
+
+    RECEIVED = "RECEIVED"
+    INTENT = "INTENT"
+    FILLED = "FILLED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+    NOT_EXECUTED = "NOT_EXECUTED"
+
+
+_FILLS = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
+
+# From where a state can be reached. What may have been executed is never sent again and never called rejected.
+REACHED_FROM: dict[OrderState, frozenset[OrderState]] = {
+    OrderState.INTENT: frozenset({OrderState.RECEIVED}),
+    OrderState.FILLED: frozenset({OrderState.INTENT, OrderState.UNKNOWN}),
+    OrderState.PARTIALLY_FILLED: frozenset({OrderState.INTENT, OrderState.UNKNOWN}),
+    OrderState.REJECTED: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
+    OrderState.EXPIRED: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
+    OrderState.UNKNOWN: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
+    OrderState.NOT_EXECUTED: frozenset({OrderState.UNKNOWN}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    server: str
+    login: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """As it came down lane 0; `side` None: unset. Volume, stop and target are decimal strings, empty: none."""
+
+    signal_id: str
+    account: Account
+    epoch: int
+    seq: int
+    void: bool
+    redelivered: bool
+    symbol: str
+    side: Side | None
+    volume: str
+    stop_loss: str
+    take_profit: str
+    not_after_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of an order after an attempt to execute it, or after the books were read. Times: PC's clock."""
+
+    state: OrderState
+    reason: str = ""
+    message: str = ""
+    ticket: int = 0
+    deal: int = 0
+    volume: str = ""
+    price: str = ""
+    retcode: int = 0
+    sent_unix_ns: int = 0
+    done_unix_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A signal in the ledger."""
+
+    signal: Signal
+    result: Result
+    received_unix_ns: int
+    intent_unix_ns: int = 0
+
+    @property
+    def state(self) -> OrderState:
+        return self.result.state
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an order of ours bears at the terminal, so that its books can prove execution."""
+
+    magic: int
+    comment: str
+
+
+def mark_of(signal_id: str) -> Mark:
+    """Magic in 63 bits; 16 characters of comment, as many as brokers keep."""
+    digest = blake2b(signal_id.encode(), digest_size=8).digest()
+    return Mark(int.from_bytes(digest, "big") >> 1, f"s{digest.hex()[:15]}")
+
+
+def defect(signal: Signal) -> str:
+    """Why a signal can not be executed as it is, in words; empty: it can."""
+    if not signal.signal_id:
+        return "signal_id is empty"
+    if not signal.symbol:
+        return "symbol is empty"
+    if signal.side is None:
+        return "side is unset: it must be BUY or SELL"
+    if not _is_positive(signal.volume):
+        return f"volume {signal.volume!r} is not a positive decimal number"
+    for name, price in (("stop_loss", signal.stop_loss), ("take_profit", signal.take_profit)):
+        if price and not _is_positive(price):
+            return f"{name} {price!r} is not a positive decimal number"
+    return ""
+
+
+def plain(value: float) -> str:
+    """A terminal's double as the shortest decimal string that means it: 1.1, 0.01, 100000."""
+    text = format(Decimal(repr(float(value))), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return False
+    return number.is_finite() and number > 0

@@ -1,0 +1,116 @@
+"""One symbol on its way from the terminal to the bridge."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from mesh.market import BEFORE_FIRST, Batch, TickId
+
+# Ticks read and not yet acknowledged: two full sets of messages of a lane that has one symbol.
+WINDOW_TICKS = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the worker is asked: read on from `after`, at most `credit` ticks; older generations are void."""
+
+    symbol: str
+    generation: int
+    after: TickId
+    credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    message: int
+    last: TickId
+    count: int
+
+
+class SymbolFeed:
+    """Holds what was read and is not yet acknowledged; the terminal is where anything else is read again.
+
+    `start` is where a symbol begins of which the mesh knows nothing.
+    """
+
+    def __init__(self, server: str, symbol: str, agent: str, start: TickId = BEFORE_FIRST) -> None:
+        self.server = server
+        self.symbol = symbol
+        self.agent = agent
+        self.welcomed = False
+        self._start = start
+        self._generation = 0
+        self._read_last = BEFORE_FIRST
+        self._pending: deque[Batch] = deque()
+        self._sent: deque[_Sent] = deque()
+        self._held = 0
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._pending)
+
+    @property
+    def unacknowledged(self) -> bool:
+        return bool(self._sent)
+
+    def rewind(self, cursor: TickId) -> tuple[Reading, list[int]]:
+        """Begin again after `cursor`: how to read, and the messages whose batches of this symbol count no more."""
+        void = [sent.message for sent in self._sent]
+        self._pending.clear()
+        self._sent.clear()
+        self._held = 0
+        self._read_last = cursor
+        self.welcomed = True
+        return self.resume(), void
+
+    def interrupt(self) -> list[int]:
+        """The lane broke: nothing is expected of the worker until the next welcome. Returns the void messages."""
+        _, void = self.rewind(self._read_last)
+        self.welcomed = False
+        return void
+
+    def resume(self) -> Reading:
+        """How a new worker reads on behind what is held here."""
+        self._generation += 1
+        after = self._start if self._read_last == BEFORE_FIRST else self._read_last
+        return Reading(self.symbol, self._generation, after, WINDOW_TICKS - self._held)
+
+    def is_current(self, generation: int) -> bool:
+        return self.welcomed and generation == self._generation
+
+    def offer(self, batch: Batch) -> None:
+        """Ticks that the worker read, directly behind the ones offered before."""
+        self._pending.extend(batch.by_month())
+        self._read_last = batch.last_id
+        self._held += len(batch)
+
+    @property
+    def read_last(self) -> TickId:
+        """The newest tick offered, or where reading began."""
+        return self._read_last
+
+    def take(self, limit: int, message: int) -> Batch | None:
+        """Up to `limit` waiting ticks of one month as one batch, which goes out in `message`."""
+        pieces: list[Batch] = []
+        while limit and self._pending and (not pieces or self._pending[0].month == pieces[0].month):
+            head = self._pending.popleft()
+            if len(head) > limit:
+                self._pending.appendleft(head.slice(limit, len(head)))
+                head = head.slice(0, limit)
+            pieces.append(head)
+            limit -= len(head)
+        if not pieces:
+            return None
+        batch = Batch.join(pieces)
+        self._sent.append(_Sent(message, batch.last_id, len(batch)))
+        return batch
+
+    def acknowledge(self, last: TickId) -> tuple[int, list[int]]:
+        """All up to `last` is durable: how many ticks more may be read, and the messages this settles."""
+        credit = 0
+        settled = []
+        while self._sent and self._sent[0].last <= last:
+            sent = self._sent.popleft()
+            credit += sent.count
+            settled.append(sent.message)
+        self._held -= credit
+        return credit, settled

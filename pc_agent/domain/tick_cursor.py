@@ -1,0 +1,105 @@
+"""Reading a terminal's ticks so that none is missed and none comes twice.
+
+A terminal is asked in whole seconds and answers with at most so many ticks: ask from the cursor's second for more
+than was seen of it, drop what was seen, and ask for more still while a full page brings nothing new. A page begins
+with a second, hence with a millisecond: ordinals come out the same however often it is read.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mesh.market import TickId
+from mesh.market.batch import COLUMNS, ordinals
+from mesh.market.tick import FLAG_MASK
+
+PAGE_TICKS = 4096
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What the terminal's history holds at the place from which reading began; `present` False: no such tick."""
+
+    present: bool
+    bid: float
+    ask: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Progress:
+    """What one page brought: `columns` of the new ticks (None: none), and whether another read may bring more."""
+
+    columns: Columns | None
+    more: bool
+
+
+class TickCursor:
+    """Reads one symbol on from `after`.
+
+    The caller reads `count` ticks from second `from_s` on, hands them to `accept`, and again.
+    """
+
+    def __init__(self, after: TickId, page_ticks: int = PAGE_TICKS) -> None:
+        self.after = after
+        self.count = page_ticks
+        self.anchor: Anchor | None = None
+        self._page_ticks = page_ticks
+        self._origin = after
+
+    @property
+    def from_s(self) -> int:
+        """Never 0: terminals take it for a default."""
+        return max(1, self.after.time_msc // 1000)
+
+    def accept(self, page: npt.NDArray[Any], limit: int) -> Progress:
+        """Take at most `limit` new ticks from what the terminal answered (its own record layout, time ascending)."""
+        full = len(page) >= self.count
+        columns = columns_of(page)
+        self._note_anchor(columns)
+        start = _index_after(columns, self.after)
+        stop = min(start + limit, len(page))
+        if start == stop:
+            if full and start == len(page):
+                self.count *= 2
+            return Progress(None, full and limit > 0)
+        self.after = TickId(int(columns["time_msc"][stop - 1]), int(columns["ordinal"][stop - 1]))
+        second = self.after.time_msc // 1000 * 1000
+        seen = stop - int(np.searchsorted(columns["time_msc"], second))
+        self.count = self._page_ticks + 2 * seen
+        return Progress({name: column[start:stop] for name, column in columns.items()}, full or stop < len(page))
+
+    def _note_anchor(self, columns: Columns) -> None:
+        if self.anchor is not None:
+            return
+        index = _index_after(columns, self._origin)
+        at = index - 1
+        if at >= 0 and (columns["time_msc"][at], columns["ordinal"][at]) == self._origin:
+            self.anchor = Anchor(True, float(columns["bid"][at]), float(columns["ask"][at]))
+        elif index < len(columns["time_msc"]):  # history goes on behind the place: it is not merely still loading
+            self.anchor = Anchor(False, 0.0, 0.0)
+
+
+def columns_of(page: npt.NDArray[Any]) -> Columns:
+    """The contract's columns of a page that begins with a second; flags reduced to the documented ones."""
+    time_msc = page["time_msc"]
+    if np.any(time_msc[1:] < time_msc[:-1]):
+        page = page[np.argsort(time_msc, kind="stable")]
+        time_msc = page["time_msc"]
+    given: Columns = {
+        "time_msc": time_msc,
+        "ordinal": ordinals(time_msc) if len(page) else np.empty(0, np.uint32),
+        "flags": page["flags"] & np.uint32(FLAG_MASK),
+        **{name: page[name] for name in ("bid", "ask", "last", "volume_real", "volume")},
+    }
+    return {name: np.ascontiguousarray(given[name], dtype=dtype) for name, dtype in COLUMNS.items()}
+
+
+def _index_after(columns: Columns, tick: TickId) -> int:
+    time_msc = columns["time_msc"]
+    at = int(np.searchsorted(time_msc, tick.time_msc, side="left"))
+    same = int(np.searchsorted(time_msc, tick.time_msc, side="right"))
+    return at + int(np.searchsorted(columns["ordinal"][at:same], tick.ordinal, side="right"))

@@ -1,0 +1,145 @@
+"""A terminal's session, its facts and its books, through a module shaped like the MetaTrader5 package."""
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pc_agent.domain.orders import Mark
+from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books
+from pc_agent.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, WorkerTerms
+
+# `initialize` may have to start the terminal; it must answer before the worker is taken for hung.
+_INITIALIZE_MS = 20_000
+# Servers are up to 14 h ahead of UTC: their tomorrow is within two days.
+_MARGIN = timedelta(days=2)
+_IPC_ERRORS = range(-10_005, -9_999)
+
+
+class TerminalGoneError(Exception):
+    """The terminal does not answer, or not as the account that it should."""
+
+
+def answered(mt5: Any, value: Any, what: str) -> Any:
+    """`value`, unless the terminal gave none because it is gone.
+
+    Raises:
+        TerminalGoneError: `value` is None and the last error is one of the connection's.
+    """
+    if value is None:
+        code, text = mt5.last_error()
+        if code in _IPC_ERRORS:
+            raise TerminalGoneError(f"{what}: {text} ({code})")
+    return value
+
+
+def needed(mt5: Any, value: Any, what: str) -> Any:
+    """`value`, which must be there.
+
+    Raises:
+        TerminalGoneError: it is None.
+    """
+    if value is None:
+        code, text = mt5.last_error()
+        raise TerminalGoneError(f"{what}: {text} ({code})")
+    return value
+
+
+def connect(mt5: Any, terms: WorkerTerms, password: str) -> Connected:
+    """Initialise, log in where an account is named, and read what the agent needs to know.
+
+    Raises:
+        TerminalGoneError: saying why.
+    """
+    path = (terms.terminal_path,) if terms.terminal_path else ()
+    account = {"login": terms.login, "password": password, "server": terms.server} if terms.login else {}
+    if not mt5.initialize(*path, **account, timeout=_INITIALIZE_MS):
+        code, text = mt5.last_error()
+        raise TerminalGoneError(f"initialize: {text} ({code})")
+    info = needed(mt5, mt5.account_info(), "account_info")
+    if terms.login and (info.login, info.server) != (terms.login, terms.server or info.server):
+        raise TerminalGoneError(f"the terminal is logged in to {info.login} at {info.server}, not {terms.login}")
+    return Connected(
+        AccountFacts(info.server, info.login, info.trade_mode),
+        tuple(_symbol_facts(mt5, symbol) for symbol in _shown(mt5, terms.symbols)),
+    )
+
+
+def _shown(mt5: Any, wanted: tuple[str, ...]) -> Iterable[Any]:
+    for name in wanted:
+        if not mt5.symbol_select(name, True):
+            raise TerminalGoneError(f"the terminal has no symbol {name!r}: correct the setting 'symbols'")
+    every = needed(mt5, mt5.symbols_get(), "symbols_get")
+    return [symbol for symbol in every if (symbol.name in wanted if wanted else symbol.select)]
+
+
+def _symbol_facts(mt5: Any, info: Any) -> SymbolFacts:
+    tick = answered(mt5, mt5.symbol_info_tick(info.name), "symbol_info_tick")
+    return SymbolFacts(
+        symbol=info.name,
+        digits=info.digits,
+        volume_min=info.volume_min,
+        volume_max=info.volume_max,
+        volume_step=info.volume_step,
+        contract_size=info.trade_contract_size,
+        newest_msc=tick.time_msc if tick else 0,
+    )
+
+
+class BrokerLink:
+    """Since when the terminal has had its broker without a break."""
+
+    def __init__(self, mt5: Any) -> None:
+        self._mt5 = mt5
+        self._since: float | None = None
+
+    def lost(self) -> None:
+        self._since = None
+
+    def check(self) -> float:
+        """Ask the terminal; seconds, 0 while the broker is away."""
+        info = needed(self._mt5, self._mt5.terminal_info(), "terminal_info")
+        if not info.connected:
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+
+def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
+    """The terminal's books, connected before and after.
+
+    Raises:
+        TerminalGoneError: one of them could not be read.
+    """
+    since = datetime.fromtimestamp(command.since_unix_s, UTC) - _MARGIN
+    until = datetime.now(UTC) + _MARGIN
+    broker.check()
+    marks = command.marks
+    orders = needed(mt5, mt5.orders_get(), "orders_get")
+    history = needed(mt5, mt5.history_orders_get(since, until), "history_orders_get")
+    deals = needed(mt5, mt5.history_deals_get(since, until), "history_deals_get")
+    positions = needed(mt5, mt5.positions_get(), "positions_get")
+    return Books(
+        connected_for_s=broker.check(),
+        orders=tuple(_order(row) for row in orders if _is_marked(row, marks)),
+        history_orders=tuple(_order(row) for row in history if _is_marked(row, marks)),
+        deals=tuple(_deal(row) for row in deals if _is_marked(row, marks)),
+        positions=tuple(_position(row) for row in positions if _is_marked(row, marks)),
+    )
+
+
+def _is_marked(row: Any, marks: tuple[Mark, ...]) -> bool:
+    return any(row.magic == mark.magic or row.comment == mark.comment for mark in marks)
+
+
+def _order(row: Any) -> BookOrder:
+    return BookOrder(row.ticket, row.magic, row.comment, row.symbol, row.type, row.state)
+
+
+def _deal(row: Any) -> BookDeal:
+    return BookDeal(row.ticket, row.order, row.magic, row.comment, row.symbol, row.type, row.volume, row.price)
+
+
+def _position(row: Any) -> BookPosition:
+    return BookPosition(row.ticket, row.magic, row.comment, row.symbol, row.type, row.volume, row.price_open)

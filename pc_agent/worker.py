@@ -1,0 +1,264 @@
+"""The agent's side of its worker: starts it, hears it, kills it when it hangs, starts it again."""
+
+import asyncio
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, TypeVar
+
+from mesh.log import get_logger
+from mesh.waiting import backoff
+from pc_agent.domain.orders import Mark, Result
+from pc_agent.domain.reconciliation import Books
+from pc_agent.messages import (
+    BooksRead,
+    Command,
+    Connected,
+    Disconnected,
+    Event,
+    HistoryFound,
+    OrderDone,
+    OrderTask,
+    ReadBooks,
+    Stop,
+    TicksRead,
+    WorkerTerms,
+)
+from pc_agent.mt5_worker import work
+
+log = get_logger(__name__)
+
+V = TypeVar("V")
+
+_STOP_S = 3.0
+
+
+class WorkerLostError(Exception):
+    """The worker died, or was killed because it hung: what it was doing may have happened."""
+
+
+class TickListener(Protocol):
+    """Hears what the worker reads."""
+
+    def ticks_read(self, ticks: TicksRead) -> None: ...
+    def history_found(self, found: HistoryFound) -> None: ...
+    def reader_lost(self) -> None:
+        """A new worker is there, and has no symbol open."""
+
+
+class AccountChangedError(Exception):
+    """The terminal came back with another account: nothing that the agent holds fits it."""
+
+
+class TerminalWorker:
+    """One terminal, whatever becomes of the processes that hold it."""
+
+    def __init__(self, terms: WorkerTerms, hang_s: float) -> None:
+        self.facts: Connected | None = None
+        self.connected = False
+        self.listener: TickListener | None = None
+        self._terms = terms
+        self._hang_s = hang_s
+        self._known = asyncio.Event()
+        self._pipe: _Pipe | None = None
+        self._orders: dict[str, asyncio.Future[Result]] = {}
+        self._books: dict[int, asyncio.Future[BooksRead]] = {}
+        self._requests = 0
+        self._stopping = False
+
+    async def first_facts(self) -> Connected:
+        """What the terminal is, once it has answered."""
+        await self._known.wait()
+        assert self.facts is not None
+        return self.facts
+
+    async def run(self) -> None:
+        """Keep a worker until `stop`.
+
+        Raises:
+            AccountChangedError: the agent must begin anew.
+        """
+        pauses = backoff(0.05, 5.0)
+        while not self._stopping:
+            started = time.monotonic()
+            self._pipe = pipe = _Pipe(self._terms)
+            log.info("worker started", pid=pipe.pid)
+            if self.listener:
+                self.listener.reader_lost()
+            try:
+                await self._hear(pipe)
+            finally:
+                pipe.kill()
+                self._pipe = None
+                self._lose()
+            if time.monotonic() - started > self._hang_s:
+                pauses = backoff(0.05, 5.0)
+            await asyncio.sleep(next(pauses))
+
+    async def stop(self) -> None:
+        """Ask the worker to let the terminal go; it has a moment for it."""
+        self._stopping = True
+        if self._pipe is not None:
+            self._pipe.send(Stop())
+            try:
+                async with asyncio.timeout(_STOP_S):
+                    await self._pipe.ended.wait()
+            except TimeoutError:
+                log.warning("the worker did not stop in time")
+
+    @property
+    def pid(self) -> int | None:
+        return self._pipe.pid if self._pipe else None
+
+    def send(self, command: Command) -> None:
+        """Give the worker something to do; nothing happens while there is none, it asks anew when it comes."""
+        if self._pipe is not None:
+            self._pipe.send(command)
+
+    async def send_order(self, task: OrderTask) -> Result:
+        """What came of it.
+
+        Raises:
+            WorkerLostError: nobody knows.
+        """
+        if self._pipe is None:
+            raise WorkerLostError("the worker was away")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._orders[task.signal_id] = future
+        self._pipe.send(task)
+        return await future
+
+    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
+        """The terminal's books; None while they can not be read."""
+        if self._pipe is None:
+            return None
+        self._requests += 1
+        request = self._requests
+        future: asyncio.Future[BooksRead] = asyncio.get_running_loop().create_future()
+        self._books[request] = future
+        self._pipe.send(ReadBooks(request, since_unix_s, marks))
+        try:
+            return (await future).books
+        except WorkerLostError:
+            return None
+
+    async def _hear(self, pipe: "_Pipe") -> None:
+        """Until the worker ends or is silent for too long."""
+        while not pipe.ended.is_set():
+            try:
+                async with asyncio.timeout(self._hang_s):
+                    await pipe.arrived.wait()
+            except TimeoutError:
+                log.error("the worker hangs: it is killed", pid=pipe.pid, silent_s=self._hang_s)
+                return
+            pipe.arrived.clear()
+            for event in pipe.take():
+                self._on(event)
+        if not self._stopping:
+            log.warning("the worker ended", pid=pipe.pid)
+
+    def _on(self, event: Event) -> None:
+        match event:
+            case TicksRead():
+                if self.listener:
+                    self.listener.ticks_read(event)
+            case HistoryFound():
+                if self.listener:
+                    self.listener.history_found(event)
+            case OrderDone():
+                _resolve(self._orders.pop(event.signal_id, None), event.result)
+            case BooksRead():
+                _resolve(self._books.pop(event.request, None), event)
+            case Connected():
+                self._take_facts(event)
+            case Disconnected():
+                self.connected = False
+                log.warning("the terminal is away", because=event.reason)
+
+    def _take_facts(self, facts: Connected) -> None:
+        if self.facts and self.facts.account != facts.account:
+            raise AccountChangedError(f"the terminal had {self.facts.account}, now it has {facts.account}")
+        self.facts, self.connected = facts, True
+        self._known.set()
+        log.info("terminal connected", account=facts.account.login, server=facts.account.server)
+
+    def _lose(self) -> None:
+        self.connected = False
+        lost: list[asyncio.Future[Any]] = [*self._orders.values(), *self._books.values()]
+        self._orders.clear()
+        self._books.clear()
+        for future in lost:
+            if not future.done():
+                future.set_exception(WorkerLostError("the worker died before it answered"))
+
+
+def _resolve(future: "asyncio.Future[V] | None", value: V) -> None:
+    if future is not None and not future.done():
+        future.set_result(value)
+
+
+class _Pipe:
+    """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it."""
+
+    def __init__(self, terms: WorkerTerms) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.arrived = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._inbox: list[Event] = []
+        self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        # From the main thread: the worker's death signal is bound to the thread that started it.
+        self._process = context.Process(target=work, args=(terms, theirs), name="mt5 worker", daemon=True)
+        self._process.start()
+        theirs.close()
+        self.pid = self._process.pid or 0
+        threading.Thread(target=self._read, name="worker reader", daemon=True).start()
+        threading.Thread(target=self._write, name="worker writer", daemon=True).start()
+
+    def send(self, command: Command) -> None:
+        self._outbox.put(command)
+
+    def take(self) -> list[Event]:
+        """What has arrived."""
+        events, self._inbox = self._inbox, []
+        return events
+
+    def kill(self) -> None:
+        """End the process, however it is."""
+        self._outbox.put(None)
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _read(self) -> None:
+        pipe: Connection[Command, Event] = self._pipe
+        try:
+            while True:
+                self._tell(self._arrive, pipe.recv())
+        except (EOFError, OSError):
+            self._tell(self._end)
+
+    def _write(self) -> None:
+        try:
+            while (command := self._outbox.get()) is not None:
+                self._pipe.send(command)
+        except OSError:
+            return  # the reader sees the end too, and tells
+
+    def _tell(self, what: Callable[..., None], *args: Event) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *args)
+        except RuntimeError:
+            return  # the loop has closed: nobody listens any more
+
+    def _arrive(self, event: Event) -> None:
+        self._inbox.append(event)
+        self.arrived.set()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self.arrived.set()
