@@ -6,6 +6,7 @@ or not, errors with their codes, summaries. Not offered: sessions (temporary tab
 """
 
 import asyncio
+import base64
 import hmac
 import json
 import logging
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from pydantic import Field, SecretStr
 
 from compose.embedded.clickhouse_engine import Engine, EngineError, Request, Result
@@ -62,7 +63,7 @@ class Interface:
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, user: str, password: str) -> None:
         self._engine = engine
         self._pool = pool
-        self._expected = BasicAuth(user, password).encode().encode()
+        self._expected = _basic(user, password).encode()
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)
@@ -90,7 +91,7 @@ class Interface:
         user = http.headers.get("X-ClickHouse-User") or http.query.get("user")
         if user is not None:
             password = http.headers.get("X-ClickHouse-Key") or http.query.get("password", "")
-            given = BasicAuth(user, password).encode()
+            given = _basic(user, password)
         else:
             given = http.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), self._expected):
@@ -102,6 +103,10 @@ class Interface:
         if "(version " not in text:
             text += f" (version {self._engine.version})"
         return web.Response(status=_STATUS.get(error.code, 500), text=text + "\n", headers=headers)
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 async def _read(http: web.Request) -> Request:

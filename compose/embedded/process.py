@@ -2,19 +2,19 @@
 
 import asyncio
 import contextlib
-import ctypes
+import errno
 import os
+import shutil
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from mesh.config import child_environment
 
-_PR_SET_PDEATHSIG = 1
-# Loaded here: nothing may be imported between fork and exec.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# Linux: the kernel signals the child when we vanish. A program asks for it rather than a function between fork and
+# exec, because that would really fork, and gRPC's threads do not survive a fork.
+_SETPRIV = shutil.which("setpriv")
 
 
 class Watch(Protocol):
@@ -90,18 +90,23 @@ async def spawn(
 
     Linux ties a death signal to the *thread* that started the child, which must therefore live as long as we do.
     A session of its own keeps Ctrl-C away from it: who started it ends it, in order.
+
+    Raises:
+        OSError: there is no such program.
     """
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     identity: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = await asyncio.create_subprocess_exec(
+            *_tied_to_us(death_signal),
             *command,
             stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
-            env=child_environment(environment or {}),
+            env=_environment(environment or {}),
             start_new_session=True,
-            preexec_fn=_tie_to_parent(os.getpid(), death_signal),
             **identity,
         )
     process = Process(child, watch or Unwatched())
@@ -119,14 +124,11 @@ async def run_once(command: Sequence[str], log: Path, **how: Any) -> int:
             process.kill()
 
 
-def _tie_to_parent(parent: int, death_signal: signal.Signals) -> Callable[[], None] | None:
-    if _LIBC is None:
-        return None
-    prctl = _LIBC.prctl
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    inherited = child_environment(extra)
+    inherited.pop("GRPC_XDS_BOOTSTRAP_CONFIG", None)  # who *we* are in the mesh
+    return inherited
 
-    def before_exec() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(death_signal))
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
 
-    return before_exec
+def _tied_to_us(death_signal: signal.Signals) -> tuple[str, ...]:
+    return (_SETPRIV, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--") if _SETPRIV else ()

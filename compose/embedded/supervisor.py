@@ -54,6 +54,8 @@ class Supervised:
         self.phase = Phase.STARTING
         self.restarts = 0
         self.process: Process | None = None
+        # Where in its log the present run begins.
+        self.log_start = 0
         self.ready = asyncio.Event()
         # From the start of the supervisor to the first time it was ready.
         self.ready_s: float | None = None
@@ -119,19 +121,20 @@ class Supervisor:
             started = time.monotonic()
             status = await self._run_once(one)
             if status == EX_CONFIG:
-                raise CannotStartError(f"{one.name} can not start with its settings:\n{_tail(one.log)}")
+                raise CannotStartError(f"{one.name} can not start with its settings:\n{_tail(one)}")
             if time.monotonic() - started > self._patience.well_after_s:
                 pauses = self._patience.pauses()
             pause = next(pauses)
             one.restarts += 1
             one.phase = Phase.WAITING
-            lines = f"\n{_tail(one.log)}" if status > 0 and not one.ready.is_set() else ""
+            lines = f"\n{_tail(one)}" if status > 0 and not one.ready.is_set() else ""
             self._tell(f"{one.name} {_how_it_ended(status)}; starting it again in {pause:g} s{lines}")
             self._changed()
             await asyncio.sleep(pause)
 
     async def _run_once(self, one: Supervised) -> int:
         program = one.program
+        one.log_start = one.log.stat().st_size if one.log.exists() else 0
         await program.prepare(one.log)
         try:
             one.process = process = await spawn(
@@ -190,11 +193,11 @@ def _how_it_ended(status: int) -> str:
     return f"ended with status {status}"
 
 
-def _tail(log: Path) -> str:
-    """Its last lines, indented."""
+def _tail(one: Supervised) -> str:
+    """The last lines that its last run wrote, indented."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(file.seek(0, 2) - 8192, 0))
+        with one.log.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - 8192, one.log_start))
             lines = file.read().decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
     except OSError as error:
         lines = [f"(no log: {error.strerror})"]

@@ -1,0 +1,156 @@
+"""Our own programs: the settings each is started with. The one place to look when a program's settings change."""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose.embedded.clickhouse import ClickHouse
+from compose.embedded.nats import Nats
+from compose.embedded.postgres import Postgres
+from compose.embedded.private import write_private
+from compose.embedded.program import Probe, Program
+from compose.embedded.state import State
+from compose.embedded.valkey import Valkey
+
+PACKAGES = {
+    "hub": "hub",
+    "database": "services.database",
+    "data-bridge": "services.data_bridge",
+    "trading-engine": "services.trading_engine",
+    "twin": "pc_agent.twin",
+    "pc-agent": "pc_agent",
+}
+# The twin is a terminal: it knows nothing of the mesh.
+IN_THE_MESH = tuple(name for name in PACKAGES if name != "twin")
+
+# What makes work ends before what takes it.
+STOP_ORDER = (
+    ("trading-engine",),
+    ("pc-agent",),
+    ("data-bridge",),
+    ("database",),
+    ("hub",),
+    ("twin",),
+    ("postgres", "clickhouse", "valkey", "nats"),
+)
+
+DEMO_LOGIN = 1_000_001
+
+Value = str | int | float | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The four engines and where they are."""
+
+    postgres: Postgres
+    clickhouse: ClickHouse
+    valkey: Valkey
+    nats: Nats
+
+    @classmethod
+    def of(cls, state: State, ports: Mapping[str, int]) -> "Engines":
+        """The engines whose data are in `state`."""
+        return cls(
+            Postgres(state.folder / "postgres", ports["postgres"], state.password("postgres")),
+            ClickHouse(state.folder / "clickhouse", ports["clickhouse"], state.password("clickhouse")),
+            Valkey(state.folder / "valkey", ports["valkey"], state.password("valkey")),
+            Nats(state.folder / "nats", ports["nats"], state.password("nats")),
+        )
+
+    def programs(self) -> list[Program]:
+        return [self.postgres.program(), self.clickhouse.program(), self.valkey.program(), self.nats.program()]
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """The twin terminal: its one server name, its market."""
+
+    server: str
+    # As pc_agent.twin.feeds.plan_feeds spells them.
+    feeds: tuple[str, ...]
+    speed: str
+    seed: int
+
+    def folder(self, state: State) -> Path:
+        return state.folder / "twin" / self.server
+
+
+def settings_of(
+    state: State, ports: Mapping[str, int], engines: Engines, terminal: Terminal, strategy: str
+) -> dict[str, dict[str, Value]]:
+    """Settings by program, under the names in their config.py."""
+    twin_folder = str(terminal.folder(state))
+    hubs = (f"127.0.0.1:{ports['hub']}",)
+    own: dict[str, dict[str, Value]] = {
+        "hub": {},
+        "database": {
+            "postgres_dsn": engines.postgres.dsn,
+            "clickhouse_url": f"{engines.clickhouse.url}/suho",
+            "clickhouse_user": engines.clickhouse.user,
+            "clickhouse_password": engines.clickhouse.password,
+            "valkey_url": engines.valkey.url,
+            "nats_url": engines.nats.url,
+        },
+        "data-bridge": {"nats_url": engines.nats.url},
+        "trading-engine": {"nats_url": engines.nats.url},
+        "twin": {
+            "folder": twin_folder,
+            "feeds": terminal.feeds,
+            "speed": terminal.speed,
+            "seed": terminal.seed,
+            "login": DEMO_LOGIN,
+            "password": state.password("twin"),
+        },
+        "pc-agent": {
+            "terminal_module": "pc_agent.twin.client",
+            "terminal_path": twin_folder,
+            "login": DEMO_LOGIN,
+            "server": terminal.server,
+            "password_file": str(state.config / "twin.password"),
+            "history_start": "first",
+        },
+    }
+    if strategy:
+        own["trading-engine"] |= {"strategy": strategy, "strategy_account": f"{DEMO_LOGIN}@{terminal.server}"}
+    for name, settings in own.items():
+        settings |= {
+            "instance": f"{name}-1",
+            "log_format": "console",
+            "state_dir": str(state.folder / ("agent" if name == "pc-agent" else name)),
+        }
+        if name in IN_THE_MESH:
+            settings["hubs"] = hubs
+        if name in ports:
+            settings["port"] = ports[name]
+    return own
+
+
+def write_settings(state: State, settings: Mapping[str, Mapping[str, Value]]) -> None:
+    """`config/NAME.toml` for each program; only the owner may read them."""
+    state.config.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(state.config / "twin.password", state.password("twin"))
+    for name, values in settings.items():
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+        write_private(_config_file(state, name), "\n".join(lines) + "\n")
+
+
+def mesh_programs(state: State, ready: Mapping[str, Probe]) -> list[Program]:
+    """The programs, to be started with their written settings."""
+    return [
+        Program(
+            name,
+            (sys.executable, "-P", "-m", package, "--config", str(_config_file(state, name))),
+            ready[name],
+            # Nothing to tidy without the rest; and what a kill leaves is what they are built to survive.
+            death_signal=signal.SIGKILL,
+        )
+        for name, package in PACKAGES.items()
+    ]
+
+
+def _config_file(state: State, name: str) -> Path:
+    return state.config / f"{name}.toml"
