@@ -35,6 +35,9 @@ from services.database.valkey import NewestTicks, open_valkey
 
 PROGRAM = "database"
 
+# After these the sink tries again, from the stored position.
+TRANSIENT = (*INTERRUPTED, *clickhouse_client.FAILED, IncompleteInsertError)
+
 _TICK_SERVICE = "suho.database.v1.TickService"
 _ORDER_SERVICE = "suho.database.v1.OrderService"
 
@@ -88,11 +91,10 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
     store = LogStore(engines.clickhouse, unix_ns)
-    transient = (*INTERRUPTED, *clickhouse_client.FAILED, IncompleteInsertError)
-    sink = Sink(engines.tick_log, store, settings.sink_max_bytes, transient)
+    sink = Sink(engines.tick_log, store, settings.sink_max_bytes, TRANSIENT)
     outbox = Outbox(engines.postgres)
     async with (
-        open_server(settings, _services(engines, sink, outbox)) as server,
+        open_server(settings, services(engines, sink, outbox)) as server,
         open_session(settings, instance_of(settings, PROGRAM, server)) as session,
         asyncio.TaskGroup() as tasks,
     ):
@@ -108,7 +110,8 @@ async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Eve
             task.cancel()
 
 
-def _services(engines: Engines, sink: Sink, outbox: Outbox) -> list[Service]:
+def services(engines: Engines, sink: Sink, outbox: Outbox) -> list[Service]:
+    """What is served."""
     postgres = engines.postgres
     orders = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
     ticks = TickServicer(StoredTicks(engines.clickhouse), engines.newest, sink, engines.tick_log)

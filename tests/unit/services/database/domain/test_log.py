@@ -1,5 +1,6 @@
 """How the log is cut into inserts, and how it is compared with what is stored."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_markers_cut() -> None:
 @given(st.lists(st.sampled_from(["may", "june", "marker"]), max_size=30))
 def test_ranges_hold_every_message_once_in_order(kinds: list[str]) -> None:
     """Whatever the order of months and markers, nothing is left out, doubled or moved, and neighbours differ."""
-    make = {
+    make: dict[str, Callable[[int], Message]] = {
         "may": lambda seq: ticks(seq, MAY_2014),
         "june": lambda seq: ticks(seq, JUNE_2014),
         "marker": marker,

@@ -1,0 +1,101 @@
+"""The database service on real engines, emptied for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest_asyncio
+from nats.js.errors import NotFoundError
+from pydantic import SecretStr
+from suho.database.v1 import order_service_pb2_grpc, tick_service_pb2_grpc
+
+from compose.embedded.clickhouse import ClickHouse
+from compose.embedded.nats import Nats
+from compose.embedded.postgres import Postgres
+from compose.embedded.valkey import Valkey
+from mesh.bus import open_bus
+from mesh.channel import direct_channel
+from mesh.clock import unix_ns
+from mesh.market import subjects
+from mesh.server import open_server
+from services.database.app import TRANSIENT, Engines, open_engines, services
+from services.database.clickhouse.log_store import LogStore
+from services.database.config import DatabaseSettings
+from services.database.postgres.outbox import Outbox
+from services.database.sink import Sink
+
+# One for all tests, emptied for each: PostgreSQL takes long to make and to let go of many.
+DATABASE = "suho_test"
+
+
+@pytest_asyncio.fixture
+async def settings(
+    postgres_engine: Postgres, clickhouse_engine: ClickHouse, valkey_engine: Valkey, nats_engine: Nats
+) -> DatabaseSettings:
+    """Settings for databases that only these tests use; the log is gone."""
+    await ensure_database(postgres_engine.dsn, DATABASE)
+    async with open_bus(nats_engine.url, "test") as bus:
+        with suppress(NotFoundError):
+            await bus.jetstream().delete_stream(subjects.TICKS_STREAM)
+    return DatabaseSettings(
+        instance="database-1",
+        port=0,
+        hubs=("127.0.0.1:1",),
+        postgres_dsn=SecretStr(urlunsplit(urlsplit(postgres_engine.dsn)._replace(path=f"/{DATABASE}"))),
+        clickhouse_url=f"{clickhouse_engine.url}/{DATABASE}",
+        clickhouse_user=clickhouse_engine.user,
+        clickhouse_password=SecretStr(clickhouse_engine.password),
+        valkey_url=SecretStr(valkey_engine.url),
+        nats_url=SecretStr(nats_engine.url),
+        log_max_bytes=256 << 20,
+    )
+
+
+@pytest_asyncio.fixture
+async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
+    async with open_engines(settings) as opened:
+        async with opened.postgres.connection() as connection:
+            await connection.execute("TRUNCATE accounts, orders, exposures, reports, order_events, outbox")
+        for table in ("ticks", "tick_quarantine"):
+            await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
+        yield opened
+
+
+async def ensure_database(dsn: str, name: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    with suppress(asyncpg.DuplicateDatabaseError):
+        await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """The service, over gRPC."""
+
+    orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
+    ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
+    sink: Sink
+    outbox: Outbox
+
+
+@pytest_asyncio.fixture
+async def service(settings: DatabaseSettings, engines: Engines) -> AsyncIterator[Stubs]:
+    """The service's calls, with a sink that does not run until a test runs it."""
+    sink = Sink(engines.tick_log, LogStore(engines.clickhouse, unix_ns), 4 << 20, TRANSIENT)
+    outbox = Outbox(engines.postgres)
+    async with (
+        open_server(settings, services(engines, sink, outbox)) as server,
+        direct_channel([f"127.0.0.1:{server.port}"]) as channel,
+        asyncio.TaskGroup() as tasks,
+    ):
+        listening = tasks.create_task(outbox.listen())
+        yield Stubs(
+            order_service_pb2_grpc.OrderServiceStub(channel),
+            tick_service_pb2_grpc.TickServiceStub(channel),
+            sink,
+            outbox,
+        )
+        listening.cancel()

@@ -1,0 +1,213 @@
+"""The sink against real engines: exact, whatever dies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+from nats.aio.client import Client
+
+from mesh.bus import open_bus
+from mesh.clock import unix_ns
+from mesh.market import TickId, subjects
+from services.database.app import TRANSIENT, Engines
+from services.database.clickhouse.log_store import LogStore
+from services.database.clickhouse.ticks import StoredTicks
+from services.database.config import DatabaseSettings
+from services.database.domain.log import LogMismatchError, MarkerRange, TickRange
+from services.database.domain.tick import TickStats
+from services.database.sink import Sink
+from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_refusal
+from tests.support import eventually
+
+pytestmark = pytest.mark.integration
+
+
+class DyingStore(LogStore):
+    """Stores, then fails before the sink hears of it: a kill between the insert and what follows."""
+
+    deaths = 0
+
+    async def store(self, span: TickRange | MarkerRange, epoch: int) -> None:
+        await super().store(span, epoch)
+        self.deaths += 1
+        raise ConnectionResetError("killed after the insert")
+
+
+def sink_of(engines: Engines, store: LogStore | None = None) -> Sink:
+    return Sink(engines.tick_log, store or LogStore(engines.clickhouse, unix_ns), 4 << 20, TRANSIENT)
+
+
+@asynccontextmanager
+async def running(sink: Sink) -> AsyncIterator[Sink]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(sink.run())
+        yield sink
+        task.cancel()
+
+
+async def stored(engines: Engines, symbol: str = "EURUSD") -> TickStats:
+    found = await StoredTicks(engines.clickhouse).audit("", symbol)
+    return found[0] if found else TickStats("", symbol)
+
+
+@pytest.fixture
+async def bus(settings: DatabaseSettings) -> AsyncIterator[Client]:
+    async with open_bus(settings.nats_url.get_secret_value(), "test") as client:
+        yield client
+
+
+async def test_every_tick_is_stored_once_with_exact_sums(engines: Engines, bus: Client) -> None:
+    """Across a month's end and two symbols: raw, stored and distinct are what was published, to the point."""
+    whole = batch(30_000)
+    pieces = [piece for month in whole.by_month() for piece in month.chunks(700)]
+    gold = batch(5_000, "XAU/USD #1")
+    await publish(bus, *pieces[:20], *gold.chunks(900), *pieces[20:])
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.stored_rows == 35_000)
+    stats = await stored(engines)
+    assert (stats.raw, stats.stored, stats.distinct, stats.conflicting) == (30_000, 30_000, 30_000, 0)
+    points = sum(130_000 + i % 1000 for i in range(30_000))
+    assert (stats.digits, stats.bid_points_sum, stats.ask_points_sum) == (5, points, points + 60_000)
+    assert (stats.first, stats.last) == (whole.first_id, whole.last_id)
+    assert (await stored(engines, "XAU/USD #1")).distinct == 5_000
+
+
+async def test_the_position_is_where_the_rows_end(engines: Engines, bus: Client) -> None:
+    """A sink that starts anew goes on after the last message of which rows are stored, and stores none again."""
+    first, second = batch(600).chunks(300)
+    await publish(bus, first)
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.stored_rows == 300)
+    await publish(bus, second)
+    async with running(sink_of(engines)) as again:
+        await eventually(lambda: again.position.seq == 2)
+        assert again.stored_rows == 300
+    assert (await stored(engines)).raw == 600
+
+
+async def test_a_death_after_the_insert_doubles_nothing(engines: Engines, bus: Client) -> None:
+    """The insert carried the position with it, so each retry goes on behind it."""
+    await publish(bus, *batch(900).chunks(300))
+    store = DyingStore(engines.clickhouse, unix_ns)
+    async with running(sink_of(engines, store)) as sink:
+        await eventually(lambda: sink.position.seq == 3)
+    assert store.deaths >= 1
+    stats = await stored(engines)
+    assert (stats.raw, stats.distinct) == (900, 900)
+
+
+async def test_refused_ticks_are_counted(engines: Engines, bus: Client) -> None:
+    """A marker moves the position and is counted; the ticks around it are stored."""
+    before, refused, after = batch(900).chunks(300)
+    await publish(bus, before)
+    await publish_refusal(bus, before.last_id, refused.last_id, 300)
+    await publish(bus, after)
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 3)
+    stats = await stored(engines)
+    assert (stats.distinct, stats.quarantined) == (600, 300)
+    async with running(sink_of(engines)) as again:
+        await eventually(lambda: again.position.seq == 3)
+
+
+async def test_an_unreadable_message_is_counted_and_passed(engines: Engines, bus: Client) -> None:
+    """What can not be decoded becomes a marker; the sink goes on."""
+    await bus.jetstream().publish(subjects.tick_subject("twin-1", "EURUSD"), b"\xff\xff not a batch")
+    await publish(bus, batch(10))
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 2)
+    rows = await engines.clickhouse.rows("SELECT symbol, reason FROM tick_quarantine")
+    assert rows == [{"symbol": "EURUSD", "reason": "MALFORMED_BATCH"}]
+
+
+async def test_two_values_of_one_identity_stay_visible(engines: Engines, bus: Client) -> None:
+    """Repeated rows collapse; rows that disagree are both kept, even after merging, and counted as conflicting."""
+    ticks = batch(100)
+    await publish(bus, ticks, ticks, batch(2, start_msc=START_MSC - 50), ticks.slice(0, 3))
+    other = batch(100)
+    other.bid[:7] += 0.001
+    await publish(bus, other)
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 5)
+    await engines.clickhouse.command("OPTIMIZE TABLE ticks FINAL")
+    stats = await stored(engines)
+    assert (stats.distinct, stats.stored, stats.conflicting) == (102, 109, 7)
+
+
+async def test_a_log_made_anew_has_its_own_epoch(engines: Engines, bus: Client) -> None:
+    """Numbers begin at 1 again, in another epoch: everything in the new log is stored."""
+    first, second = batch(600).chunks(300)
+    await publish(bus, first)
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 1)
+    await bus.jetstream().delete_stream(subjects.TICKS_STREAM)
+    await engines.tick_log.declare()
+    await publish(bus, second)
+    async with running(sink_of(engines)) as again:
+        await eventually(lambda: again.stored_rows == 300)
+        assert again.position.epoch > sink.position.epoch
+    assert (await stored(engines)).distinct == 600
+
+
+async def _restore(bus: Client, engines: Engines) -> None:
+    """The same epoch over an empty log, as a restored copy has it."""
+    stream = bus.jetstream()
+    config = (await stream.stream_info(subjects.TICKS_STREAM)).config
+    await stream.delete_stream(subjects.TICKS_STREAM)
+    await stream.add_stream(config)
+
+
+async def test_a_shorter_log_stops_the_sink(engines: Engines, bus: Client) -> None:
+    """Fewer messages than were stored: the sink stops and says why, and stores nothing."""
+    await publish(bus, *batch(600).chunks(300))
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 2)
+    await _restore(bus, engines)
+    await publish(bus, batch(50))
+    stopped = sink_of(engines)
+    with pytest.raises(LogMismatchError, match="ends at message 1, but ClickHouse holds up to 2"):
+        await stopped.run()
+    assert "restored" in stopped.stopped_reason
+    assert (await stored(engines)).raw == 600
+
+
+async def test_another_message_at_the_position_stops_the_sink(engines: Engines, bus: Client) -> None:
+    """A restored log that has grown again uses the stored numbers for other ticks."""
+    whole = batch(600)
+    await publish(bus, *whole.chunks(300))
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 2)
+    await _restore(bus, engines)
+    await publish(bus, *whole.chunks(100))
+    with pytest.raises(LogMismatchError, match="message 2 of the log ends with EURUSD of twin-1"):
+        await sink_of(engines).run()
+
+
+async def test_messages_that_left_unstored_stop_the_sink(engines: Engines, bus: Client) -> None:
+    """A hole in the log is a loss, and said, not skipped."""
+    await publish(bus, *batch(900).chunks(300))
+    await bus.jetstream().delete_msg(subjects.TICKS_STREAM, 2)
+    with pytest.raises(LogMismatchError, match="messages 2 to 2 left the log"):
+        await sink_of(engines).run()
+
+
+async def test_the_newest_stored_tick(engines: Engines, bus: Client) -> None:
+    """The last tick by identity, with its values; none of a symbol never seen."""
+    ticks = batch(101)
+    await publish(bus, *ticks.chunks(50))
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.stored_rows == 101)
+    reader = StoredTicks(engines.clickhouse)
+    last = await reader.last("twin-1", "EURUSD")
+    assert last is not None
+    assert (last.id, last.bid, last.flags) == (TickId(*ticks.last_id), ticks.bid[-1], 6)
+    assert await reader.last("twin-1", "GBPUSD") is None
+    latency = await reader.latency()
+    assert latency.p99_ms >= latency.p50_ms > 0
+
+
+def test_batches_follow_on() -> None:
+    """The made-up ticks are what a bridge would publish: each batch begins where the one before ended."""
+    assert all(one.last_id == two.prev for one, two in pairwise(batch(100).chunks(30)))
