@@ -94,6 +94,7 @@ class AgentLane:
             await self._outgoing.put(None)
         finally:
             self._lanes.leave(self)
+            log.info("agent left", agent=self.hello.agent, account=str(self.hello.account))
 
     async def _join(self) -> None:
         hello = self.hello

@@ -38,10 +38,14 @@ class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
             raise invalid("the first message of a stream is its hello")
         lane = AgentLane(hello_of(first.hello), self._terms, self._database, self._lanes, self._board)
         # Beside the call and not inside this generator: only so does it end with the call, however that ends.
+        # (A generator that is left while it yields is closed some time later, by somebody else's task.)
         work = self._tasks.create_task(lane.run(requests), name=f"lane of {lane.hello.agent}")
         context.add_done_callback(lambda _: work.cancel())  # type: ignore[arg-type]  # the stubs' type fits no callable
-        async for response in lane.responses():
-            yield response
+        try:
+            async for response in lane.responses():
+                yield response
+        finally:
+            work.cancel()
 
 
 def hello_of(message: link.AgentHello) -> Hello:

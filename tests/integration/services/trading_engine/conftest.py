@@ -33,8 +33,6 @@ from tests.support import free_port
 async def order_service(dsn: str, port: int) -> AsyncIterator[None]:
     """The database's OrderService alone."""
     async with open_postgres(dsn, 5) as postgres:
-        async with migration_lock(postgres) as connection:
-            await migrate(connection, migrations("postgres"))
         outbox = Outbox(postgres)
         servicer = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
         offered = service(
@@ -85,14 +83,26 @@ async def running_engine(database: DatabaseUnderTest, **settings: object) -> Asy
         yield EngineUnderTest(engine, channel)
 
 
-@pytest_asyncio.fixture
-async def database(postgres_engine: Postgres) -> AsyncIterator[DatabaseUnderTest]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def order_tables(postgres_engine: Postgres) -> str:
+    """A database with the tables; its DSN."""
     name = f"test_{secrets.token_hex(4)}"
     connection = await asyncpg.connect(postgres_engine.dsn)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     dsn = urlunsplit(urlsplit(postgres_engine.dsn)._replace(path=f"/{name}"))
-    tested = DatabaseUnderTest(dsn, free_port())
+    async with open_postgres(dsn, 2) as postgres, migration_lock(postgres) as held:
+        await migrate(held, migrations("postgres"))
+    return dsn
+
+
+@pytest_asyncio.fixture
+async def database(order_tables: str) -> AsyncIterator[DatabaseUnderTest]:
+    """The OrderService, with nothing in its tables."""
+    connection = await asyncpg.connect(order_tables)
+    await connection.execute("TRUNCATE accounts, orders, exposures, outbox, order_events, reports CASCADE")
+    await connection.close()
+    tested = DatabaseUnderTest(order_tables, free_port())
     await tested.start()
     yield tested
     await tested.stop()

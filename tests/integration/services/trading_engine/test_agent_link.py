@@ -1,0 +1,237 @@
+"""Agents' lanes: signals down once and in order, reports up, over whatever breaks."""
+
+import asyncio
+from decimal import Decimal
+
+import grpc
+import pytest
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import agent_link_pb2 as link
+from suho.trading.v1 import agent_link_pb2_grpc, order_pb2
+from suho.trading.v1 import trading_pb2 as pb
+
+from mesh.clock import unix_ms, unix_ns
+from mesh.errors import MeshError, Reason
+from services.trading_engine.domain.order import AccountId, Intent, Side
+from services.trading_engine.messages import order_of
+from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected, hello
+from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
+from tests.integration.services.trading_engine.test_trading import wanted
+from tests.support import eventually
+
+pytestmark = pytest.mark.integration
+
+
+def reason(agent: Agent) -> Reason:
+    assert agent.error is not None
+    return MeshError.of(agent.error).reason
+
+
+def strategy_intent(signal_id: str) -> Intent:
+    account = AccountId(ACCOUNT.server, ACCOUNT.login)
+    not_after = unix_ms() + 5_000
+    return Intent(signal_id, account, "EURUSD", Side.BUY, Decimal("0.10"), None, None, "example", unix_ns(), not_after)
+
+
+async def test_two_engines_see_each_others_position(database: DatabaseUnderTest) -> None:
+    """Of many decisions at once on one account, one finds no position, and the others find its order."""
+    async with (
+        running_engine(database) as one,
+        running_engine(database, instance="engine-2") as two,
+        connected(one.channel),
+        connected(two.channel),
+    ):
+        desks = [one.engine.desk, two.engine.desk] * 4
+        intents = [strategy_intent(f"s{number}") for number in range(len(desks))]
+        committed = await asyncio.gather(*(desk.submit(intent) for desk, intent in zip(desks, intents, strict=True)))
+        assert sorted(item.order.reason for item in committed) == [""] + ["ORDER_IN_FLIGHT"] * 7
+
+
+async def test_an_agent_that_returns_gets_what_it_lacks(engine: EngineUnderTest) -> None:
+    """After the place that its ledger holds, in order; without a ledger everything again, void where it is over."""
+    async with connected(engine.channel) as agent:
+        for number in range(1, 4):
+            await engine.trading.SubmitSignal(wanted(f"s{number}"))
+        signals = await agent.until_signals(3)
+        assert [signal.seq for signal in signals] == [1, 2, 3]
+        agent.send(signal_ack=link.SignalAck(epoch=signals[0].epoch, seq=3))
+        agent.report(signals[0], "FILLED")
+        await eventually(lambda: agent.acknowledged)
+        epoch = signals[0].epoch
+    async with connected(engine.channel, hello(epoch=epoch, last_seq=2)) as agent:
+        assert [signal.signal_id for signal in await agent.until_signals(1)] == ["s3"]
+    async with connected(engine.channel, hello()) as agent:
+        again = await agent.until_signals(3)
+        assert [(signal.signal_id, signal.void) for signal in again] == [("s1", True), ("s2", False), ("s3", False)]
+        assert all(signal.redelivered for signal in again)
+
+
+async def test_an_engine_that_died_after_the_commit_is_followed_by_one_that_relays(
+    database: DatabaseUnderTest,
+) -> None:
+    """What is committed is in the outbox, whoever reads it."""
+    async with running_engine(database) as first, connected(first.channel):
+        stored = first.engine.database
+        account = await stored.account(AccountId(ACCOUNT.server, ACCOUNT.login))
+    async with running_engine(database, instance="engine-2") as second:
+        await second.engine.database.commit(order_of(strategy_intent("s1"), None), account.revision)
+    async with running_engine(database, instance="engine-3") as third, connected(third.channel) as agent:
+        (signal,) = await agent.until_signals(1)
+        assert (signal.signal_id, signal.seq, signal.redelivered) == ("s1", 1, False)
+
+
+async def test_a_report_is_acknowledged_only_when_it_is_stored(
+    engine: EngineUnderTest, database: DatabaseUnderTest
+) -> None:
+    """While the database is away the lane stands, its clock answers, and the report waits; then it is stored."""
+    async with connected(engine.channel) as agent:
+        await engine.trading.SubmitSignal(wanted("s1"))
+        signal = (await agent.until_signals(1))[0]
+        await database.stop()
+        report_id = agent.report(signal, "FILLED")
+        agent.send(clock=link.ClockProbe(agent_unix_ns=42))
+        await eventually(lambda: agent.clocks)
+        assert (agent.clocks[0].agent_unix_ns, agent.clocks[0].valid_for_ms) == (42, 5_000)
+        assert agent.acknowledged == []
+        await database.start()
+        await eventually(lambda: agent.acknowledged == [report_id])
+        order = (await engine.trading.ListOrders(pb.ListOrdersRequest())).orders[0]
+        assert order.state == order_pb2.ORDER_STATE_FILLED
+        # Said again, it changes nothing and is acknowledged again; and the relay has come back too.
+        agent.report(signal, "FILLED")
+        await eventually(lambda: agent.acknowledged == [report_id] * 2)
+        await engine.trading.SubmitSignal(wanted("s2"))
+        assert [signal.seq for signal in await agent.until_signals(2)] == [1, 2]
+        assert agent.ended is None
+
+
+async def test_a_report_that_the_database_refuses_holds_up_no_other(engine: EngineUnderTest) -> None:
+    """It stays unacknowledged, those beside it do not."""
+    async with connected(engine.channel) as agent:
+        await engine.trading.SubmitSignal(wanted("s1"))
+        signal = (await agent.until_signals(1))[0]
+        stranger = link.Signal(signal_id="none", account=ACCOUNT, volume="1")
+        agent.report(stranger, "FILLED")
+        report_id = agent.report(signal, "FILLED")
+        await eventually(lambda: report_id in agent.acknowledged)
+        assert agent.acknowledged == [report_id]
+
+
+async def test_what_never_arrived_is_sent_again(engine: EngineUnderTest) -> None:
+    """The agent asks for a stretch and gets just that."""
+    async with connected(engine.channel) as agent:
+        for number in range(1, 5):
+            await engine.trading.SubmitSignal(wanted(f"s{number}"))
+        epoch = (await agent.until_signals(4))[0].epoch
+        agent.send(missing=link.MissingSignals(epoch=epoch, from_seq=2, to_seq=3))
+        assert [signal.seq for signal in await agent.until_signals(6)] == [1, 2, 3, 4, 2, 3]
+        assert [signal.redelivered for signal in agent.signals[4:]] == [True, True]
+
+
+async def test_a_newer_stream_ends_the_older(engine: EngineUnderTest) -> None:
+    """One lane an account; the older hears who took it."""
+    async with connected(engine.channel) as older, connected(engine.channel) as newer:
+        await eventually(lambda: older.ended)
+        assert reason(older) is Reason.AGENT_REPLACED
+        await engine.trading.SubmitSignal(wanted("s1"))
+        await newer.until_signals(1)
+        assert older.signals == []
+
+
+async def test_another_agent_begins_only_when_the_first_may_do_nothing_more(database: DatabaseUnderTest) -> None:
+    """It joins after the first one's lease has run out, not before."""
+    loop = asyncio.get_running_loop()
+    async with running_engine(database, lane_valid_ms=1_000) as engine:
+        async with connected(engine.channel) as first:
+            await eventually(lambda: first.joined)
+            first.send(clock=link.ClockProbe())
+            await eventually(lambda: first.clocks)
+            renewed = loop.time()
+        async with connected(engine.channel, hello("pc-2")) as second:
+            assert second.joined is not None
+            assert loop.time() - renewed > 0.9
+
+
+async def test_a_stopping_engine_sends_its_agents_elsewhere(engine: EngineUnderTest) -> None:
+    """The lane is asked to move and then ended; a new one is told to try again."""
+    async with connected(engine.channel) as agent:
+        engine.engine.server.draining.set()
+        await eventually(lambda: agent.ended is grpc.StatusCode.OK)
+        assert agent.drained
+    async with connected(engine.channel) as late:
+        await eventually(lambda: late.ended)
+        assert reason(late) is Reason.SHUTTING_DOWN
+
+
+BROKEN = [
+    ("hello", link.StreamSignalsRequest(hello=hello())),
+    ("kind", link.StreamSignalsRequest()),
+    ("missing", link.StreamSignalsRequest(missing=link.MissingSignals(from_seq=3, to_seq=2))),
+    ("signal_ack", link.StreamSignalsRequest(signal_ack=link.SignalAck(seq=9))),
+    ("report_id", link.StreamSignalsRequest(reports=link.ExecutionReports(reports=[order_pb2.ExecutionReport()]))),
+    (
+        "another account",
+        link.StreamSignalsRequest(
+            reports=link.ExecutionReports(
+                reports=[
+                    order_pb2.ExecutionReport(
+                        report_id="r", signal_id="s", account=account_pb2.AccountRef(server="twin-7", login=2)
+                    )
+                ]
+            )
+        ),
+    ),
+    (
+        "state",
+        link.StreamSignalsRequest(
+            reports=link.ExecutionReports(
+                reports=[order_pb2.ExecutionReport(report_id="r", signal_id="s", account=ACCOUNT, state=2)]
+            )
+        ),
+    ),
+]
+
+
+async def test_a_broken_message_ends_the_lane_in_words(engine: EngineUnderTest) -> None:
+    """INVALID_ARGUMENT that names what is wrong; the engine serves on."""
+    for word, request in BROKEN:
+        async with connected(engine.channel) as agent:
+            assert agent.joined is not None
+            for kind in ("missing", "signal_ack"):
+                if request.HasField(kind):
+                    getattr(request, kind).epoch = agent.joined.epoch
+            agent.outgoing.put_nowait(request)
+            await eventually(lambda agent=agent: agent.ended)  # type: ignore[misc]
+            assert agent.error is not None
+            error = MeshError.of(agent.error)
+            assert (error.reason, word in error.message) == (Reason.INVALID_ARGUMENT, True), error.message
+
+
+async def test_a_broken_hello_is_refused_in_words(engine: EngineUnderTest) -> None:
+    """Without a trade mode, an account, a name, or as anything but the first message."""
+    nameless = hello(agent="")
+    modeless = hello()
+    modeless.trade_mode = order_pb2.TRADE_MODE_UNSPECIFIED
+    homeless = hello()
+    homeless.ClearField("account")
+    odd = hello()
+    odd.symbols[0].volume_step = "1e-2"
+    for word, greeting in (("agent", nameless), ("trade_mode", modeless), ("login", homeless), ("volume_step", odd)):
+        async with connected(engine.channel, greeting) as agent:
+            assert agent.error is not None
+            assert word in MeshError.of(agent.error).message
+    call = agent_link_pb2_grpc.AgentLinkServiceStub(engine.channel).StreamSignals(
+        iter([link.StreamSignalsRequest(clock=link.ClockProbe())])
+    )
+    with pytest.raises(grpc.aio.AioRpcError, match="hello"):
+        await call.read()
+
+
+async def test_an_agent_ahead_of_the_database_is_refused(engine: EngineUnderTest) -> None:
+    """A database that forgot signals would give their numbers to others, which the agent would then ignore."""
+    async with connected(engine.channel) as agent:
+        assert agent.joined is not None
+        epoch = agent.joined.epoch
+    async with connected(engine.channel, hello(epoch=epoch, last_seq=7)) as agent:
+        await eventually(lambda: agent.ended)
+        assert reason(agent) is Reason.EPOCH_SUPERSEDED
