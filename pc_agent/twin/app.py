@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing, suppress
 from mesh.clock import unix_ms
 from mesh.config import SettingsError
 from mesh.log import get_logger
+from pc_agent.file_lock import LockedError, file_lock
 from pc_agent.twin.books import Books, ForeignFolderError
 from pc_agent.twin.config import TwinSettings
 from pc_agent.twin.dealer import AccountTerms, Dealer
 from pc_agent.twin.feeds import FeedError, check_speed, plan_feeds, server_name
-from pc_agent.twin.folder_lock import FolderLockedError, folder_lock
 from pc_agent.twin.listener import TerminalListener
 from pc_agent.twin.market import Clock, open_market
 from pc_agent.twin.terminal import Terminal
@@ -37,8 +37,8 @@ async def main(settings: TwinSettings, stop: asyncio.Event) -> None:
                 terminal.pulse()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _PULSE_S)
-    except FolderLockedError as error:
-        raise SettingsError(f"setting 'folder': {error}") from None
+    except LockedError:
+        raise SettingsError(f"setting 'folder': {settings.folder} is in use by another terminal") from None
     except ForeignFolderError as error:
         raise SettingsError(f"setting 'folder': {error}") from None
     except (FeedError, TickFileError) as error:
@@ -49,7 +49,8 @@ def _open_terminal(settings: TwinSettings, stack: ExitStack) -> Terminal:
     feeds = plan_feeds(settings.feeds)
     check_speed(settings.speed, feeds)
     clock = _steady_clock()
-    stack.enter_context(folder_lock(settings.folder))
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stack.enter_context(file_lock(settings.folder / "lock"))
     market = stack.enter_context(open_market(settings.folder / "market", feeds, settings.seed, settings.speed, clock))
     books = stack.enter_context(closing(Books(settings.folder / "books.sqlite")))
     terms = AccountTerms(
