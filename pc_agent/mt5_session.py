@@ -52,7 +52,9 @@ def connect(mt5: Any, terms: WorkerTerms, password: str) -> Connected:
         TerminalGoneError: saying why.
     """
     path = (terms.terminal_path,) if terms.terminal_path else ()
-    account = {"login": terms.login, "password": password, "server": terms.server} if terms.login else {}
+    account: dict[str, Any] = {"login": terms.login, "password": password} if terms.login else {}
+    if terms.server:
+        account["server"] = terms.server
     if not mt5.initialize(*path, **account, timeout=_INITIALIZE_MS):
         code, text = mt5.last_error()
         raise TerminalGoneError(f"initialize: {text} ({code})")

@@ -1,0 +1,100 @@
+"""A twin terminal and an agent as processes, with this test's own bridge and engine behind the lanes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pc_agent.twin.control import deal_count
+from tests.integration.pc_agent.ends import BridgeEnd, EngineEnd, serve
+from tests.support import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+PASSWORD = "twin-test-password"
+
+
+class Rig:
+    """The agent under test between its terminal and its ends."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack, ports: tuple[int, int]) -> None:
+        self.folder = folder
+        self.terminal = folder / "terminal"
+        self.bridge = BridgeEnd()
+        self.engine = EngineEnd()
+        self.ports = ports
+        self.log = folder / "agent.log"
+        self.agent: asyncio.subprocess.Process | None = None
+        self._stack = stack
+
+    async def start_terminal(self, feeds: Sequence[str], speed: str) -> None:
+        config = self.folder / "twin.toml"
+        lines = [f"folder = '{self.terminal}'", f"feeds = {list(feeds)!r}", f"speed = '{speed}'"]
+        config.write_text("\n".join([*lines, f"password = '{PASSWORD}'"]))
+        await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / "twin.log")
+        await eventually((self.terminal / "endpoint.json").exists)
+
+    async def start_agent(self, failpoints: str = "", **settings: object) -> None:
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o600)
+        values = {
+            "state_dir": str(self.folder / "agent"),
+            "terminal_module": "pc_agent.twin.client",
+            "terminal_path": str(self.terminal),
+            "login": 1_000_001,
+            "password_file": str(secret),
+            **settings,
+        }
+        config = self.folder / "agent.toml"
+        config.write_text("\n".join(f"{key} = {value!r}" for key, value in values.items()))
+        bridge, engine = self.ports
+        self.agent = await self._spawn(
+            "-m", "tests.integration.pc_agent.agent_process", str(config), f"127.0.0.1:{bridge}", f"127.0.0.1:{engine}",
+            log=self.log, failpoints=failpoints,
+        )  # fmt: skip
+
+    async def joined(self) -> None:
+        """Lane 0 and the four tick lanes are there."""
+        await eventually(lambda: self.engine.hello is not None and set(self.bridge.lanes) == {1, 2, 3, 4})
+
+    def workers(self) -> list[psutil.Process]:
+        """The agent's worker process, when there is one."""
+        assert self.agent is not None
+        children = psutil.Process(self.agent.pid).children()
+        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+    def deals(self) -> int:
+        return deal_count(self.terminal)
+
+    async def _spawn(self, *arguments: str, log: Path, failpoints: str = "") -> asyncio.subprocess.Process:
+        environment = {**os.environ, "SUHO_FAILPOINTS": failpoints}
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, cwd=ROOT, env=environment, stdout=output, stderr=output
+            )
+        self._stack.push_async_callback(_end, process)
+        return process
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(8):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with AsyncExitStack() as stack:
+        made = Rig(tmp_path, stack, (0, 0))
+        made.ports = await stack.enter_async_context(serve(made.bridge, made.engine))
+        yield made
