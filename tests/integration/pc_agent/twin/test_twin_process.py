@@ -178,7 +178,7 @@ async def test_a_stopped_terminal_times_out(start: Callable[..., Twin]) -> None:
     await twin.serving()
     assert mt5.initialize(str(twin.folder), timeout=300)
     twin.process.send_signal(signal.SIGSTOP)
-    assert mt5.account_info() is None
+    await eventually(lambda: mt5.account_info() is None)  # the signal takes hold a moment later
     assert mt5.last_error() == (-10005, "IPC timeout")
     assert mt5.account_info() is None
     assert mt5.last_error() == (-10004, "No IPC connection")
