@@ -47,6 +47,20 @@ async def test_two_engines_see_each_others_position(database: DatabaseUnderTest)
         assert sorted(item.order.reason for item in committed) == [""] + ["ORDER_IN_FLIGHT"] * 7
 
 
+async def test_an_order_can_be_watched_at_any_engine(database: DatabaseUnderTest) -> None:
+    """What another engine's lane learned is found in the database."""
+    async with (
+        running_engine(database) as one,
+        running_engine(database, instance="engine-2") as two,
+        connected(one.channel) as agent,
+    ):
+        await one.trading.SubmitSignal(wanted("s1"))
+        watch = aiter(two.trading.WatchOrder(pb.WatchOrderRequest(signal_id="s1")))
+        assert (await anext(watch)).order.state == order_pb2.ORDER_STATE_PENDING
+        agent.report((await agent.until_signals(1))[0], "FILLED")
+        assert [response.order.state async for response in watch] == [order_pb2.ORDER_STATE_FILLED]
+
+
 async def test_an_agent_that_returns_gets_what_it_lacks(engine: EngineUnderTest) -> None:
     """After the place that its ledger holds, in order; without a ledger everything again, void where it is over."""
     async with connected(engine.channel) as agent:
@@ -185,7 +199,11 @@ BROKEN = [
         "state",
         link.StreamSignalsRequest(
             reports=link.ExecutionReports(
-                reports=[order_pb2.ExecutionReport(report_id="r", signal_id="s", account=ACCOUNT, state=2)]
+                reports=[
+                    order_pb2.ExecutionReport(
+                        report_id="r", signal_id="s", account=ACCOUNT, state=order_pb2.ORDER_STATE_PENDING
+                    )
+                ]
             )
         ),
     ),

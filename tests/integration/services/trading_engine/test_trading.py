@@ -1,6 +1,7 @@
 """People's signals: decided, committed, watched."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import grpc
 import pytest
@@ -24,7 +25,7 @@ def wanted(signal_id: str, **other: object) -> pb.SubmitSignalRequest:
     return pb.SubmitSignalRequest(signal_id=signal_id, **fields)  # type: ignore[arg-type]
 
 
-async def refused(call: "grpc.aio.UnaryUnaryCall[object, object]") -> MeshError:
+async def refused(call: Awaitable[object]) -> MeshError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return MeshError.of(caught.value)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def held(net: str, open_orders: int = 0, unknown: int = 0, strategy: str = "", s
     return replace(VIEW, exposures=(Exposure(symbol, strategy, D(net), open_orders, unknown),))
 
 
-def wanting(volume: str, side: Side = Side.BUY, **other: object) -> Intent:
+def wanting(volume: str, side: Side = Side.BUY, **other: Any) -> Intent:
     return replace(INTENT, volume=D(volume), side=side, **other)
 
 
