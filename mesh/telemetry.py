@@ -7,12 +7,10 @@ from typing import Any
 
 import psutil
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import start_http_server
 
 # Seconds; from a cache hit to a call that ran into its deadline.
 _DURATION_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -22,6 +20,10 @@ def configure_telemetry(program: str, instance: str, metrics_port: int) -> None:
     """Install the meter provider; serve Prometheus on loopback when `metrics_port` is not 0. Call once."""
     readers: list[MetricReader] = []
     if metrics_port:
+        # Here, because it costs every start 0.1 s that few ask for.
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+        from prometheus_client import start_http_server
+
         readers.append(PrometheusMetricReader())
         start_http_server(metrics_port, addr="127.0.0.1")
     resource = Resource.create(
