@@ -177,36 +177,20 @@ async def test_a_stopping_engine_sends_its_agents_elsewhere(engine: EngineUnderT
         assert reason(late) is Reason.SHUTTING_DOWN
 
 
+def said(**fields: object) -> link.StreamSignalsRequest:
+    report = order_pb2.ExecutionReport(**fields)  # type: ignore[arg-type]
+    return link.StreamSignalsRequest(reports=link.ExecutionReports(reports=[report]))
+
+
+STRANGER = account_pb2.AccountRef(server="twin-7", login=2)
 BROKEN = [
     ("hello", link.StreamSignalsRequest(hello=hello())),
     ("kind", link.StreamSignalsRequest()),
     ("missing", link.StreamSignalsRequest(missing=link.MissingSignals(from_seq=3, to_seq=2))),
     ("signal_ack", link.StreamSignalsRequest(signal_ack=link.SignalAck(seq=9))),
-    ("report_id", link.StreamSignalsRequest(reports=link.ExecutionReports(reports=[order_pb2.ExecutionReport()]))),
-    (
-        "another account",
-        link.StreamSignalsRequest(
-            reports=link.ExecutionReports(
-                reports=[
-                    order_pb2.ExecutionReport(
-                        report_id="r", signal_id="s", account=account_pb2.AccountRef(server="twin-7", login=2)
-                    )
-                ]
-            )
-        ),
-    ),
-    (
-        "state",
-        link.StreamSignalsRequest(
-            reports=link.ExecutionReports(
-                reports=[
-                    order_pb2.ExecutionReport(
-                        report_id="r", signal_id="s", account=ACCOUNT, state=order_pb2.ORDER_STATE_PENDING
-                    )
-                ]
-            )
-        ),
-    ),
+    ("report_id", said()),
+    ("another account", said(report_id="r", signal_id="s", account=STRANGER)),
+    ("state", said(report_id="r", signal_id="s", account=ACCOUNT, state=order_pb2.ORDER_STATE_PENDING)),
 ]
 
 

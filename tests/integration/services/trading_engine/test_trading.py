@@ -149,9 +149,7 @@ async def test_the_trading_state_decides(engine: EngineUnderTest) -> None:
         await _set_state(engine, order_pb2.TRADING_STATE_REDUCING)
         assert (await engine.trading.SubmitSignal(wanted("s3"))).order.reason == "TRADING_STATE_REDUCING"
         assert (await engine.trading.SubmitSignal(wanted("s4", side=SELL))).order.state == S.ORDER_STATE_PENDING
-    error = await refused(
-        engine.trading.SetTradingState(pb.SetTradingStateRequest(account=ACCOUNT))  # type: ignore[arg-type]
-    )
+    error = await refused(engine.trading.SetTradingState(pb.SetTradingStateRequest(account=ACCOUNT)))
     assert error.reason is Reason.INVALID_ARGUMENT
 
 
