@@ -131,6 +131,8 @@ def _new_part(arrival: Arrival, standing: Standing, cursor: TickId) -> Batch | R
 
 def _joinable(first: Batch, waiting: Sequence[Arrival], most_ticks: int) -> Iterator[Batch]:
     """The batches after the first of `waiting` that go into one message with `first`."""
+    if len(waiting) == 1:
+        return
     cursor, month, ticks = first.last_id, first.month, len(first)
     for arrival in islice(waiting, 1, None):
         batch = arrival.batch

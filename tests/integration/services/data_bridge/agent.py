@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 from suho.market.v1 import bridge_pb2 as pb
-from suho.market.v1 import tick_pb2
+from suho.market.v1 import bridge_pb2_grpc, tick_pb2
 
 from mesh.channel import direct_channel
 from mesh.market import BEFORE_FIRST, Batch, TickId, codec
@@ -22,6 +22,10 @@ def request(*batches: Batch, opened: Sequence[str] = (), closed: Sequence[str] =
         close=[tick_pb2.SymbolRef(server=SERVER, symbol=symbol) for symbol in closed],
         batches=[tick_pb2.TickBatchTwin(**codec.fields(batch)) for batch in batches],
     )
+
+
+class LaneEndedError(Exception):
+    """The bridge ended the stream."""
 
 
 class LaneClient:
@@ -44,15 +48,14 @@ class LaneClient:
         await self.send(opened=symbols)
         while not self.welcome.keys() >= set(symbols):
             await self.read()
+            if self.ended:
+                raise LaneEndedError(await self.call.details())
 
     async def read(self) -> None:
         async with asyncio.timeout(10):
             response = await self.call.read()
         if response is grpc.aio.EOF:
             self.ended = True
-            if await self.call.code() is not grpc.StatusCode.OK:
-                await self.call.wait_for_connection()  # never true here: raises what ended the call
-                raise AssertionError(await self.call.details())
             return
         for welcome in response.welcome:
             self.welcome[welcome.symbol.symbol] = welcome
@@ -64,7 +67,8 @@ class LaneClient:
     async def until_acked(self, last: TickId, symbol: str = "EURUSD") -> None:
         while self.acked.get(symbol, BEFORE_FIRST) < last:
             await self.read()
-            assert not self.ended, "the bridge ended the stream"
+            if self.ended:
+                raise LaneEndedError(await self.call.details())
 
     async def refusal(self) -> tuple[grpc.StatusCode, str]:
         """How the bridge ended the stream."""
@@ -108,9 +112,11 @@ class Agent:
                     self._call = client.call
                     await client.open(self.ticks.symbol)
                     await self._feed(client)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError, asyncio.CancelledError):
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, LaneEndedError):
+                continue
+            except asyncio.CancelledError:  # the call's, unless it is the test that ends
                 task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if task is None or task.cancelling():
                     raise
 
     async def _feed(self, client: LaneClient) -> None:
@@ -127,7 +133,8 @@ class Agent:
                 continue
             told = len(client.out_of_sync)
             await client.read()
-            assert not client.ended
+            if client.ended:
+                raise LaneEndedError
             self.acked = max(self.acked, client.acked.get(symbol, BEFORE_FIRST))
             under_way = [last for last in under_way if last > self.acked]
             if len(client.out_of_sync) > told:
@@ -136,3 +143,9 @@ class Agent:
 
 def last_of(welcome: pb.Welcome) -> TickId:
     return TickId(welcome.last.time_msc, welcome.last.ordinal)
+
+
+async def status(port: int) -> pb.GetBridgeStatusResponse:
+    async with direct_channel([f"127.0.0.1:{port}"]) as channel:
+        stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
+        return await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=5)

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from suho.market.v1 import tick_pb2
 
 from mesh.market import TickId
-from tests.integration.services.data_bridge.agent import Agent, lane, last_of
+from tests.integration.services.data_bridge.agent import Agent, lane, last_of, status
 from tests.integration.services.data_bridge.conftest import KnownTicks, StartBridge, declare_log
 from tests.integration.services.data_bridge.ticks import SERVER, history, identities, logged, logged_ticks
 from tests.support import eventually
@@ -68,9 +68,10 @@ async def test_open_waits_for_the_log(start_bridge: StartBridge, bus: Client) ->
     """A symbol is welcomed once the database service has declared the log."""
     bridge = await start_bridge()
     async with lane(bridge.port) as client:
-        opening = asyncio.ensure_future(client.open("EURUSD"))
-        await declare_log(bus)
-        await opening
+        async with asyncio.TaskGroup() as tasks:
+            opening = tasks.create_task(client.open("EURUSD"))
+            assert not (await asyncio.wait([opening], timeout=0.2))[0]
+            await declare_log(bus)
         assert "EURUSD" in client.welcome
 
 
@@ -161,6 +162,9 @@ async def test_two_bridges_share_a_symbol(start_bridge: StartBridge, log_of_tick
         for bridge, agent in zip(bridges, agents, strict=True):
             tasks.create_task(agent.deliver(bridge.port))
     assert await logged_ticks(log_of_ticks) == identities(agents[0].ticks)
+    statuses = [await status(bridge.port) for bridge in bridges]
+    assert sum(answer.symbols[0].conflicts for answer in statuses) > 0
+    assert sum(answer.symbols[0].published_ticks for answer in statuses) == 10_000
 
 
 async def test_newest_ticks_reach_the_cache_and_its_failures_stop_nothing(

@@ -1,0 +1,145 @@
+"""Live ticks: for programs as columns, for people one by one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from suho.market.v1 import bridge_pb2 as pb
+from suho.market.v1 import bridge_pb2_grpc, tick_pb2
+
+from mesh.channel import direct_channel
+from mesh.market import Batch, codec
+from mesh.market.subjects import tick_subject
+from services.data_bridge.feed import Subscription
+from services.data_bridge.jetstream import TickLog
+from tests.integration.services.data_bridge.agent import Agent
+from tests.integration.services.data_bridge.conftest import StartBridge
+from tests.integration.services.data_bridge.ticks import SERVER, history, identities
+
+pytestmark = pytest.mark.integration
+
+
+def refs(*symbols: str) -> list[tick_pb2.SymbolRef]:
+    return [tick_pb2.SymbolRef(symbol=symbol) for symbol in symbols]
+
+
+@asynccontextmanager
+async def subscription(port: int, *symbols: str) -> AsyncIterator[Any]:
+    """A Subscribe call that misses nothing from here on."""
+    async with direct_channel([f"127.0.0.1:{port}"]) as channel:
+        subscribe: Any = channel.unary_stream(
+            "/suho.market.v1.BridgeService/Subscribe",
+            request_serializer=pb.SubscribeRequest.SerializeToString,
+            response_deserializer=pb.SubscribeResponseTwin.FromString,
+        )
+        call = subscribe(pb.SubscribeRequest(symbols=refs(*symbols)))
+        await call.initial_metadata()
+        yield call
+        call.cancel()
+
+
+async def take(call: Any, count: int) -> list[Batch]:
+    """Batches until `count` ticks have come."""
+    batches: list[Batch] = []
+    while sum(len(batch) for batch in batches) < count:
+        async with asyncio.timeout(10):
+            response = await call.read()
+        batches += [codec.decode(message) for message in response.batches]
+    return batches
+
+
+def message_of(batch: Batch) -> bytes:
+    return tick_pb2.TickBatchTwin(**codec.fields(batch)).SerializeToString()
+
+
+async def publish(bus: Client, batch: Batch) -> None:
+    await bus.jetstream().publish(tick_subject(batch.server, batch.symbol), message_of(batch))
+
+
+async def test_a_subscriber_sees_every_tick_once_whichever_bridge_wrote_it(
+    start_bridge: StartBridge, log_of_ticks: Client
+) -> None:
+    """Two bridges publish, conflict and retry; a subscriber at one of them gets the ticks once, in order."""
+    bridges = [await start_bridge(instance=f"bridge-{n}") for n in (1, 2)]
+    ticks = history(6000)
+    async with subscription(bridges[0].port, "EURUSD") as call, asyncio.TaskGroup() as tasks:
+        for bridge in bridges:
+            tasks.create_task(Agent(ticks, chunk=60).deliver(bridge.port))
+        seen = await take(call, len(ticks))
+    assert identities(*seen) == identities(ticks)
+
+
+async def test_a_subscriber_gets_only_what_it_asked_for(start_bridge: StartBridge, log_of_ticks: Client) -> None:
+    """Symbols are filtered; none named means all."""
+    bridge = await start_bridge()
+    async with subscription(bridge.port, "EURUSD", "XAU.USD") as some, subscription(bridge.port) as every:
+        for symbol in ("GBPUSD", "EURUSD", "XAU.USD"):
+            await publish(log_of_ticks, history(10, symbol))
+        assert {batch.symbol for batch in await take(some, 20)} == {"EURUSD", "XAU.USD"}
+        assert {batch.symbol for batch in await take(every, 30)} == {"EURUSD", "XAU.USD", "GBPUSD"}
+
+
+async def test_what_a_subscriber_missed_comes_from_the_log(log_of_ticks: Client) -> None:
+    """A message that begins beyond what came before it is preceded by what lies between."""
+    ticks = history(3000)
+    pieces = list(ticks.chunks(100))
+    for piece in pieces:
+        await publish(log_of_ticks, piece)
+        await publish(log_of_ticks, history(2, f"N{piece.first_id.time_msc}"))
+    following = Subscription(TickLog(log_of_ticks, 2.0), 1 << 24)
+    for piece in (pieces[3], pieces[20], pieces[10], pieces[29]):
+        subject = tick_subject(SERVER, "EURUSD")
+        await following.take(Msg(log_of_ticks, subject, data=message_of(piece)))
+    seen = [codec.decode(message) for message in await anext(following.batches())]
+    assert identities(*seen) == identities(ticks.slice(300, 3000))
+
+
+async def test_a_subscriber_that_does_not_read_is_told_so(start_bridge: StartBridge, log_of_ticks: Client) -> None:
+    """What waits for a subscriber is bounded; beyond it the stream ends."""
+    bridge = await start_bridge(subscriber_bytes=1 << 16)
+    ticks = history(200_000)
+    async with subscription(bridge.port, "EURUSD") as call:
+        for piece in ticks.chunks(2000):
+            await publish(log_of_ticks, piece)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await take(call, len(ticks))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "subscribe again" in (refused.value.details() or "")
+
+
+async def tail(port: int, symbol: str, limit: int, then: Any = None) -> list[tick_pb2.Tick]:
+    async with direct_channel([f"127.0.0.1:{port}"]) as channel:
+        stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
+        call = stub.TailTicks(pb.TailTicksRequest(symbols=refs(symbol), limit=limit), timeout=10)
+        await call.initial_metadata()
+        if then is not None:
+            await then
+        return [response.tick async for response in call]
+
+
+async def test_people_read_ticks_one_by_one(start_bridge: StartBridge, log_of_ticks: Client) -> None:
+    """TailTicks gives readable ticks and ends after `limit` of them."""
+    bridge = await start_bridge()
+    ticks = history(20)
+    await publish(log_of_ticks, ticks.slice(0, 10))
+    seen = await tail(bridge.port, "EURUSD", 7, publish(log_of_ticks, ticks.slice(10, 20)))
+    assert [(tick.id.time_msc, tick.id.ordinal) for tick in seen] == identities(ticks.slice(10, 17))
+    assert np.array_equal([tick.ask for tick in seen], ticks.ask[10:17])
+    assert {(tick.server, tick.symbol, tick.flags) for tick in seen} == {(SERVER, "EURUSD", 6)}
+
+
+async def test_a_symbol_that_nobody_knows_is_an_error_for_people(
+    start_bridge: StartBridge, log_of_ticks: Client
+) -> None:
+    """A misspelled symbol is not a silent market."""
+    bridge = await start_bridge()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await tail(bridge.port, "EURUDS", 1)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "EURUDS" in (refused.value.details() or "")
