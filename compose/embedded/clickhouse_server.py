@@ -10,6 +10,7 @@ import base64
 import hmac
 import json
 import logging
+import os
 import sys
 import uuid
 from collections.abc import Mapping
@@ -22,7 +23,6 @@ from pydantic import Field, SecretStr
 from compose.embedded.clickhouse_engine import Engine, EngineError, Request, Result
 from mesh.config import ProgramSettings, SettingsError, load_settings
 from mesh.log import configure_logging, get_logger
-from mesh.program import EX_CONFIG
 
 log = get_logger(__name__)
 
@@ -172,7 +172,7 @@ def main() -> int:
         settings = load_settings(ClickHouseSettings, "clickhouse", sys.argv[1:])
     except SettingsError as error:
         sys.stderr.write(f"clickhouse can not start: {error}\n")
-        return EX_CONFIG
+        return os.EX_CONFIG
     configure_logging("clickhouse", settings.instance, settings.log_level, settings.log_format)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     engine = Engine(settings.state_dir, settings.memory_mb << 20)

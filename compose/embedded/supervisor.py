@@ -1,6 +1,7 @@
 """Keeps programs running: starts them together, restarts what dies, ends them in order."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from compose.embedded.process import Process, Watch, spawn
 from compose.embedded.program import CannotStartError, Program
-from mesh.program import EX_CONFIG
 
 _PROBE_EVERY_S = 0.05
 # After this long a program is well again, and its next death counts as its first.
@@ -120,7 +120,7 @@ class Supervisor:
             one.phase = Phase.STARTING
             started = time.monotonic()
             status = await self._run_once(one)
-            if status == EX_CONFIG:
+            if status == os.EX_CONFIG:
                 raise CannotStartError(f"{one.name} can not start with its settings:\n{_tail(one)}")
             if time.monotonic() - started > self._patience.well_after_s:
                 pauses = self._patience.pauses()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -121,15 +121,20 @@ class RunningPlatform:
 
 @asynccontextmanager
 async def run_platform(
-    *arguments: str, state: Path | None = None, environment: Mapping[str, str] | None = None, **how: Any
+    *arguments: str,
+    state: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[RunningPlatform]:
     """`suho up --ports auto --json` with `arguments`, ended with the block; without `state` in a temporary folder.
 
-    A folder of ours stands in for --ephemeral, whose place only its own process knows.
+    A folder of ours stands in for --ephemeral, whose place only its own process knows. `prefix` is a command that
+    becomes the one after it.
     """
     with contextlib.ExitStack() as stack:
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="suho-"))) / "state"
         process = await asyncio.create_subprocess_exec(
+            *prefix,
             *(sys.executable, "-P", "-m", "cli", "up", "--state", str(folder), "--ports", "auto", "--json"),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
@@ -137,7 +142,6 @@ async def run_platform(
             stderr=asyncio.subprocess.PIPE,
             env=child_environment(environment or {}),
             start_new_session=True,
-            **how,
         )
         platform = RunningPlatform(process, folder)
         async with asyncio.TaskGroup() as group:
