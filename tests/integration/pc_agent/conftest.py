@@ -36,7 +36,6 @@ class Rig:
         lines = [f"folder = '{self.terminal}'", f"feeds = {list(feeds)!r}", f"speed = '{speed}'"]
         config.write_text("\n".join([*lines, f"password = '{PASSWORD}'"]))
         await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / "twin.log")
-        await eventually((self.terminal / "endpoint.json").exists)
 
     async def start_agent(self, failpoints: str = "", **settings: object) -> None:
         secret = self.folder / "password"

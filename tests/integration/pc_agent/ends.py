@@ -1,4 +1,4 @@
-"""What the agent's lanes end at, in a test: a bridge that keeps what it acknowledges, an engine that hands out signals."""
+"""What the agent's lanes end at in a test: a bridge that keeps ticks, an engine that hands out signals."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 
 
 class BridgeEnd:
-    """Takes ticks by the contract's rules. Break its rules with `forget` and `cut`."""
+    """Takes ticks by the contract's rules. `forget` breaks them."""
 
     def __init__(self) -> None:
         self.batches: dict[str, list[Batch]] = {}
@@ -24,7 +24,6 @@ class BridgeEnd:
         self.out_of_sync = 0
         self.largest = 0
         self.welcome_values: dict[str, tuple[float, float]] = {}
-        self._cut = asyncio.Event()
 
     def joined(self, symbol: str) -> Batch | None:
         batches = self.batches.get(symbol)
@@ -41,13 +40,7 @@ class BridgeEnd:
         """Lose the newest batch, as a log restored from a backup would."""
         self.batches[symbol].pop()
 
-    def cut(self) -> None:
-        """End every stream now."""
-        self._cut.set()
-        self._cut = asyncio.Event()
-
-    async def stream(self, requests: AsyncIterator[market.StreamTicksRequestTwin], context: Any) -> AsyncIterator[Any]:
-        cut = self._cut
+    async def stream(self, requests: AsyncIterator[market.StreamTicksRequestTwin], _: Any) -> AsyncIterator[Any]:
         lane = 0
         async for request in requests:
             if request.HasField("hello"):
@@ -58,8 +51,6 @@ class BridgeEnd:
             self.largest = max(self.largest, sum(batch.count for batch in request.batches))
             for message in request.batches:
                 self._take(codec.decode(message), response)
-            if cut.is_set():
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "cut by the test")
             yield response
 
     def _welcome(self, ref: tick_pb2.SymbolRef) -> market.Welcome:
@@ -148,7 +139,8 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                 if signal.seq not in self.skip:
                     await self._hand_out(signal, answers)
             async with self._changed:
-                await self._changed.wait_for(lambda: len(self.signals) > after)
+                while len(self.signals) <= after:
+                    await self._changed.wait()
 
     async def _hand_out(self, signal: link.Signal, answers: asyncio.Queue[Any]) -> None:
         sent = link.Signal()
