@@ -1,0 +1,127 @@
+"""What books prove of an order in doubt, and what return codes mean."""
+
+from dataclasses import replace
+
+import pytest
+
+from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
+from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books, resolve
+from pc_agent.domain.retcodes import Verdict, name, verdict
+
+SIGNAL = Signal("s1", Account("t", 1), 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 100_000)
+MARK = mark_of("s1")
+EMPTY = Books(1000.0, (), (), (), ())
+LATE_MS = 100_000 + 60_001
+
+
+def deal(ticket: int, **changes: object) -> BookDeal:
+    made = BookDeal(ticket, 50, MARK.magic, MARK.comment, "EURUSD", 0, 0.1, 1.1)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def order(state: int, **changes: object) -> BookOrder:
+    made = BookOrder(50, MARK.magic, MARK.comment, "EURUSD", 0, state)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def found(books: Books, engine_ms: int | None = LATE_MS) -> OrderState | None:
+    result = resolve(SIGNAL, MARK, books, engine_ms, 60.0)
+    return result.state if result else None
+
+
+def test_deals_prove_execution_with_their_own_price_and_volume() -> None:
+    """Volume adds up, the price is the deals' mean by volume, the ticket is the order's."""
+    books = replace(EMPTY, deals=(deal(7, volume=0.2, price=1.1), deal(8, volume=0.1, price=1.4)))
+    result = resolve(SIGNAL, MARK, books, None, 60.0)
+    assert result
+    assert (result.state, result.volume, result.price) == (OrderState.FILLED, "0.3", "1.2")
+    assert (result.ticket, result.deal) == (50, 8)
+
+
+def test_less_than_the_whole_is_a_partial_fill() -> None:
+    """What the deals do not add up to was not filled."""
+    assert found(replace(EMPTY, deals=(deal(7),))) is OrderState.PARTIALLY_FILLED
+
+
+@pytest.mark.parametrize("changes", [{"magic": 0}, {"comment": "[from broker]"}])
+def test_magic_or_comment_alone_is_proof(changes: dict[str, object]) -> None:
+    """A broker that drops one of them does not hide an execution."""
+    assert found(replace(EMPTY, deals=(deal(7, volume=0.3, **changes),))) is OrderState.FILLED
+
+
+def test_a_deal_that_closed_our_position_is_not_our_order() -> None:
+    """Stops close with our magic on the other side: their volume is not ours."""
+    books = replace(EMPTY, deals=(deal(7, volume=0.3), deal(9, type=1, volume=0.3, comment="[sl 1.0]")))
+    result = resolve(SIGNAL, MARK, books, LATE_MS, 60.0)
+    assert result
+    assert (result.volume, result.deal) == ("0.3", 7)
+
+
+def test_an_order_that_still_works_is_waited_for() -> None:
+    """Nothing is said while the broker may still fill it, a partial fill neither."""
+    assert found(replace(EMPTY, orders=(order(1),), deals=(deal(7),))) is None
+
+
+def test_an_order_that_ended_without_a_deal_was_not_executed() -> None:
+    """The terminal's own history says so; no time need pass."""
+    assert found(replace(EMPTY, history_orders=(order(5),)), None) is OrderState.NOT_EXECUTED
+    assert found(replace(EMPTY, history_orders=(order(4),))) is None
+
+
+def test_a_position_counts_when_no_deal_is_shown_for_long() -> None:
+    """It was executed; the position's price and volume stand for the deals'."""
+    position = BookPosition(90, MARK.magic, MARK.comment, "EURUSD", 0, 0.3, 1.1)
+    assert found(replace(EMPTY, positions=(position,)), None) is None
+    assert found(replace(EMPTY, positions=(position,))) is OrderState.FILLED
+
+
+@pytest.mark.parametrize(
+    ("books", "engine_ms"),
+    [
+        (EMPTY, None),
+        (EMPTY, LATE_MS - 2),
+        (replace(EMPTY, connected_for_s=59.9), LATE_MS),
+        (replace(EMPTY, connected_for_s=0.0), LATE_MS),
+    ],
+)
+def test_empty_books_prove_nothing_too_soon(books: Books, engine_ms: int | None) -> None:
+    """Not before not_after and the last reconnect are both past by the settling time."""
+    assert found(books, engine_ms) is None
+    assert found(EMPTY) is OrderState.NOT_EXECUTED
+
+
+def test_another_orders_rows_prove_nothing() -> None:
+    """Neither another mark nor another symbol is ours."""
+    others = (deal(7, magic=1, comment="x"), deal(8, symbol="GBPUSD"))
+    assert found(replace(EMPTY, deals=others)) is OrderState.NOT_EXECUTED
+
+
+@pytest.mark.parametrize(
+    ("retcode", "expected"),
+    [
+        (10008, Verdict.COMPLETE),
+        (10009, Verdict.COMPLETE),
+        (10010, Verdict.COMPLETE),
+        (10004, Verdict.RETRY),
+        (10020, Verdict.RETRY),
+        (10021, Verdict.RETRY),
+        (10024, Verdict.RETRY_LATER),
+        (None, Verdict.AMBIGUOUS),
+        (10011, Verdict.AMBIGUOUS),
+        (10012, Verdict.AMBIGUOUS),
+        (10028, Verdict.AMBIGUOUS),
+        (10031, Verdict.AMBIGUOUS),
+        (10006, Verdict.REJECTED),
+        (10014, Verdict.REJECTED),
+        (10019, Verdict.REJECTED),
+        (99999, Verdict.REJECTED),
+    ],
+)
+def test_return_codes_follow_the_policy(retcode: int | None, expected: Verdict) -> None:
+    """Done, again with a fresh price, in doubt, or refused."""
+    assert verdict(retcode) is expected
+
+
+def test_a_code_has_a_name() -> None:
+    """Known codes by MT5's name, others by number."""
+    assert (name(10019), name(99999)) == ("NO_MONEY", "RETCODE_99999")
