@@ -14,6 +14,7 @@ from compose.embedded.private import write_private
 from compose.embedded.program import Probe, Program
 from compose.embedded.state import State
 from compose.embedded.valkey import Valkey
+from mesh.config import environment
 
 PACKAGES = {
     "hub": "hub",
@@ -147,6 +148,8 @@ def mesh_programs(state: State, ready: Mapping[str, Probe]) -> list[Program]:
             ready[name],
             # Nothing to tidy without the rest; and what a kill leaves is what they are built to survive.
             death_signal=signal.SIGKILL,
+            # Read when gRPC is imported, too early for a program to say it itself.
+            environment={"GRPC_VERBOSITY": environment("GRPC_VERBOSITY") or "ERROR"},
         )
         for name, package in PACKAGES.items()
     ]

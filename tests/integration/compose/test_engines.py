@@ -1,14 +1,28 @@
 """The engines from wheels, one by one."""
 
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import asyncpg
+import clickhouse_connect
 import nats as nats_client
 import pytest
 import redis.asyncio as redis
 
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
-from compose.embedded.postgres import Postgres
+from compose.embedded.ports import free_ports
+from compose.embedded.postgres import Identity, Postgres, _identity
+from compose.embedded.process import Unwatched
+from compose.embedded.program import CannotStartError
+from compose.embedded.supervisor import Patience, Supervisor
 from compose.embedded.valkey import Valkey
+from tests.support.engines import running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -53,8 +67,6 @@ async def test_nats_answers(nats_engine: Nats) -> None:
 
 async def test_clickhouse_answers(clickhouse_engine: ClickHouse) -> None:
     """A clickhouse-connect client reaches it over HTTP."""
-    import clickhouse_connect
-
     client = await clickhouse_connect.get_async_client(
         host="127.0.0.1",
         port=clickhouse_engine.port,
@@ -65,3 +77,83 @@ async def test_clickhouse_answers(clickhouse_engine: ClickHouse) -> None:
         assert str(await client.command("SELECT version()")).startswith("26.")
     finally:
         await client.close()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder that every user may enter, as pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="suho-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def test_postgres_survives_kill_9(short_folder: Path) -> None:
+    """Supervised, it comes back after SIGKILL with what was committed, whoever bears the dead server's pid by then."""
+    engine = Postgres(short_folder / "postgres", free_ports(1)[0], "secret")
+    supervisor = Supervisor(
+        [engine.program()],
+        [["postgres"]],
+        lambda name: short_folder / f"{name}.log",
+        Unwatched(),
+        lambda text: None,
+        patience=Patience(0.1, 1.0),
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run(stop))
+        await supervisor.until_ready()
+        connection = await asyncpg.connect(engine.dsn)
+        await connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 100) AS n")
+        pid = supervisor.supervised["postgres"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+        async def rows() -> int:
+            try:
+                again = await asyncpg.connect(engine.dsn)
+            except (OSError, asyncpg.PostgresError):
+                return 0
+            count: int = await again.fetchval("SELECT count(*) FROM kept")
+            await again.close()
+            return count
+
+        assert await eventually(rows, timeout_s=15) == 100
+        connection.terminate()
+        stop.set()
+
+
+async def test_a_foreign_pid_does_not_keep_postgres_down(short_folder: Path) -> None:
+    """A postmaster.pid that names a living process which is no PostgreSQL is not waited for."""
+    engine, log = Postgres(short_folder / "postgres", free_ports(1)[0], "secret"), short_folder / "postgres.log"
+    async with running(engine.program(), log):
+        lock = (engine.data / "postmaster.pid").read_text()
+    lines = lock.splitlines()
+    (engine.data / "postmaster.pid").write_text("\n".join([str(os.getppid()), *lines[1:]]) + "\n")
+    async with running(engine.program(), log):
+        await (await asyncpg.connect(engine.dsn)).close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+async def test_postgres_as_nobody(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where root may make no namespaces, the server runs as nobody, with its files."""
+    monkeypatch.setattr("compose.embedded.postgres._identity", lambda: Identity(uid=65534))
+    engine = Postgres(short_folder / "state" / "postgres", free_ports(1)[0], "secret")
+    async with running(engine.program(), short_folder / "postgres.log"):
+        await (await asyncpg.connect(engine.dsn)).close()
+        assert engine.data.stat().st_uid == 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+async def test_postgres_out_of_nobodys_reach(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that nobody can not reach is an error that says what to do."""
+    monkeypatch.setattr("compose.embedded.postgres._identity", lambda: Identity(uid=65534))
+    os.chmod(short_folder, 0o700)
+    engine = Postgres(short_folder / "state" / "postgres", free_ports(1)[0], "secret")
+    with pytest.raises(CannotStartError, match=r"nobody, who can not reach .*--state"):
+        await engine.program().prepare(short_folder / "postgres.log")
+
+
+def test_root_prefers_a_namespace() -> None:
+    """Whoever we are, the server does not run as root."""
+    identity = _identity()
+    assert os.geteuid() != 0 or identity.prefix or identity.uid
