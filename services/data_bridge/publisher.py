@@ -124,7 +124,8 @@ class Publisher:
                 self._troubled = True
                 log.warning("ticks wait for the log", symbol=self.key.symbol, because=str(error))
             await asyncio.sleep(next(self._pauses))
-            await self._resume()
+            if (await self._resume()).last == _last_of(what):  # it was taken, only not confirmed
+                self._count(what)
             return False
         if self._troubled:
             self._troubled, self._pauses = False, backoff()
@@ -152,3 +153,7 @@ class Publisher:
 
     async def _end(self) -> LogEnd:
         return await self._log.end(self.key) or await self._stored.end(self.key)
+
+
+def _last_of(what: Arrival | Batch | Refused) -> TickId:
+    return what.last_id if isinstance(what, Batch) else what.last

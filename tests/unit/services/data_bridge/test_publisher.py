@@ -1,0 +1,170 @@
+"""A symbol's publisher on a log that fails in every way a log can."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from mesh.market import BEFORE_FIRST, Batch, TickId
+from services.data_bridge import wire
+from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
+from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.lane import Answers, Lane
+from services.data_bridge.publisher import Publisher
+from tests.support import eventually
+from tests.unit.services.data_bridge.ticks import arrival, history, identities
+
+KEY = SymbolKey("twin-1", "EURUSD")
+
+
+class UnreliableLog:
+    """Compare-and-set in memory; `fates` say what becomes of each append (default: it is taken and confirmed)."""
+
+    def __init__(self, fates: list[str] | None = None) -> None:
+        self.messages: list[bytes] = []
+        self.fates = fates or []
+        self.late: list[tuple[bytes, int]] = []
+        self.in_flight = 0
+
+    async def end(self, key: SymbolKey) -> LogEnd | None:
+        await asyncio.sleep(0)
+        return wire.log_end(self.messages[-1], len(self.messages)) if self.messages else None
+
+    async def append(self, key: SymbolKey, payload: bytes, expected_seq: int) -> int:
+        self.in_flight += 1
+        assert self.in_flight == 1, "one publish in flight"
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        fate = self.fates.pop(0) if self.fates else "taken"
+        if fate == "lost":
+            raise LogUnavailableError(fate)
+        if fate == "late":  # it lingers on the way, and arrives after the bridge gave up waiting
+            self.late.append((payload, expected_seq))
+            raise LogUnavailableError(fate)
+        self._take(payload, expected_seq)
+        for waiting in self.late:
+            try:
+                self._take(*waiting)
+            except LogMovedError:
+                continue
+        self.late.clear()
+        if fate == "taken, unconfirmed":
+            raise LogUnavailableError(fate)
+        return len(self.messages)
+
+    def _take(self, payload: bytes, expected_seq: int) -> None:
+        if expected_seq != len(self.messages):
+            raise LogMovedError
+        self.messages.append(payload)
+
+    def ticks(self) -> list[TickId]:
+        found: list[TickId] = []
+        for raw in self.messages:
+            batch = wire.codec.decode(wire.logged(raw))
+            assert batch.prev == (found[-1] if found else BEFORE_FIRST)
+            found += identities(batch)
+        return found
+
+
+class NothingStored:
+    async def end(self, key: SymbolKey) -> LogEnd:
+        return LogEnd()
+
+
+@asynccontextmanager
+async def publishing(log: UnreliableLog) -> AsyncIterator[tuple[Publisher, list[Batch]]]:
+    published: list[Batch] = []
+    publisher = Publisher(KEY, log, NothingStored(), published.append, 1000)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(publisher.run())
+        yield publisher, published
+        running.cancel()
+
+
+def a_lane(number: int = 1) -> Lane:
+    return Lane("pc-1", number, 0, 8)
+
+
+async def next_answers(lane: Lane) -> Answers:
+    async with asyncio.timeout(5):
+        return await anext(lane.answers())
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_becomes_of_a_publish_each_tick_is_there_once(seed: int) -> None:
+    """Lost, late and unconfirmed messages are sent again, and compare-and-set keeps them single."""
+    fates = ["taken", "lost", "late", "taken, unconfirmed"]
+    log = UnreliableLog(random.Random(seed).choices(fates, k=6))
+    ticks = history(400)
+    lane = a_lane()
+    async with publishing(log) as (publisher, published):
+        publisher.open(lane)
+        for piece in ticks.chunks(40):
+            publisher.submit(arrival(piece), lane.admit(1))
+        await eventually(lambda: publisher.cursor == ticks.last_id)
+    assert log.ticks() == identities(ticks)
+    assert identities(*published) == identities(ticks)
+
+
+async def test_another_writer_is_noticed_and_built_upon() -> None:
+    """A conflict is counted; what the other wrote is not written again."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.open(lane)
+        await next_answers(lane)
+        log.messages.append(wire.payload(ticks.slice(0, 60)))
+        publisher.submit(arrival(ticks), lane.admit(1))
+        answers = await next_answers(lane)
+    assert answers.acks == {KEY: ticks.last_id}
+    assert publisher.conflicts == 1
+    assert publisher.published_ticks == 40
+    assert log.ticks() == identities(ticks)
+
+
+async def test_a_moving_symbol_is_welcomed_after_what_came_before() -> None:
+    """The Welcome on the new lane is where the log stands once the old lane's batches are settled."""
+    log = UnreliableLog()
+    ticks = history(400)
+    old, new = a_lane(1), a_lane(2)
+    async with publishing(log) as (publisher, _):
+        publisher.open(old)
+        for piece in ticks.chunks(50):
+            publisher.submit(arrival(piece), old.admit(1))
+        publisher.open(new)
+        [(key, end)] = (await next_answers(new)).welcome
+    assert (key, end.last) == (KEY, ticks.last_id)
+
+
+async def test_what_a_broken_lane_sent_is_published() -> None:
+    """A lane that is gone is not answered, but its batches are kept."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.open(lane)
+        publisher.submit(arrival(ticks), lane.admit(1))
+        lane.leave()
+        await eventually(lambda: publisher.cursor == ticks.last_id)
+    assert log.ticks() == identities(ticks)
+
+
+async def test_an_agent_that_is_ahead_is_told_where_the_log_ends() -> None:
+    """Each batch ahead is counted and settled; the agent hears of it once."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.open(lane)
+        await next_answers(lane)
+        for start in (50, 60, 70):
+            publisher.submit(arrival(ticks.slice(start, start + 10)), lane.admit(1))
+        answers = await next_answers(lane)
+        await eventually(lambda: publisher.out_of_sync == 3)
+        publisher.submit(arrival(ticks), lane.admit(1))
+        later = await next_answers(lane)
+    assert answers.out_of_sync == {KEY: BEFORE_FIRST}
+    assert (later.out_of_sync, later.acks) == ({}, {KEY: ticks.last_id})
