@@ -69,7 +69,8 @@ class BridgeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request, context):
-        """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`.
+        """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
+        the end of the one before it, what lies between has left the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class BridgeServiceStub:
     StreamTicks: _grpc.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]
     """An agent's lane: ticks up; how far the durable log got, down."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]
-    """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
+    """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
+    the end of the one before it, what lies between has left the log.
+    """
     TailTicks: _grpc.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]
     """Live ticks, one readable message each; for people."""
     GetBridgeStatus: _grpc.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]
@@ -49,7 +51,9 @@ class BridgeServiceAsyncStub(BridgeServiceStub):
     StreamTicks: _aio.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]  # type: ignore[assignment]
     """An agent's lane: ticks up; how far the durable log got, down."""
     Subscribe: _aio.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
+    """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
+    the end of the one before it, what lies between has left the log.
+    """
     TailTicks: _aio.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]  # type: ignore[assignment]
     """Live ticks, one readable message each; for people."""
     GetBridgeStatus: _aio.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]  # type: ignore[assignment]
@@ -71,7 +75,9 @@ class BridgeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _bridge_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_bridge_pb2.SubscribeResponse], _abc.AsyncIterator[_bridge_pb2.SubscribeResponse]]:
-        """Live ticks as columns. A batch may come twice or overlap the one before it: compare `prev`."""
+        """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
+        the end of the one before it, what lies between has left the log.
+        """
 
     @_abc_1.abstractmethod
     def TailTicks(

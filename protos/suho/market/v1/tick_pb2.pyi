@@ -138,7 +138,7 @@ class Quarantine(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE: NON_FINITE_PRICE, TIME_NOT_ASCENDING."""
+    """UPPER_SNAKE: NON_FINITE_PRICE, NEGATIVE_PRICE, INVALID_VOLUME, TIME_NOT_ASCENDING."""
     @_builtins.property
     def last(self) -> Global___TickId: ...
     def __init__(
