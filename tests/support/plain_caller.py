@@ -20,7 +20,7 @@ async def one(channel, path, timeout=5.0):
         reply = await channel.unary_unary(path)(b"", timeout=timeout)
     except grpc.aio.AioRpcError as error:
         return {"ok": False, "code": error.code().name, "details": error.details(), "ms": _since(start)}
-    return {"ok": True, "reply": reply.decode(), "ms": _since(start)}
+    return {"ok": True, "reply": reply.decode("latin-1"), "ms": _since(start)}
 
 
 def _since(start):

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ def count(symbol: str, path: Path) -> ReplayFile:
     return ReplayFile(symbol, path, len(prices), digits, sums[0], sums[1])
 
 
+def real(folder: Path, symbol: str) -> ReplayFile:
+    """One of the real tick files."""
+    return count(symbol, next(folder.glob(f"lean_oanda_{symbol.lower()}_ticks_*.csv.gz")))
+
+
 def generate(folder: Path, symbol: str, ticks: int, seed: int, day: str = "2020-01-31") -> ReplayFile:
     """A file with what breaks naive pipelines: bursts in a millisecond, dense seconds, a month's end."""
     rng = random.Random(seed)
@@ -53,3 +59,18 @@ def generate(folder: Path, symbol: str, ticks: int, seed: int, day: str = "2020-
             spread = rng.choice((0, 3, 8))
             writer.writerow((date, ms, f"{mid / 1e5:.5f}", f"{(mid + spread) / 1e5:.5f}"))
     return count(symbol, path)
+
+
+def assert_exact(summary: dict[str, Any], *files: ReplayFile) -> None:
+    """A summary of `suho up` says that exactly these files were stored."""
+    assert set(summary["symbols"]) == {file.symbol for file in files}
+    for file in files:
+        facts = summary["symbols"][file.symbol]
+        assert {key: facts[key] for key in ("sent", "stored", "distinct", "lost", "quarantined")} == {
+            "sent": file.ticks,
+            "stored": file.ticks,
+            "distinct": file.ticks,
+            "lost": 0,
+            "quarantined": 0,
+        }
+        assert (facts["bid_points_sum"], facts["ask_points_sum"]) == (file.bid_points_sum, file.ask_points_sum)
