@@ -51,7 +51,7 @@ class SignalLane:
         self._outgoing: asyncio.Queue[pb.StreamSignalsRequest] = asyncio.Queue()
         self._reports_wait = asyncio.Event()
         self._probes: dict[int, int] = {}
-        self._pauses = backoff(0.1, 2.0)
+        self._pauses = backoff(0.1, 0.5)  # at start the other end is about to come
 
     def tell(self) -> None:
         """There are reports in the ledger to send."""

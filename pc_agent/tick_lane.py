@@ -65,7 +65,7 @@ class TickLane:
         self._progress = time.monotonic()
         self._wake = asyncio.Event()
         self._draining = False
-        self._pauses = backoff(0.1, 2.0)
+        self._pauses = backoff(0.1, 0.5)  # at start the other end is about to come
         self._turn = 0
 
     @property
