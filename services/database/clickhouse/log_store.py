@@ -1,15 +1,14 @@
 """What is stored of the log: inserts that carry their place in it, and the place that they reached."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
 
 from mesh.market import TickId
-from mesh.market.batch import COLUMNS
+from services.database.clickhouse.arrow import marker_rows, tick_rows
 from services.database.clickhouse.client import ClickHouse
-from services.database.domain.log import Identity, MarkerRange, Position, TickRange, Ticks
+from services.database.domain.log import Identity, MarkerRange, Position, TickRange
 
 _COMMENT = "suho sink"
 _SETTINGS = {
@@ -75,61 +74,15 @@ class LogStore:
         Raises:
             IncompleteInsertError: not all of its rows were written.
         """
-        if isinstance(span, TickRange):
-            table, rows = "ticks", _tick_rows(span.messages, epoch, self._now_ns())
-        else:
-            table, rows = "tick_quarantine", _marker_rows(span, epoch, self._now_ns())
+        # Large ranges take tens of milliseconds, in which the loop has other callers to answer.
+        table, rows = await asyncio.to_thread(_rows, span, epoch, self._now_ns())
         written = await self._clickhouse.insert(table, rows, _SETTINGS)
         if written != rows.num_rows:
             raise IncompleteInsertError(f"ClickHouse wrote {written} of {rows.num_rows} rows into {table}")
 
 
-def _tick_rows(messages: Sequence[Ticks], epoch: int, now_ns: int) -> pa.Table:
-    batches = [message.batch for message in messages]
-    lengths = np.array([len(batch) for batch in batches])
-    columns: dict[str, Any] = {
-        name: pa.array(np.concatenate([getattr(batch, name) for batch in batches])) for name in COLUMNS
-    }
-    for name in ("server", "symbol", "agent"):
-        columns[name] = _words([getattr(batch, name) for batch in batches], lengths)
-    columns["read_unix_ns"] = pa.array(np.repeat(np.array([b.read_unix_ns for b in batches], np.int64), lengths))
-    columns["log_seq"] = pa.array(np.repeat(np.array([message.seq for message in messages], np.uint64), lengths))
-    rows = int(lengths.sum())
-    columns["stored_unix_ns"] = pa.array(np.full(rows, now_ns, np.int64))
-    columns["log_epoch"] = pa.array(np.full(rows, epoch, np.uint64))
-    return pa.table(columns)
-
-
-def _words(words: Sequence[str], lengths: Any) -> pa.DictionaryArray:
-    """Each word as often as its length says, stored once."""
-    known = sorted(set(words))
-    places = {word: place for place, word in enumerate(known)}
-    indices = np.repeat(np.array([places[word] for word in words], np.int32), lengths)
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(known, pa.string()))
-
-
-def _marker_rows(span: MarkerRange, epoch: int, now_ns: int) -> pa.Table:
-    schema = pa.schema(
-        {
-            "server": pa.string(),
-            "symbol": pa.string(),
-            "prev_time_msc": pa.int64(),
-            "prev_ordinal": pa.uint32(),
-            "last_time_msc": pa.int64(),
-            "last_ordinal": pa.uint32(),
-            "count": pa.uint32(),
-            "reason": pa.string(),
-            "agent": pa.string(),
-            "read_unix_ns": pa.int64(),
-            "stored_unix_ns": pa.int64(),
-            "log_epoch": pa.uint64(),
-            "log_seq": pa.uint64(),
-        }
-    )
-    rows = [
-        (m.server, m.symbol, *m.prev, *m.last, m.count, m.reason, m.agent, m.read_unix_ns, now_ns, epoch, m.seq)
-        for m in span.messages
-    ]
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)], schema
-    )
+def _rows(span: TickRange | MarkerRange, epoch: int, now_ns: int) -> tuple[str, pa.Table]:
+    """The table and what goes into it."""
+    if isinstance(span, TickRange):
+        return "ticks", tick_rows(span.messages, epoch, now_ns)
+    return "tick_quarantine", marker_rows(span.messages, epoch, now_ns)

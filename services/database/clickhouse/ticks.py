@@ -12,10 +12,7 @@ _MOST_DIGITS = 10
 _OF = " WHERE ({server:String} = '' OR server = {server:String}) AND ({symbol:String} = '' OR symbol = {symbol:String})"
 _PER_SYMBOL = " GROUP BY server, symbol ORDER BY server, symbol"
 
-_COUNTS = (
-    "SELECT server, symbol, count() AS raw, min((time_msc, ordinal)) AS first, max((time_msc, ordinal)) AS last"
-    " FROM ticks" + _OF + _PER_SYMBOL
-)
+_COUNTS = "SELECT server, symbol, count() AS raw FROM ticks" + _OF + _PER_SYMBOL
 
 _QUARANTINED = "SELECT server, symbol, sum(count) AS quarantined FROM tick_quarantine FINAL" + _OF + _PER_SYMBOL
 
@@ -30,7 +27,8 @@ _DIGITS = f"SELECT server, symbol, indexOf([{_EXACT}], 1) - 1 AS digits FROM tic
 _AUDIT = (
     "SELECT count() AS stored, uniqExact(time_msc, ordinal) AS distinct,"
     " sum(toInt64(round(bid * {scale:Float64}))) AS bid_points_sum,"
-    " sum(toInt64(round(ask * {scale:Float64}))) AS ask_points_sum"
+    " sum(toInt64(round(ask * {scale:Float64}))) AS ask_points_sum,"
+    " min((time_msc, ordinal)) AS first, max((time_msc, ordinal)) AS last"
     " FROM ticks FINAL WHERE server = {server:String} AND symbol = {symbol:String}"
 )
 _CONFLICTING = (
@@ -57,11 +55,11 @@ class StoredTicks:
         self._clickhouse = clickhouse
 
     async def counts(self, server: str, symbol: str) -> list[TickStats]:
-        """Only raw, quarantined, first and last of each symbol; empty names stand for any. Cheap."""
+        """Only raw and quarantined of each symbol; empty names stand for any. Cheap."""
         found: dict[tuple[str, str], TickStats] = {}
         for row in await self._clickhouse.rows(_COUNTS, server=server, symbol=symbol):
             key = (row["server"], row["symbol"])
-            found[key] = TickStats(*key, raw=row["raw"], first=TickId(*row["first"]), last=TickId(*row["last"]))
+            found[key] = TickStats(*key, raw=row["raw"])
         for row in await self._clickhouse.rows(_QUARANTINED, server=server, symbol=symbol):
             key = (row["server"], row["symbol"])
             found[key] = replace(found.get(key, TickStats(*key)), quarantined=row["quarantined"])
@@ -85,7 +83,8 @@ class StoredTicks:
         conflicting = 0
         if audit["stored"] != audit["distinct"]:
             conflicting = (await self._clickhouse.rows(_CONFLICTING, **names))[0]["conflicting"]
-        return replace(stats, digits=digits, conflicting=conflicting, **audit)
+        first, last = TickId(*audit.pop("first")), TickId(*audit.pop("last"))
+        return replace(stats, digits=digits, conflicting=conflicting, first=first, last=last, **audit)
 
     async def last(self, server: str, symbol: str) -> Tick | None:
         """The newest stored tick."""

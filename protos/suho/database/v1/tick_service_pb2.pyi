@@ -31,7 +31,7 @@ class GetTickStatsRequest(_message.Message):
     symbol: _builtins.str
     """Empty: every symbol."""
     counts_only: _builtins.bool
-    """Only raw, quarantined, first and last: cheap enough to ask every second. The rest reads every tick."""
+    """Only raw and quarantined: cheap enough to ask every second. The rest reads every tick."""
     def __init__(
         self,
         *,

@@ -1,0 +1,66 @@
+"""Messages of the log as Arrow tables, column by column; no tick is touched in Python.
+
+Arrays are made from buffers: `pyarrow.array` would import pandas where it is installed, for a second or more.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mesh.market.batch import COLUMNS
+from services.database.domain.log import Marker, Ticks
+
+
+def tick_rows(messages: Sequence[Ticks], epoch: int, now_ns: int) -> pa.Table:
+    """Rows of the ticks table, handed over at `now_ns`."""
+    batches = [message.batch for message in messages]
+    lengths = np.array([len(batch) for batch in batches])
+    rows = int(lengths.sum())
+    columns = {name: _numbers(np.concatenate([getattr(batch, name) for batch in batches])) for name in COLUMNS}
+    for name in ("server", "symbol", "agent"):
+        columns[name] = _words([getattr(batch, name) for batch in batches], lengths)
+    columns["read_unix_ns"] = _numbers(np.repeat(np.array([b.read_unix_ns for b in batches], np.int64), lengths))
+    columns["log_seq"] = _numbers(np.repeat(np.array([message.seq for message in messages], np.uint64), lengths))
+    columns["stored_unix_ns"] = _numbers(np.full(rows, now_ns, np.int64))
+    columns["log_epoch"] = _numbers(np.full(rows, epoch, np.uint64))
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def marker_rows(markers: Sequence[Marker], epoch: int, now_ns: int) -> pa.Table:
+    """Rows of the tick_quarantine table, handed over at `now_ns`."""
+    columns = {name: _texts([getattr(m, name) for m in markers]) for name in ("server", "symbol", "agent", "reason")}
+    numbers: dict[str, tuple[type[np.generic], list[int]]] = {
+        "prev_time_msc": (np.int64, [m.prev.time_msc for m in markers]),
+        "prev_ordinal": (np.uint32, [m.prev.ordinal for m in markers]),
+        "last_time_msc": (np.int64, [m.last.time_msc for m in markers]),
+        "last_ordinal": (np.uint32, [m.last.ordinal for m in markers]),
+        "count": (np.uint32, [m.count for m in markers]),
+        "read_unix_ns": (np.int64, [m.read_unix_ns for m in markers]),
+        "stored_unix_ns": (np.int64, [now_ns] * len(markers)),
+        "log_epoch": (np.uint64, [epoch] * len(markers)),
+        "log_seq": (np.uint64, [m.seq for m in markers]),
+    }
+    columns |= {name: _numbers(np.array(values, kind)) for name, (kind, values) in numbers.items()}
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def _numbers(values: npt.NDArray[Any]) -> pa.Array:
+    """The same memory as an Arrow array."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
+def _words(words: Sequence[str], lengths: npt.NDArray[np.int64]) -> pa.DictionaryArray:
+    """Each word as often as its length says, stored once."""
+    known = sorted(set(words))
+    places = {word: place for place, word in enumerate(known)}
+    indices = np.repeat(np.array([places[word] for word in words], np.int32), lengths)
+    return pa.DictionaryArray.from_arrays(_numbers(indices), _texts(known))
