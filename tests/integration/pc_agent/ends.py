@@ -23,6 +23,9 @@ class BridgeEnd:
         self.lanes: dict[int, list[str]] = {}
         self.out_of_sync = 0
         self.largest = 0
+        # The lane that is asked to go elsewhere next, and how many went when asked.
+        self.draining = 0
+        self.drained = 0
         self.welcome_values: dict[str, tuple[float, float]] = {}
 
     def joined(self, symbol: str) -> Batch | None:
@@ -41,7 +44,7 @@ class BridgeEnd:
         self.batches[symbol].pop()
 
     async def stream(self, requests: AsyncIterator[market.StreamTicksRequestTwin], _: Any) -> AsyncIterator[Any]:
-        lane = 0
+        lane, went = 0, False
         async for request in requests:
             if request.HasField("hello"):
                 lane = request.hello.lane
@@ -51,7 +54,13 @@ class BridgeEnd:
             self.largest = max(self.largest, sum(batch.count for batch in request.batches))
             for message in request.batches:
                 self._take(codec.decode(message), response)
+            asked = self.draining and lane == self.draining
+            if asked:
+                self.draining = 0
+                response.drain.reason = "the test wants the lane elsewhere"
             yield response
+            went |= asked
+        self.drained += went
 
     def _welcome(self, ref: tick_pb2.SymbolRef) -> market.Welcome:
         batches = self.batches.get(ref.symbol)

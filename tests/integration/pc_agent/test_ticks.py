@@ -66,8 +66,8 @@ async def test_nothing_is_lost_when_the_worker_is_killed(rig: Rig, tmp_path: Pat
     await all_there(rig, files)
 
 
-async def test_nothing_is_lost_when_lanes_break_and_the_log_is_set_back(rig: Rig, tmp_path: Path) -> None:
-    """One cut connection, all cut at once and a log that lost its end are all made good."""
+async def test_nothing_is_lost_when_lanes_break_or_move_and_the_log_is_set_back(rig: Rig, tmp_path: Path) -> None:
+    """One cut connection, all cut at once, a log that lost its end and a drain are all made good."""
     files = two_files(tmp_path)
     port = free_port()
     async with cuttable_proxy(port, rig.ports[0]) as proxy:
@@ -81,7 +81,9 @@ async def test_nothing_is_lost_when_lanes_break_and_the_log_is_set_back(rig: Rig
             proxy.cut_one()
         await eventually(lambda: rig.bridge.count("EURUSD") > 16_000, interval_s=0.002)
         rig.bridge.forget("EURUSD")
+        rig.bridge.draining = next(lane for lane, symbols in rig.bridge.lanes.items() if "EURUSD" in symbols)
         await all_there(rig, files)
+    assert rig.bridge.drained
     assert rig.bridge.out_of_sync
 
 
