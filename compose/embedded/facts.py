@@ -95,9 +95,9 @@ class Facts:
             raise UnansweredError(str(error)) from None
         return {symbol: Feed(one["sent"], one["total"], one["digits"], one["ended"]) for symbol, one in status.items()}
 
-    async def stored(self) -> dict[str, Stored]:
-        """Exact counts by symbol, of this terminal's server."""
-        request = tick_service_pb2.GetTickStatsRequest(server=self._server)
+    async def stored(self, symbol: str = "") -> dict[str, Stored]:
+        """Exact counts by symbol, of this terminal's server; of one symbol, or of all."""
+        request = tick_service_pb2.GetTickStatsRequest(server=self._server, symbol=symbol)
         answer = await _ask(self._ticks.GetTickStats, request, _PATIENT_TIMEOUT_S)
         return {
             one.symbol.symbol: Stored(

@@ -134,7 +134,7 @@ class Platform:
             last.feeds,
             last.stored,
             last.orders,
-            await self._facts.tick_stored_ms(),
+            last.tick_stored_ms,
             sum(one.restarts for one in self._supervisor.supervised.values()),
         )
         self._stop.set()

@@ -20,14 +20,17 @@ class Outcome:
     restarts: int
 
     def lost(self, symbol: str) -> int:
-        """Ticks that the twin released and nobody can account for."""
-        return self.feeds[symbol].sent - self.stored.get(symbol, Stored()).accounted
+        """Ticks that the twin released and nobody can account for.
+
+        More than were sent are newer ones: a feed without a gap went on between the two questions.
+        """
+        return max(0, self.feeds[symbol].sent - self.stored.get(symbol, Stored()).accounted)
 
     @property
     def exact(self) -> bool:
         """Nothing lost, and no identity with two values."""
         contradictions = sum(stored.conflicting for stored in self.stored.values())
-        return contradictions == 0 and all(self.lost(symbol) == 0 for symbol in self.feeds)
+        return bool(self.feeds) and contradictions == 0 and all(self.lost(symbol) == 0 for symbol in self.feeds)
 
     def to_json(self) -> dict[str, Any]:
         """The object on the last line of `suho up --json`."""
@@ -49,7 +52,7 @@ class Outcome:
             "distinct": stored.distinct,
             "quarantined": stored.quarantined,
             "lost": self.lost(symbol),
-            "duplicates": stored.raw - stored.distinct,
+            "duplicates": max(0, stored.raw - stored.distinct),
             "bid_points_sum": _in_digits(stored.bid_points_sum, stored.digits, feed.digits),
             "ask_points_sum": _in_digits(stored.ask_points_sum, stored.digits, feed.digits),
         }

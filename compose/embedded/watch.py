@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from compose.embedded.facts import Facts, Feed, Orders, Stored, UnansweredError
+from compose.embedded.facts import Facts, Feed, Orders, Percentiles, Stored, UnansweredError
 from compose.embedded.summary import all_stored
 
 # Counting millions of rows costs the machine that it measures: never more than a quarter of the time.
 _REST = 3.0
 _GIVE_UP_S = 5.0
 _LONGEST_SETTLING_S = 60.0
+_RETRY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Snapshot:
     stored: Mapping[str, Stored] = field(default_factory=dict)
     orders: Orders = field(default_factory=Orders)
     at_s: float = 0.0
+    # Asked at the end only.
+    tick_stored_ms: Percentiles = field(default_factory=Percentiles)
 
     @property
     def accounted(self) -> int:
@@ -78,35 +81,34 @@ class Watch:
             await self.next()
 
 
-async def settled(facts: Facts) -> Snapshot:
+async def settled(facts: Facts, give_up_s: float = _GIVE_UP_S) -> Snapshot:
     """The platform when what was sent has arrived.
 
     A live feed never pauses for us, so each symbol is taken at a moment of its own at which nothing of it was under
     way: as many accounted for as were sent both before and after. A symbol that finds none, because ticks are lost or
-    come without a gap, is taken as it was last seen.
+    come without a gap, is taken as it was last seen, once nothing more has come for `give_up_s`.
     """
-    exact: dict[str, tuple[Feed, Stored]] = {}
-    last, progressed, most = Snapshot(), time.monotonic(), -1
+    feeds: dict[str, Feed] = {}
+    stored: dict[str, Stored] = {}
+    orders, stored_ms, exact = Orders(), Percentiles(), set[str]()
+    progressed = time.monotonic()
     deadline = progressed + _LONGEST_SETTLING_S
-    while time.monotonic() < min(progressed + _GIVE_UP_S, deadline):
+    while time.monotonic() < min(progressed + give_up_s, deadline):
         try:
-            last = await take(facts)
-            after = await facts.feeds()
+            before = await facts.feeds()
+            orders, stored_ms = await facts.orders(), await facts.tick_stored_ms()
+            for symbol in sorted(before.keys() - exact):
+                counted = (await facts.stored(symbol)).get(symbol, Stored())
+                after = await facts.feeds()
+                if counted.accounted < before[symbol].sent and counted != stored.get(symbol):
+                    progressed = time.monotonic()
+                if counted.accounted == before[symbol].sent == after[symbol].sent:
+                    exact.add(symbol)
+                feeds[symbol], stored[symbol], before = before[symbol], counted, after
         except UnansweredError:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_RETRY_S)
+            progressed = time.monotonic()  # who is starting again has its time
             continue
-        for symbol, feed in last.feeds.items():
-            stored = last.stored.get(symbol, Stored())
-            if stored.accounted == feed.sent == after[symbol].sent:
-                exact[symbol] = (feed, stored)
-        if last.feeds and last.feeds.keys() <= exact.keys():
+        if exact == before.keys():
             break
-        if not all_stored(last.feeds, last.stored) and last.accounted > most:
-            most, progressed = last.accounted, time.monotonic()
-        await asyncio.sleep(0.02)
-    return Snapshot(
-        {**last.feeds, **{symbol: feed for symbol, (feed, _) in exact.items()}},
-        {**last.stored, **{symbol: stored for symbol, (_, stored) in exact.items()}},
-        last.orders,
-        last.at_s,
-    )
+    return Snapshot(feeds, stored, orders, time.monotonic(), stored_ms)

@@ -53,6 +53,11 @@ def test_a_lost_tick() -> None:
     assert (run.lost("A"), run.lost("B")) == (1, 3)
 
 
+def test_no_answer_is_no_success() -> None:
+    """Of a platform that could not be asked nothing is known to be exact."""
+    assert not outcome({}, {}).exact
+
+
 def test_an_identity_with_two_values() -> None:
     """A contradiction is a failure even when no tick is missing."""
     assert not outcome({"A": feed(1)}, {"A": Stored(stored=1, distinct=1, conflicting=1)}).exact

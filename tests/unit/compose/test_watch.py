@@ -1,0 +1,67 @@
+"""The account that is taken of a platform at its end."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from compose.embedded.facts import Feed, Orders, Percentiles, Stored, UnansweredError
+from compose.embedded.summary import Outcome
+from compose.embedded.watch import settled
+
+
+class Scripted:
+    """Facts whose feeds and stored counts are told beforehand; the last of each stays."""
+
+    def __init__(self, sent: list[int], accounted: list[int], failures: int = 0) -> None:
+        self._sent = _then_the_last(sent)
+        self._accounted = _then_the_last(accounted)
+        self._failures = failures
+
+    async def feeds(self) -> dict[str, Feed]:
+        if self._failures:
+            self._failures -= 1
+            raise UnansweredError("starting again")
+        return {"A": Feed(next(self._sent), None, 5, False)}
+
+    async def stored(self, symbol: str = "") -> dict[str, Stored]:
+        count = next(self._accounted)
+        return {"A": Stored(stored=count, distinct=count, raw=count)}
+
+    async def orders(self) -> Orders:
+        return Orders({"FILLED": 1})
+
+    async def tick_stored_ms(self) -> Percentiles:
+        return Percentiles(1.0, 2.0)
+
+
+def _then_the_last(values: list[int]) -> Iterator[int]:
+    yield from values
+    while True:
+        yield values[-1]
+
+
+async def _account(facts: Any) -> tuple[int, int, int]:
+    """Sent, stored, lost."""
+    last = await settled(facts, give_up_s=0.1)
+    run = Outcome(1, 1, last.feeds, last.stored, last.orders, last.orders.executed_ms, 0)
+    symbol = run.to_json()["symbols"]["A"]
+    return symbol["sent"], symbol["stored"], symbol["lost"]
+
+
+async def test_it_waits_for_what_is_under_way() -> None:
+    """Ticks that arrive a little later are not lost."""
+    assert await _account(Scripted(sent=[10], accounted=[7, 9, 10])) == (10, 10, 0)
+
+
+async def test_it_waits_for_who_is_starting_again() -> None:
+    """A program that does not answer for a moment is asked again."""
+    assert await _account(Scripted(sent=[10], accounted=[10], failures=1)) == (10, 10, 0)
+
+
+async def test_a_later_tick_does_not_hide_a_lost_one() -> None:
+    """The counts meet by chance while one tick is lost and another one comes: that moment does not count."""
+    assert await _account(Scripted(sent=[10, 11], accounted=[10])) == (11, 10, 1)
+
+
+async def test_a_loss_stays_a_loss() -> None:
+    """When nothing more comes, what is missing is lost."""
+    assert await _account(Scripted(sent=[10], accounted=[8])) == (10, 8, 2)
