@@ -13,6 +13,8 @@ from mesh.channel import bootstrap
 from tests.support.hub import ECHO
 
 WHO = f"/{ECHO}/Who"
+# `stop` tells every reply there was.
+_LONGEST_ANSWER = 64 << 20
 _SCRIPT = Path(__file__).with_name("plain_caller.py")
 
 
@@ -42,7 +44,7 @@ async def run_client(address: str, dependencies: Iterable[str] = (), path: str =
     """A client of the hub at `address`, isolated from this project's code."""
     environment = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap([address], "plain-1", "plain", dependencies))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(_SCRIPT), stdin=PIPE, stdout=PIPE, env=environment
+        sys.executable, "-I", str(_SCRIPT), stdin=PIPE, stdout=PIPE, env=environment, limit=_LONGEST_ANSWER
     )
     try:
         yield PlainClient(process)
