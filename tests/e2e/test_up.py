@@ -98,7 +98,8 @@ async def test_kill_9(tmp_path: Path) -> None:
     assert set(summary["symbols"]) == {"EURUSD", "GBPUSD", "USDJPY", "XAUUSD"}
     for symbol in summary["symbols"].values():
         assert symbol["lost"] == 0
-        assert symbol["sent"] == symbol["stored"] == symbol["distinct"] > 0
+        # A live feed may go on between the two counts.
+        assert symbol["stored"] == symbol["distinct"] >= symbol["sent"] > 0
 
 
 async def test_a_second_up_is_refused(tmp_path: Path) -> None:
