@@ -40,6 +40,6 @@ async def test_no_call_fails_and_no_tick_is_lost_while_the_hub_restarts(tmp_path
         summary = await platform.summary()
         assert platform.process.returncode == 0, platform.messages[-4000:]
     for outcome in outcomes:
-        assert outcome["calls"] > 100
+        assert outcome["calls"] > 20
         assert outcome["errors"] == []
     assert summary["restarts"] == 1
