@@ -73,6 +73,7 @@ class Sink:
         """
         pauses = backoff()
         while True:
+            _obey_cancellation()
             before = self.stored_rows
             try:
                 await self._follow()
@@ -95,6 +96,7 @@ class Sink:
         log.info("sink follows the log", **self.position._asdict())
         async with self._log.read(self.position.seq + 1, self._max_bytes) as reader:
             while True:
+                _obey_cancellation()
                 messages = await reader.take()
                 await self._check_sequence(messages)
                 for span in ranges(messages):
@@ -121,3 +123,10 @@ class Sink:
         if found > expected and (first > expected or await self._log.message(expected) is None):
             raise missing(expected, found - 1)
         raise DeliveryGapError(f"message {expected} was expected, {found} came")
+
+
+def _obey_cancellation() -> None:
+    """Before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that meets an answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -25,7 +25,7 @@ from services.database.domain.migration import MigrationError
 from services.database.migrations import migrations
 from services.database.postgres import pool
 from tests.integration.services.database.ticks import batch, publish
-from tests.support import eventually, free_port
+from tests.support import eventually
 from tests.support.hub import run_hub
 
 pytestmark = pytest.mark.integration
@@ -81,7 +81,7 @@ async def test_killed_again_and_again_it_stores_every_tick_once(
     engines: Engines, settings: DatabaseSettings, bus: Client, tmp_path: Path
 ) -> None:
     """SIGKILL between an insert and what follows, then anywhere: after the last start everything is there once."""
-    config = write_config(tmp_path, settings.model_copy(update={"port": free_port()}))
+    config = write_config(tmp_path, settings)
     pieces: list[Batch] = list(batch(60_000, start_msc=1_401_000_000_000).chunks(200))
     publishing = asyncio.create_task(publish(bus, *pieces))
     async with program(config, SUHO_FAILPOINTS=f"sink.stored=kill@{tmp_path / 'died'}") as first:
@@ -112,9 +112,8 @@ async def test_a_foreign_log_is_reported_and_the_service_answers_on(
         epoch=await engines.tick_log.declare(),
     )
     async with run_hub() as hub:
-        port = free_port()
-        config = write_config(tmp_path, settings.model_copy(update={"port": port, "hubs": (hub.address,)}))
-        async with program(config), direct_channel([f"127.0.0.1:{port}"]) as channel:
+        config = write_config(tmp_path, settings.model_copy(update={"hubs": (hub.address,)}))
+        async with program(config):
 
             async def down() -> registry_pb2.Instance | None:
                 found = (await hub.instances()).get("database-1")
@@ -123,10 +122,12 @@ async def test_a_foreign_log_is_reported_and_the_service_answers_on(
             instance = await eventually(down, timeout_s=15)
             assert "ends at message 0, but ClickHouse holds up to 77" in instance.status_reason
             assert "suho.database.v1.OrderService" in instance.grpc_services
-            ticks = tick_service_pb2_grpc.TickServiceStub(channel)
-            status = await ticks.GetSinkStatus(pb.GetSinkStatusRequest())
-            assert status.stopped_reason in instance.status_reason
-            assert (await ticks.GetTickStats(pb.GetTickStatsRequest())).stats[0].raw == 1
+            async with direct_channel([f"127.0.0.1:{instance.addresses[0].port}"]) as channel:
+                ticks = tick_service_pb2_grpc.TickServiceStub(channel)
+                status = await ticks.GetSinkStatus(pb.GetSinkStatusRequest())
+                assert status.stopped_reason
+                assert status.stopped_reason in instance.status_reason
+                assert (await ticks.GetTickStats(pb.GetTickStatsRequest())).stats[0].raw == 1
 
 
 async def test_a_refused_password_ends_the_program(settings: DatabaseSettings, tmp_path: Path) -> None:
