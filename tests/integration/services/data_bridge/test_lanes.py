@@ -180,6 +180,10 @@ async def test_newest_ticks_reach_the_cache_and_its_failures_stop_nothing(
             await client.send(ticks.slice(start, start + 1000))
         await client.until_acked(ticks.last_id)
     known_ticks.failing = False
-    newest = await eventually(lambda: known_ticks.newest.get("EURUSD"))
-    assert TickId(newest.id.time_msc, newest.id.ordinal) == ticks.last_id
-    assert newest.bid == ticks.bid[-1]
+
+    def cached() -> TickId:
+        tick = known_ticks.newest["EURUSD"].id
+        return TickId(tick.time_msc, tick.ordinal)
+
+    await eventually(lambda: known_ticks.newest and cached() == ticks.last_id)
+    assert known_ticks.newest["EURUSD"].bid == ticks.bid[-1]
