@@ -14,14 +14,15 @@ from suho.trading.v1 import order_pb2
 
 from mesh.channel import direct_channel, mesh_channel
 from mesh.config import MeshSettings
-from pc_agent.twin.control import TwinUnreachableError, feed_status
+from pc_agent.twin.control import TwinUnreachableError, feed_status, hold_feeds
+from pc_agent.twin.market import FeedStatus
 
 _TIMEOUT_S = 5.0
 _PATIENT_TIMEOUT_S = 60.0  # exact counts over many millions of ticks
 # An order in one of these will not change by itself; UNKNOWN may wait for a person.
 _NOT_OPEN = frozenset(
     order_pb2.OrderState.Value(f"ORDER_STATE_{name}")
-    for name in ("DENIED", "FILLED", "REJECTED", "EXPIRED", "UNKNOWN", "NOT_EXECUTED")
+    for name in ("DENIED", "PARTIALLY_FILLED", "FILLED", "REJECTED", "EXPIRED", "UNKNOWN", "NOT_EXECUTED")
 )
 
 
@@ -89,8 +90,15 @@ class Facts:
 
     async def feeds(self) -> dict[str, Feed]:
         """By symbol."""
+        return await self._ask_twin(feed_status)
+
+    async def hold_feeds(self) -> dict[str, Feed]:
+        """By symbol, and nothing more is released."""
+        return await self._ask_twin(hold_feeds)
+
+    async def _ask_twin(self, question: Callable[[Path], dict[str, FeedStatus]]) -> dict[str, Feed]:
         try:
-            status = await asyncio.to_thread(feed_status, self._twin_folder)
+            status = await asyncio.to_thread(question, self._twin_folder)
         except TwinUnreachableError as error:
             raise UnansweredError(str(error)) from None
         return {symbol: Feed(one["sent"], one["total"], one["digits"], one["ended"]) for symbol, one in status.items()}

@@ -20,11 +20,8 @@ class Outcome:
     restarts: int
 
     def lost(self, symbol: str) -> int:
-        """Ticks that the twin released and nobody can account for.
-
-        More than were sent are newer ones: a feed without a gap went on between the two questions.
-        """
-        return max(0, self.feeds[symbol].sent - self.stored.get(symbol, Stored()).accounted)
+        """Ticks that the twin released and nobody can account for; less than 0: more are stored than were sent."""
+        return self.feeds[symbol].sent - self.stored.get(symbol, Stored()).accounted
 
     @property
     def exact(self) -> bool:
@@ -52,7 +49,7 @@ class Outcome:
             "distinct": stored.distinct,
             "quarantined": stored.quarantined,
             "lost": self.lost(symbol),
-            "duplicates": max(0, stored.raw - stored.distinct),
+            "duplicates": stored.raw - stored.distinct,
             "bid_points_sum": _in_digits(stored.bid_points_sum, stored.digits, feed.digits),
             "ask_points_sum": _in_digits(stored.ask_points_sum, stored.digits, feed.digits),
         }

@@ -33,8 +33,12 @@ class Snapshot:
     @property
     def fed(self) -> bool:
         """Every feed ended, every tick stored, no order open."""
-        ended = bool(self.feeds) and all(feed.ended for feed in self.feeds.values())
-        return ended and all_stored(self.feeds, self.stored) and not self.orders.open
+        return self.settled and all(feed.ended for feed in self.feeds.values())
+
+    @property
+    def settled(self) -> bool:
+        """Every tick sent so far stored, no order open."""
+        return bool(self.feeds) and all_stored(self.feeds, self.stored) and not self.orders.open
 
 
 async def take(facts: Facts) -> Snapshot:
@@ -82,33 +86,26 @@ class Watch:
 
 
 async def settled(facts: Facts, give_up_s: float = _GIVE_UP_S) -> Snapshot:
-    """The platform when what was sent has arrived.
+    """The platform when what was sent has arrived, or when nothing more has come for `give_up_s`.
 
-    A live feed never pauses for us, so each symbol is taken at a moment of its own at which nothing of it was under
-    way: as many accounted for as were sent both before and after. A symbol that finds none, because ticks are lost or
-    come without a gap, is taken as it was last seen, once nothing more has come for `give_up_s`.
+    The twin holds its feeds for it, so that what was sent and what is stored can be compared to the tick.
     """
-    feeds: dict[str, Feed] = {}
-    stored: dict[str, Stored] = {}
-    orders, stored_ms, exact = Orders(), Percentiles(), set[str]()
+    last = Snapshot()
     progressed = time.monotonic()
     deadline = progressed + _LONGEST_SETTLING_S
     while time.monotonic() < min(progressed + give_up_s, deadline):
         try:
-            before = await facts.feeds()
-            orders, stored_ms = await facts.orders(), await facts.tick_stored_ms()
-            for symbol in sorted(before.keys() - exact):
-                counted = (await facts.stored(symbol)).get(symbol, Stored())
-                after = await facts.feeds()
-                if counted.accounted < before[symbol].sent and counted != stored.get(symbol):
-                    progressed = time.monotonic()
-                if counted.accounted == before[symbol].sent == after[symbol].sent:
-                    exact.add(symbol)
-                feeds[symbol], stored[symbol], before = before[symbol], counted, after
+            feeds = await facts.hold_feeds()
+            snapshot = Snapshot(
+                feeds, await facts.stored(), await facts.orders(), time.monotonic(), await facts.tick_stored_ms()
+            )
         except UnansweredError:
-            await asyncio.sleep(_RETRY_S)
             progressed = time.monotonic()  # who is starting again has its time
-            continue
-        if exact == before.keys():
-            break
-    return Snapshot(feeds, stored, orders, time.monotonic(), stored_ms)
+        else:
+            if snapshot.accounted != last.accounted:
+                progressed = time.monotonic()
+            last = snapshot
+            if last.settled:
+                break
+        await asyncio.sleep(_RETRY_S)
+    return last

@@ -24,6 +24,16 @@ def feed_status(folder: Path) -> dict[str, FeedStatus]:
     return status
 
 
+def hold_feeds(folder: Path) -> dict[str, FeedStatus]:
+    """As `feed_status`, and nothing more is released while this twin runs: the account can be closed.
+
+    Raises:
+        TwinUnreachableError
+    """
+    status: dict[str, FeedStatus] = _ask(folder, "hold_feeds")
+    return status
+
+
 def deal_count(folder: Path, magic: int | None = None) -> int:
     """Trades made in the twin, the deposit not counted; with `magic`, those that bear it.
 

@@ -39,6 +39,11 @@ class Market:
         self._started_at = clock()
         self._started_from = horizon.time_msc
         self._released = {symbol: first_after(one.ticks, horizon.time_msc) for symbol, one in series.items()}
+        self._held = False
+
+    def hold(self) -> None:
+        """Release nothing more, until the terminal is started anew: what was sent can then be counted."""
+        self._held = True
 
     @property
     def symbols(self) -> Mapping[str, Series]:
@@ -65,6 +70,8 @@ class Market:
         self._horizon.write(due)
 
     def _due(self) -> int:
+        if self._held:
+            return self._horizon.time_msc
         if math.isinf(self._speed):
             return max(int(one.ticks[-1]["time_msc"]) for one in self._series.values())
         return self._started_from + int((self._clock() - self._started_at) * self._speed)

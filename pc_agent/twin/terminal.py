@@ -67,7 +67,7 @@ class Terminal:
                 self.copy_ticks_from, self.copy_ticks_range, self.order_check, self.order_send,
                 self.positions_total, self.positions_get, self.orders_total, self.orders_get,
                 self.history_orders_total, self.history_orders_get, self.history_deals_total, self.history_deals_get,
-                self.feed_status, self.deal_count,
+                self.feed_status, self.hold_feeds, self.deal_count,
             )
         }  # fmt: skip
 
@@ -271,6 +271,10 @@ class Terminal:
     # What only the twin is asked
 
     def feed_status(self) -> dict[str, FeedStatus]:
+        return self._market.status()
+
+    def hold_feeds(self) -> dict[str, FeedStatus]:
+        self._market.hold()
         return self._market.status()
 
     def deal_count(self, magic: int | None) -> int:

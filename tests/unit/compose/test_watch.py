@@ -16,7 +16,7 @@ class Scripted:
         self._accounted = _then_the_last(accounted)
         self._failures = failures
 
-    async def feeds(self) -> dict[str, Feed]:
+    async def hold_feeds(self) -> dict[str, Feed]:
         if self._failures:
             self._failures -= 1
             raise UnansweredError("starting again")
@@ -41,7 +41,7 @@ def _then_the_last(values: list[int]) -> Iterator[int]:
 
 async def _account(facts: Any) -> tuple[int, int, int]:
     """Sent, stored, lost."""
-    last = await settled(facts, give_up_s=0.1)
+    last = await settled(facts, give_up_s=0.35)
     run = Outcome(1, 1, last.feeds, last.stored, last.orders, last.orders.executed_ms, 0)
     symbol = run.to_json()["symbols"]["A"]
     return symbol["sent"], symbol["stored"], symbol["lost"]
@@ -55,11 +55,6 @@ async def test_it_waits_for_what_is_under_way() -> None:
 async def test_it_waits_for_who_is_starting_again() -> None:
     """A program that does not answer for a moment is asked again."""
     assert await _account(Scripted(sent=[10], accounted=[10], failures=1)) == (10, 10, 0)
-
-
-async def test_a_later_tick_does_not_hide_a_lost_one() -> None:
-    """The counts meet by chance while one tick is lost and another one comes: that moment does not count."""
-    assert await _account(Scripted(sent=[10, 11], accounted=[10])) == (11, 10, 1)
 
 
 async def test_a_loss_stays_a_loss() -> None:

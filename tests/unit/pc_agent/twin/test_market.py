@@ -64,6 +64,22 @@ def test_a_restart_neither_takes_back_nor_plays_on(
     assert sent(terminal) == {"EURUSD": 4}
 
 
+def test_a_held_market_stands_still_until_the_next_start(
+    replay: Callable[..., str], open_terminal: Callable[..., Terminal], hand: Any
+) -> None:
+    """What was sent can be counted, because nothing more comes."""
+    feed = replay("EURUSD", QUOTES)
+    terminal = open_terminal(feed, speed="1")
+    hand.now_ms += 600
+    _, _, status = terminal.handle("hold_feeds", ())
+    assert status["EURUSD"]["sent"] == 3
+    hand.now_ms += 60_000
+    assert sent(terminal) == {"EURUSD": 3}
+    terminal = open_terminal(feed, speed="1")
+    hand.now_ms += 1000
+    assert sent(terminal) == {"EURUSD": 4}
+
+
 def test_pages_begin_at_whole_seconds_and_go_on(
     replay: Callable[..., str], open_terminal: Callable[..., Terminal]
 ) -> None:
