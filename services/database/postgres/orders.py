@@ -12,13 +12,18 @@ from services.database.domain.order_states import exposure_change
 from services.database.domain.tick import Latency
 from services.database.postgres import rows
 from services.database.postgres.accounts import expose, unknown_account
-from services.database.postgres.outbox import announce
+from services.database.postgres.outbox import CHANNEL
 from services.database.postgres.pool import Connection, Postgres
 
-_INSERT_ORDER = (
-    "INSERT INTO orders (signal_id, account_id, symbol, side, volume, stop_loss, take_profit, strategy, state, reason,"
-    " message, seq, epoch, not_after_unix_ms, submitted_unix_ns, committed_unix_ns)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, 0), $13, $14, $15, $16) RETURNING id"
+# One round trip: a signal's way is counted in them. What a denied order (seq 0) does not do stands in the conditions.
+_COMMIT = (
+    "WITH placed AS (INSERT INTO orders (account_id, signal_id, seq, epoch, state, committed_unix_ns, symbol, side,"
+    " volume, stop_loss, take_profit, strategy, reason, message, not_after_unix_ms, submitted_unix_ns)"
+    " VALUES ($1, $2, NULLIF($3::bigint, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id),"
+    " noted AS (INSERT INTO order_events (signal_id, state_after, at_unix_ns) VALUES ($2, $5, $6)),"
+    " queued AS (INSERT INTO outbox (account_id, epoch, seq, signal_id) SELECT $1, $4, $3, $2 WHERE $3 > 0),"
+    " moved AS (UPDATE accounts SET last_seq = $3, revision = revision + 1 WHERE id = $1 AND $3 > 0)"
+    f" SELECT id, CASE WHEN $3 > 0 THEN pg_notify('{CHANNEL}', $1::text) END FROM placed"
 )
 
 
@@ -99,47 +104,34 @@ async def _commit(connection: Connection, order: Order, account_revision: int) -
     seq = account["last_seq"] + 1 if relayed else 0
     times = replace(order.times, committed=unix_ns())
     stored = replace(order, seq=seq, epoch=account["epoch"], times=times)
-    stored = replace(stored, id=await _insert(connection, account["id"], stored))
+    stored = replace(stored, id=await _write(connection, account["id"], stored))
     if relayed:
-        await _relay(connection, account["id"], stored)
+        await expose(connection, account["id"], stored, exposure_change(None, stored))
     return stored, False
 
 
-async def _insert(connection: Connection, account_id: int, order: Order) -> int:
+async def _write(connection: Connection, account_id: int, order: Order) -> int:
+    """Order, event, outbox row, the account's move and the notice that watchers hear at the commit."""
     order_id: int = await connection.fetchval(
-        _INSERT_ORDER,
-        order.signal_id,
+        _COMMIT,
         account_id,
+        order.signal_id,
+        order.seq,
+        order.epoch,
+        order.state,
+        order.times.committed,
         order.symbol,
         order.side,
         order.volume,
         order.stop_loss,
         order.take_profit,
         order.strategy,
-        order.state,
         order.reason,
         order.message,
-        order.seq,
-        order.epoch,
         order.not_after_unix_ms,
         order.times.submitted,
-        order.times.committed,
-    )
-    await connection.execute(
-        "INSERT INTO order_events (signal_id, state_after, at_unix_ns) VALUES ($1, $2, $3)",
-        order.signal_id,
-        order.state,
-        order.times.committed,
     )
     return order_id
-
-
-async def _relay(connection: Connection, account_id: int, order: Order) -> None:
-    await connection.execute(
-        "UPDATE accounts SET last_seq = $2, revision = revision + 1 WHERE id = $1", account_id, order.seq
-    )
-    await expose(connection, account_id, order, exposure_change(None, order))
-    await announce(connection, account_id, order)
 
 
 async def find(connection: Connection, signal_id: str) -> Order | None:

@@ -16,7 +16,8 @@ from services.database.postgres.pool import UNAVAILABLE, Connection, Postgres
 
 log = get_logger(__name__)
 
-_CHANNEL = "suho_outbox"
+# Where commits are announced, by account id.
+CHANNEL = "suho_outbox"
 _PAGE = 100
 # A notification can only be late, not lost, while its connection lives; this bounds how late.
 _LOOK_AGAIN_S = 5.0
@@ -26,18 +27,6 @@ _LOOK_AGAIN_S = 5.0
 class OutboxEntry:
     order: Order
     redelivered: bool
-
-
-async def announce(connection: Connection, account_id: int, order: Order) -> None:
-    """Put the order in the outbox; watchers hear of it when the transaction commits."""
-    await connection.execute(
-        "INSERT INTO outbox (account_id, epoch, seq, signal_id) VALUES ($1, $2, $3, $4)",
-        account_id,
-        order.epoch,
-        order.seq,
-        order.signal_id,
-    )
-    await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, str(account_id))
 
 
 class Outbox:
@@ -63,7 +52,7 @@ class Outbox:
         ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener(_CHANNEL, lambda *heard: self._wake(int(heard[3])))
+            await connection.add_listener(CHANNEL, lambda *heard: self._wake(int(heard[3])))
             self._wake(None)  # for what was committed while nobody listened
             await ended.wait()
         finally:

@@ -69,6 +69,10 @@ class Postgres:
             yield connection
 
 
+async def _leave_as_it_is(_: Connection) -> None:
+    """Every setting here is a transaction's own: the usual reset would be one more round trip on a signal's way."""
+
+
 @asynccontextmanager
 async def open_postgres(dsn: str, connections: int) -> AsyncIterator[Postgres]:
     """Wait for PostgreSQL; a pool for as long as the block runs."""
@@ -76,7 +80,12 @@ async def open_postgres(dsn: str, connections: int) -> AsyncIterator[Postgres]:
     async def attempt() -> "asyncpg.Pool":
         try:
             return await asyncpg.create_pool(
-                dsn, min_size=2, max_size=connections, command_timeout=_COMMAND_TIMEOUT_S, timeout=5
+                dsn,
+                min_size=2,
+                max_size=connections,
+                command_timeout=_COMMAND_TIMEOUT_S,
+                timeout=5,
+                reset=_leave_as_it_is,
             )
         except (asyncpg.ClientConfigurationError, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise SettingsError(f"setting 'postgres_dsn': PostgreSQL refuses it ({type(error).__name__})") from None

@@ -83,15 +83,16 @@ async def test_killed_again_and_again_it_stores_every_tick_once(
     """SIGKILL between an insert and what follows, then anywhere: after the last start everything is there once."""
     config = write_config(tmp_path, settings)
     pieces: list[Batch] = list(batch(60_000, start_msc=1_401_000_000_000).chunks(200))
-    publishing = asyncio.create_task(publish(bus, *pieces))
+    await publish(bus, *pieces[:100])
     async with program(config, SUHO_FAILPOINTS=f"sink.stored=kill@{tmp_path / 'died'}") as first:
         assert await asyncio.wait_for(first.wait(), 20) == -signal.SIGKILL
     raw, _ = await counted(engines)
     async with program(config) as second:
+        await publish(bus, *pieces[100:200])
         await eventually(lambda: _more_than(engines, raw), interval_s=0.1)
         second.kill()
     async with program(config) as last:
-        await publishing
+        await publish(bus, *pieces[200:])
         await eventually(lambda: _more_than(engines, 59_999), timeout_s=20, interval_s=0.1)
         last.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(last.wait(), 10) == 0
