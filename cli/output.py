@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import grpc
 import typer
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
@@ -18,11 +17,31 @@ from mesh.errors import MeshError, Reason
 # Beside 0 (as asked) and 2 (typer's: the command line is wrong).
 EXIT_REFUSED = 1
 EXIT_UNREACHABLE = 3
+# Nobody looks at a pipe's width: rows stay whole for grep.
+_PIPED_WIDTH = 400
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """A message with the contract's field names, absent values included."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    """A message under the contract's field names: numbers as numbers (protobuf's own JSON has strings for 64 bits),
+    enums by name, an absent message as None."""
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Message, field: Any) -> Any:
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return dict(value)
+        return [_value(item, field) for item in value]
+    if field.message_type is not None and not message.HasField(field.name):
+        return None
+    return _value(value, field)
+
+
+def _value(value: Any, field: Any) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
+    return to_dict(value) if field.message_type is not None else value
 
 
 def print_json(value: Any) -> None:
@@ -39,7 +58,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table)
 
 
 def fail(message: str, status: int = EXIT_REFUSED) -> NoReturn:

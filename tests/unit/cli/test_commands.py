@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from suho.common.v1 import account_pb2
+from suho.hub.v1 import registry_pb2
 from suho.trading.v1 import order_pb2
 from typer.testing import CliRunner
 
 from cli import orders
 from cli.__main__ import app
-from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, to_dict
 
 runner = CliRunner()
 SEND = ["signal", "send", "--account", "1", "--symbol", "X", "--volume", "1"]
@@ -62,3 +63,14 @@ def test_an_order_is_told_in_words_and_numbers() -> None:
     )
     facts = orders.order_facts(order)
     assert (facts["side"], facts["state"], facts["ticket"], facts["account"]["login"]) == ("sell", "FILLED", 9, 7)
+
+
+def test_a_message_becomes_json_with_numbers_and_names() -> None:
+    """64 bits are numbers, enums names, absent messages None."""
+    instance = registry_pb2.Instance(
+        id="a", status=registry_pb2.INSTANCE_STATUS_UP, revision=2**60, metadata={"k": "v"}, addresses=[{"port": 1}]
+    )
+    facts = to_dict(instance)
+    assert (facts["status"], facts["revision"], facts["metadata"]) == ("INSTANCE_STATUS_UP", 2**60, {"k": "v"})
+    assert facts["addresses"][0]["port"] == 1
+    assert to_dict(order_pb2.Order())["account"] is None
