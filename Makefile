@@ -30,7 +30,7 @@ up: setup
 	$(BIN)/suho up --strategy bollinger
 
 test: setup
-	$(BIN)/python -m pytest $(TESTS) $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m pytest $(TESTS) $(if $(DATA),--data=$(DATA))
 
 check: setup
 	$(BIN)/ruff format --check .
