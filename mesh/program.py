@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from mesh.config import ProgramSettings, SettingsError, load_settings, quiet_grpc
 from mesh.log import configure_logging, get_logger
@@ -15,6 +15,27 @@ S = TypeVar("S", bound=ProgramSettings)
 
 # sysexits.h: a supervisor must not start it again with the same settings.
 EX_CONFIG = 78
+
+
+class Stop(asyncio.Event):
+    """Set when the program is to end.
+
+    A program that nobody has let wait for it yet is still starting, perhaps waiting for an engine: it is cancelled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task = asyncio.current_task()
+        self._awaited = False
+
+    async def wait(self) -> Literal[True]:
+        self._awaited = True
+        return await super().wait()
+
+    def set(self) -> None:
+        super().set()
+        if not self._awaited and self._task is not None:
+            self._task.cancel()
 
 
 def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
@@ -42,7 +63,7 @@ def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], 
 
 
 async def _until_signalled(settings: S, main: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
-    stop = asyncio.Event()
+    stop = Stop()
     loop = asyncio.get_running_loop()
     log = get_logger(__name__)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,7 +72,11 @@ async def _until_signalled(settings: S, main: Callable[[S, asyncio.Event], Await
         else:
             loop.add_signal_handler(number, stop.set)
     log.info("starting", pid=os.getpid())
-    await main(settings, stop)
+    try:
+        await main(settings, stop)
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     log.info("stopped")
 
 

@@ -29,25 +29,12 @@ _DEPENDENCIES = ("database",)
 
 
 async def main(settings: BridgeSettings, stop: asyncio.Event) -> None:
-    """Run a data bridge until `stop`, which may come while it still waits for NATS."""
-    serving = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        program = tasks.create_task(_run(settings, stop, serving), name=PROGRAM)
-        stopping = tasks.create_task(stop.wait(), name="stop")
-        await asyncio.wait((program, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not serving.is_set():
-            program.cancel()
-        await asyncio.wait((program,))
-        stopping.cancel()
-
-
-async def _run(settings: BridgeSettings, stop: asyncio.Event, serving: asyncio.Event) -> None:
+    """Run a data bridge until `stop`."""
     async with (
         mesh_channel(settings, PROGRAM, _DEPENDENCIES) as channel,
         open_bridge(settings, channel) as server,
         open_session(settings, instance_of(settings, PROGRAM, server, _DEPENDENCIES)) as session,
     ):
-        serving.set()
         log.info("data bridge is ready", address=f"{settings.host}:{server.port}")
         await serve(server, session, stop)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from suho.database.v1 import order_service_pb2_grpc, tick_service_pb2_grpc
@@ -54,21 +54,8 @@ class Engines:
 
 async def main(settings: DatabaseSettings, stop: asyncio.Event) -> None:
     """Serve until `stop`; waits for engines that are not there yet."""
-    async with AsyncExitStack() as stack:
-        engines = await _unless(stop, stack, settings)
-        if engines is not None:
-            await _serve(settings, engines, stop)
-
-
-async def _unless(stop: asyncio.Event, stack: AsyncExitStack, settings: DatabaseSettings) -> Engines | None:
-    """The engines; None when the program was told to stop while it waited for them."""
-    async with asyncio.TaskGroup() as tasks:
-        opening = tasks.create_task(stack.enter_async_context(open_engines(settings)), name="open engines")
-        stopping = tasks.create_task(stop.wait(), name="stop")
-        await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
-        opening.cancel()
-        stopping.cancel()
-    return None if opening.cancelled() else opening.result()
+    async with open_engines(settings) as engines:
+        await _serve(settings, engines, stop)
 
 
 @asynccontextmanager

@@ -1,13 +1,17 @@
 """From the tick log into ClickHouse (design section 5, point 4): nobody keeps a cursor, the rows say how far it got."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import numpy as np
+
+from mesh.clock import unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from mesh.waiting import backoff
+from services.database.domain.delays import Delays
 from services.database.domain.log import (
     Identity,
     LogMismatchError,
@@ -56,13 +60,22 @@ class Sink:
         transient: What is worth another try, from the stored position.
     """
 
-    def __init__(self, tick_log: Log, store: Store, max_bytes: int, transient: tuple[type[Exception], ...]) -> None:
+    def __init__(
+        self,
+        tick_log: Log,
+        store: Store,
+        max_bytes: int,
+        transient: tuple[type[Exception], ...],
+        now_ns: Callable[[], int] = unix_ns,
+    ) -> None:
         self._log = tick_log
         self._store = store
         self._max_bytes = max_bytes
         self._transient: tuple[type[Exception], ...] = (*transient, DeliveryGapError)
         self.position = Position(0, 0)
         self.stored_rows = 0
+        self.delays = Delays()
+        self._now_ns = now_ns
         self.stopped_reason = ""
 
     async def run(self) -> None:
@@ -104,6 +117,13 @@ class Sink:
                     failpoint("sink.stored")
                     self.position = Position(epoch, span.last_seq)
                     self.stored_rows += span.rows
+                    self._time(span)
+
+    def _time(self, span: TickRange | MarkerRange) -> None:
+        if isinstance(span, TickRange):
+            batches = [message.batch for message in span.messages]
+            read_ns = np.array([batch.read_unix_ns for batch in batches], np.int64)
+            self.delays.add(self._now_ns() - read_ns, np.array([len(batch) for batch in batches]))
 
     async def _verify(self, position: Position) -> None:
         if verify_start(position, *await self._log.bounds()):

@@ -51,9 +51,9 @@ async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
         open_engine(settings, channel) as engine,
         open_session(settings, instance_of(settings, PROGRAM, engine.server, DEPENDENCIES)) as session,
     ):
-        if await _reachable(engine.database, stop):
-            log.info("engine is ready", address=f"{settings.host}:{engine.server.port}", strategy=settings.strategy)
-            await serve(engine.server, session, stop)
+        await until_available("database", engine.database.accounts, (DatabaseAwayError,))
+        log.info("engine is ready", address=f"{settings.host}:{engine.server.port}", strategy=settings.strategy)
+        await serve(engine.server, session, stop)
 
 
 @asynccontextmanager
@@ -96,14 +96,3 @@ async def _run_strategy(
         async with TickFeed(terms.account.server, runner.take).listening(bus, settings.strategy_symbols):
             log.info("strategy is on", strategy=terms.name, account=str(terms.account), volume=str(terms.volume))
             await asyncio.Event().wait()
-
-
-async def _reachable(database: Database, stop: asyncio.Event) -> bool:
-    """Wait for the database; False when `stop` came first."""
-    async with asyncio.TaskGroup() as tasks:
-        answered = tasks.create_task(until_available("database", database.accounts, (DatabaseAwayError,)))
-        stopped = tasks.create_task(stop.wait())
-        await asyncio.wait((answered, stopped), return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
-        stopped.cancel()
-    return not stop.is_set()

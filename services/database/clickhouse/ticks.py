@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mesh.market import TickId
 from services.database.clickhouse.client import ClickHouse
-from services.database.domain.tick import Latency, Tick, TickStats
+from services.database.domain.tick import Tick, TickStats
 
 # No broker quotes more decimals.
 _MOST_DIGITS = 10
@@ -40,11 +40,6 @@ _CONFLICTING = (
 _LAST = (
     "SELECT server, symbol, time_msc, ordinal, bid, ask, last, volume, volume_real, flags FROM ticks"
     " WHERE server = {server:String} AND symbol = {symbol:String} ORDER BY time_msc DESC, ordinal DESC LIMIT 1"
-)
-
-_LATENCY = (
-    "SELECT count() AS ticks, quantilesTDigest(0.5, 0.99)((stored_unix_ns - read_unix_ns) / 1e6) AS ms"
-    " FROM ticks WHERE read_unix_ns > 0"
 )
 
 
@@ -103,8 +98,3 @@ class StoredTicks:
             volume_real=row["volume_real"],
             flags=row["flags"],
         )
-
-    async def latency(self) -> Latency:
-        """From an agent's reading to the moment the rows were handed to ClickHouse, over all ticks."""
-        row = (await self._clickhouse.rows(_LATENCY))[0]
-        return Latency(*row["ms"]) if row["ticks"] else Latency()

@@ -47,7 +47,7 @@ class TickServicer(tick_service_pb2_grpc.TickServiceServicer):
 
     async def GetSinkStatus(self, request: pb.GetSinkStatusRequest, context: Any) -> pb.GetSinkStatusResponse:
         _, log_last_seq = await self._log.bounds()
-        latency = await self._stored.latency()
+        latency = self._sink.delays.latency()
         position = self._sink.position
         return pb.GetSinkStatusResponse(
             log_epoch=position.epoch,

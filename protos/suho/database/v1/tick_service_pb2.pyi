@@ -274,7 +274,7 @@ class GetSinkStatusResponse(_message.Message):
     log_last_seq: _builtins.int
     """The last message in the log."""
     tick_stored_p50_ms: _builtins.float
-    """From the agent's reading to the insert's start; over all ticks in the table. 0 while there are none."""
+    """From the agent's reading to the insert's end; of the ticks stored since this process started, 0 while none were."""
     tick_stored_p99_ms: _builtins.float
     stored_rows: _builtins.int
     """Rows stored since this process started."""

@@ -204,7 +204,7 @@ async def test_the_newest_stored_tick(engines: Engines, bus: Client) -> None:
     assert last is not None
     assert (last.id, last.bid, last.flags) == (TickId(*ticks.last_id), ticks.bid[-1], 6)
     assert await reader.last("twin-1", "GBPUSD") is None
-    latency = await reader.latency()
+    latency = sink.delays.latency()
     assert latency.p99_ms >= latency.p50_ms > 0
 
 
