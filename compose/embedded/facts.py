@@ -103,14 +103,14 @@ class Facts:
             raise UnansweredError(str(error)) from None
         return {symbol: Feed(one["sent"], one["total"], one["digits"], one["ended"]) for symbol, one in status.items()}
 
-    async def stored(self, symbol: str = "") -> dict[str, Stored]:
-        """Exact counts by symbol, of this terminal's server; of one symbol, or of all."""
-        request = tick_service_pb2.GetTickStatsRequest(server=self._server, symbol=symbol)
+    async def stored(self, exact: bool) -> dict[str, Stored]:
+        """By symbol, of this terminal's server; quick counts take repeated rows for ticks, and have no sums."""
+        request = tick_service_pb2.GetTickStatsRequest(server=self._server, counts_only=not exact)
         answer = await _ask(self._ticks.GetTickStats, request, _PATIENT_TIMEOUT_S)
         return {
             one.symbol.symbol: Stored(
                 one.stored,
-                one.distinct,
+                one.distinct if exact else one.raw,
                 one.raw,
                 one.quarantined,
                 one.conflicting,

@@ -22,7 +22,7 @@ class Scripted:
             raise UnansweredError("starting again")
         return {"A": Feed(next(self._sent), None, 5, False)}
 
-    async def stored(self, symbol: str = "") -> dict[str, Stored]:
+    async def stored(self, exact: bool) -> dict[str, Stored]:
         count = next(self._accounted)
         return {"A": Stored(stored=count, distinct=count, raw=count)}
 
