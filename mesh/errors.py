@@ -56,6 +56,7 @@ class Reason(StrEnum):
     EPOCH_SUPERSEDED = "EPOCH_SUPERSEDED"
     UNKNOWN_STRATEGY = "UNKNOWN_STRATEGY"
     REPORT_CONFLICT = "REPORT_CONFLICT"
+    LIVE_MONEY_NOT_ALLOWED = "LIVE_MONEY_NOT_ALLOWED"
 
 
 STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
@@ -90,6 +91,7 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.EPOCH_SUPERSEDED: StatusCode.FAILED_PRECONDITION,
         Reason.UNKNOWN_STRATEGY: StatusCode.NOT_FOUND,
         Reason.REPORT_CONFLICT: StatusCode.INVALID_ARGUMENT,
+        Reason.LIVE_MONEY_NOT_ALLOWED: StatusCode.FAILED_PRECONDITION,
     }
 )
 

@@ -142,3 +142,8 @@ class Account:
 def initial_trading_state(mode: TradeMode) -> TradingState:
     """Live money is opt-in: only a demo account starts ready to trade."""
     return TradingState.ACTIVE if mode is TradeMode.DEMO else TradingState.HALTED
+
+
+def may_be_set(mode: TradeMode, state: TradingState) -> bool:
+    """Whether the mesh may put an account of that mode into `state`: live money is never switched on from afar."""
+    return mode is TradeMode.DEMO or state is TradingState.HALTED

@@ -12,6 +12,7 @@ from services.database.domain.order import (
     TradeMode,
     TradingState,
     initial_trading_state,
+    may_be_set,
 )
 from services.database.domain.order_states import ExposureChange
 from services.database.postgres import rows
@@ -44,8 +45,15 @@ class Accounts:
             return await load(connection, ref)
 
     async def set_trading_state(self, ref: AccountRef, state: TradingState, reason: str) -> Account:
-        """Raises MeshError UNKNOWN_ACCOUNT."""
+        """Raises MeshError UNKNOWN_ACCOUNT, or LIVE_MONEY_NOT_ALLOWED: that is for a person at the PC to allow."""
         async with self._postgres.transaction() as connection:
+            account = await load(connection, ref)
+            if not may_be_set(account.trade_mode, state):
+                raise MeshError(
+                    Reason.LIVE_MONEY_NOT_ALLOWED,
+                    f"account {ref.login} on {ref.server} is no demo account: it stays HALTED until a person allows"
+                    " trading on the PC beside its terminal",
+                )
             await connection.execute(
                 "UPDATE accounts SET trading_state = $3, state_reason = $4, revision = revision + 1"
                 " WHERE server = $1 AND login = $2",

@@ -75,15 +75,18 @@ async def refusal(call: Any) -> MeshError:
     ],
 )
 async def test_a_new_account_that_is_not_a_demo_starts_halted(service: Stubs, mode: Any, state: int) -> None:
-    """Live money is opt-in; making an account known again changes nothing, allowing it moves its revision."""
+    """Live money is opt-in, and not switched on from afar; making an account known again changes nothing."""
     request = pb.UpsertAccountRequest(account=ACCOUNT, trade_mode=mode)
     made = (await service.orders.UpsertAccount(request)).account
     assert made.trading_state == state
     assert (await service.orders.UpsertAccount(request)).account == made
     allow = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=order_pb2.TRADING_STATE_ACTIVE, reason="allowed")
-    allowed = (await service.orders.SetTradingState(allow)).account
-    assert (allowed.trading_state, allowed.revision) == (order_pb2.TRADING_STATE_ACTIVE, made.revision + 1)
-    assert (await service.orders.UpsertAccount(request)).account == allowed
+    if mode == order_pb2.TRADE_MODE_DEMO:
+        allowed = (await service.orders.SetTradingState(allow)).account
+        assert (allowed.trading_state, allowed.revision) == (order_pb2.TRADING_STATE_ACTIVE, made.revision + 1)
+        assert (await service.orders.UpsertAccount(request)).account == allowed
+    else:
+        assert (await refusal(service.orders.SetTradingState(allow))).reason is Reason.LIVE_MONEY_NOT_ALLOWED
 
 
 async def test_an_account_that_turns_to_live_money_is_halted(service: Stubs, account: pb.Account) -> None:
