@@ -3,6 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a red build is about the change; `--hypothesis-profile=random` explores.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 pytest_plugins = ["tests.support.engines"]
 
