@@ -20,7 +20,7 @@ METHODS = (
 
 async def test_no_call_fails_and_no_tick_is_lost_while_the_hub_restarts(tmp_path: Path) -> None:
     """Stock gRPC clients call every service through `xds:///mesh` while the hub is killed and comes back."""
-    async with run_platform("--for", "10", state=tmp_path / "state") as platform:
+    async with run_platform("--for", "15", state=tmp_path / "state") as platform:
         await platform.ready()
         async with contextlib.AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(run_client(platform.hubs[0])) for _ in METHODS]

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 # The agent's worker is killed too, between these.
 VICTIMS = ("data-bridge", "database", "hub", "pc-agent")
 # Slow enough that all deaths fall among flowing ticks.
-SPEED = "500"
+SPEED = "400"
 
 
 async def killed_one_after_another(platform: RunningPlatform) -> None:
@@ -88,4 +88,4 @@ async def test_generated_ticks_survive_every_kill(tmp_path: Path) -> None:
 async def test_real_ticks_survive_every_kill(data_dir: Path) -> None:
     """The real EURUSD, with the same deaths: still exact."""
     file = real(data_dir, "EURUSD")
-    await survive("40000", file)
+    await survive("30000", file)

@@ -96,7 +96,7 @@ async def test_the_agent_has_five_data_connections_and_a_cut_one_loses_nothing(t
     environment = {"SUHO_DATA_BRIDGE_PORT": str(bridge), "SUHO_DATA_BRIDGE_PUBLISHED_PORT": str(published)}
     async with (
         cuttable_proxy(published, bridge) as proxy,
-        run_platform("--for", "8", state=tmp_path / "state", environment=environment) as platform,
+        run_platform("--for", "12", state=tmp_path / "state", environment=environment) as platform,
     ):
         await platform.ready()
         pid = platform.pid_of("pc-agent")
