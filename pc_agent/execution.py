@@ -74,10 +74,10 @@ class Execution:
         self._taken_up = asyncio.Event()
 
     async def run(self) -> None:
-        """Take up what an earlier agent left, then execute what comes, for ever."""
+        """Take up what an earlier agent left of this account, then execute what comes, for ever."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for entry in await self._ledger.open_entries():
+            for entry in await self._ledger.open_entries(self._account):
                 await self._take_up(entry)
             self._taken_up.set()
             await asyncio.Event().wait()

@@ -122,23 +122,22 @@ class Ledger:
         """Report again how a signal stands; False: it is not known."""
         return await self._do(lambda database: _repeat(database, signal_id))
 
-    async def open_entries(self) -> list[Entry]:
-        """Everything that is not done, in the order of arrival."""
-        return await self._do(
-            lambda database: [
-                entry_of(row)
-                for row in database.execute(
-                    f"SELECT {_ENTRY} FROM signal WHERE state IN ('RECEIVED', 'INTENT', 'UNKNOWN') ORDER BY place"
-                )
-            ]
+    async def open_entries(self, account: Account) -> list[Entry]:
+        """Everything of `account` that is not done, in the order of arrival; another's waits until that is back."""
+        query = (
+            f"SELECT {_ENTRY} FROM signal WHERE state IN ('RECEIVED', 'INTENT', 'UNKNOWN')"
+            " AND server = ? AND login = ? ORDER BY place"
         )
+        return await self._do(lambda database: [entry_of(row) for row in database.execute(query, astuple(account))])
 
-    async def reports(self, limit: int) -> list[Report]:
-        """The oldest that were not acknowledged."""
-        query = "SELECT report_id, entry FROM report ORDER BY place LIMIT ?"
+    async def reports(self, account: Account, limit: int) -> list[Report]:
+        """The oldest of `account` that were not acknowledged."""
+        server, login = (f"json_extract(entry, '$[{ENTRY_COLUMNS.index(name)}]')" for name in ("server", "login"))
+        query = f"SELECT report_id, entry FROM report WHERE {server} = ? AND {login} = ? ORDER BY place LIMIT ?"
         return await self._do(
             lambda database: [
-                Report(report_id, entry_of(json.loads(row))) for report_id, row in database.execute(query, (limit,))
+                Report(report_id, entry_of(json.loads(row)))
+                for report_id, row in database.execute(query, (*astuple(account), limit))
             ]
         )
 

@@ -12,6 +12,7 @@ from suho.trading.v1 import agent_link_pb2_grpc
 from mesh.clock import unix_ns
 from mesh.log import get_logger
 from mesh.waiting import backoff
+from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalBreachError, SignalSequence
 from pc_agent.execution import Execution
@@ -81,7 +82,7 @@ class SignalLane:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._join(call, sequence)
-                beside = [tasks.create_task(self._probe()), tasks.create_task(self._report())]
+                beside = [tasks.create_task(self._probe()), tasks.create_task(self._report(sequence.account))]
                 while (response := await call.read()) is not grpc.aio.EOF:
                     await self._take(response, sequence, execution)
                     if response.HasField("drain"):
@@ -120,12 +121,12 @@ class SignalLane:
             self._send(pb.StreamSignalsRequest(clock=pb.ClockProbe(agent_unix_ns=now)))
             await asyncio.sleep(_PROBE_S)
 
-    async def _report(self) -> None:
+    async def _report(self, account: Account) -> None:
         """What was not acknowledged: at once, and again after a while."""
         sent: dict[str, float] = {}
         while True:
             self._reports_wait.clear()
-            waiting = await self._ledger.reports(_MOST_REPORTS)
+            waiting = await self._ledger.reports(account, _MOST_REPORTS)
             now = time.monotonic()
             due = [report for report in waiting if now - sent.get(report.report_id, -_REPEAT_S) >= _REPEAT_S]
             sent = {report.report_id: sent.get(report.report_id, now) for report in waiting}

@@ -32,8 +32,8 @@ async def test_what_is_written_is_there_for_the_next_agent(tmp_path: Path) -> No
         await first.settle("b", Result(OrderState.FILLED, ticket=2**63 + 1, deal=7, volume="0.1", price="1.1"))
     with open_ledger(tmp_path) as second:
         assert await second.last_seq(ACCOUNT) == (2**63, 2)
-        assert await second.open_entries() == [entry("a")]
-        reports = await second.reports(10)
+        assert await second.open_entries(ACCOUNT) == [entry("a")]
+        reports = await second.reports(ACCOUNT, 10)
         assert [report.report_id for report in reports] == ["b/INTENT", "b/FILLED"]
         assert reports[1].entry.result.ticket == 2**63 + 1
         assert reports[1].entry.intent_unix_ns == 12
@@ -44,12 +44,12 @@ async def test_a_report_never_changes(ledger: Ledger) -> None:
     await ledger.receive(ACCOUNT, 1, 1, [entry("a")])
     await ledger.intend("a", 12)
     await ledger.settle("a", Result(OrderState.FILLED, ticket=4))
-    accepted, filled = await ledger.reports(10)
+    accepted, filled = await ledger.reports(ACCOUNT, 10)
     assert (accepted.entry.state, accepted.entry.result.ticket) == (OrderState.INTENT, 0)
     await ledger.acknowledged([accepted.report_id, filled.report_id])
-    assert await ledger.reports(10) == []
+    assert await ledger.reports(ACCOUNT, 10) == []
     assert await ledger.repeat("a")
-    assert await ledger.reports(10) == [filled]
+    assert await ledger.reports(ACCOUNT, 10) == [filled]
     assert not await ledger.repeat("never seen")
 
 
@@ -58,7 +58,7 @@ async def test_a_known_signal_is_not_taken_twice(ledger: Ledger) -> None:
     await ledger.receive(ACCOUNT, 1, 1, [entry("a")])
     await ledger.intend("a", 12)
     assert await ledger.receive(ACCOUNT, 1, 2, [entry("a", 2)]) == frozenset()
-    assert [open_entry.state for open_entry in await ledger.open_entries()] == [OrderState.INTENT]
+    assert [open_entry.state for open_entry in await ledger.open_entries(ACCOUNT)] == [OrderState.INTENT]
 
 
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.INTENT])
@@ -68,7 +68,10 @@ async def test_doubt_is_never_called_refusal(ledger: Ledger, state: OrderState) 
     with pytest.raises(LedgerError, match="UNKNOWN"):
         await (ledger.intend("a", 1) if state is OrderState.INTENT else ledger.settle("a", Result(state)))
     await ledger.settle("a", Result(OrderState.NOT_EXECUTED))
-    assert [report.entry.state for report in await ledger.reports(10)] == [OrderState.UNKNOWN, OrderState.NOT_EXECUTED]
+    assert [report.entry.state for report in await ledger.reports(ACCOUNT, 10)] == [
+        OrderState.UNKNOWN,
+        OrderState.NOT_EXECUTED,
+    ]
 
 
 async def test_writers_together_fail_alone(ledger: Ledger) -> None:
@@ -77,7 +80,7 @@ async def test_writers_together_fail_alone(ledger: Ledger) -> None:
     await ledger.intend("b", 1)
     outcomes = await asyncio.gather(*(ledger.intend(name, 2) for name in "abc"), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), LedgerError, type(None)]
-    assert {open_entry.intent_unix_ns for open_entry in await ledger.open_entries()} == {1, 2}
+    assert {open_entry.intent_unix_ns for open_entry in await ledger.open_entries(ACCOUNT)} == {1, 2}
 
 
 async def test_a_ledger_has_one_owner(ledger: Ledger, tmp_path: Path) -> None:

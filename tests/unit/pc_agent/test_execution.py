@@ -1,0 +1,93 @@
+"""From the ledger to the terminal, and back out of doubt."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Side, Signal
+from pc_agent.domain.reconciliation import Books
+from pc_agent.domain.server_clock import Lease, ServerClock
+from pc_agent.execution import Execution, Permission
+from pc_agent.ledger import Ledger, open_ledger
+from pc_agent.messages import OrderTask
+from pc_agent.reconciler import Reconciler
+from tests.support import eventually
+
+ACCOUNT = Account("broker-1", 42)
+
+
+class Terminal:
+    """Fills what it is sent; its books are empty and away."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.sent: list[OrderTask] = []
+        self.asked_since: list[int] = []
+
+    async def send_order(self, task: OrderTask) -> Result:
+        self.sent.append(task)
+        return Result(OrderState.FILLED, ticket=5, deal=6, volume="0.1", price="1.1")
+
+    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
+        self.asked_since.append(since_unix_s)
+        return None
+
+
+class Desk:
+    """An execution with all that it needs, the engine heard of just now."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.terminal = Terminal()
+        self.clock, lease = ServerClock(), Lease()
+        self.hear_of_the_engine()
+        lease.renew(time.monotonic_ns(), 60_000)
+        self.reconciler = Reconciler(ledger, self.terminal, self.clock, 60.0, lambda: None)
+        permission = Permission(self.terminal, self.clock, lease)
+        self.execution = Execution(
+            ACCOUNT, ["EURUSD"], ledger, self.terminal, permission, self.reconciler, lambda: None
+        )
+
+    def hear_of_the_engine(self) -> None:
+        now = time.monotonic_ns()
+        self.clock.measure(now, now, time.time_ns())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self.execution.run()), tasks.create_task(self.reconciler.run())]
+            yield
+            for task in running:
+                task.cancel()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path) as opened:
+        yield opened
+
+
+def signal(name: str, account: Account = ACCOUNT) -> Signal:
+    not_after_ms = time.time_ns() // 1_000_000 + 20_000
+    return Signal(name, account, 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", not_after_ms)
+
+
+@pytest.mark.parametrize("left", [OrderState.RECEIVED, OrderState.INTENT])
+async def test_what_was_left_of_another_account_is_not_this_ones(ledger: Ledger, left: OrderState) -> None:
+    """A terminal that changed its account neither executes the other's signals nor tells what became of them."""
+    for other in (Account("broker-2", 42), Account("broker-1", 43)):
+        name = f"{other.server} {other.login}"
+        await ledger.receive(other, 1, 1, [Entry(signal(name, other), Result(OrderState.RECEIVED), time.time_ns())])
+        if left is OrderState.INTENT:
+            await ledger.intend(name, time.time_ns())
+    desk = Desk(ledger)
+    async with desk.running():
+        await desk.execution.take([signal("ours")], 1, 1)
+        await eventually(lambda: len(desk.terminal.sent) > 0)
+    assert [task.signal_id for task in desk.terminal.sent] == ["ours"]
+    assert desk.terminal.asked_since == []
+    assert {report.entry.signal.account for report in await ledger.reports(ACCOUNT, 100)} == {ACCOUNT}
