@@ -145,12 +145,13 @@ class Execution:
             message = f"an earlier order on {signal.symbol} is UNKNOWN; nothing is sent until that is resolved"
             await self._settle(entry, Result(OrderState.REJECTED, "SYMBOL_FROZEN", message))
             return
+        task = self._task(signal)  # now: a lane that comes back meanwhile forgets the engine's clock
         entry = replace(entry, intent_unix_ns=unix_ns())
         await self._ledger.intend(signal.signal_id, entry.intent_unix_ns)
         self._told()
         failpoint("order_send.before")
         try:
-            result = await self._terminal.send_order(self._task(signal))
+            result = await self._terminal.send_order(task)
         except WorkerLostError as lost:
             result = Result(OrderState.UNKNOWN, "WORKER_LOST", str(lost))
         failpoint("order_send.after")

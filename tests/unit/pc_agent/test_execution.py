@@ -91,3 +91,20 @@ async def test_what_was_left_of_another_account_is_not_this_ones(ledger: Ledger,
     assert [task.signal_id for task in desk.terminal.sent] == ["ours"]
     assert desk.terminal.asked_since == []
     assert {report.entry.signal.account for report in await ledger.reports(ACCOUNT, 100)} == {ACCOUNT}
+
+
+async def test_a_lane_that_comes_back_meanwhile_does_not_stop_an_order(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's clock may be forgotten while the intent is written: what was measured before still holds."""
+    desk = Desk(ledger)
+    intend = ledger.intend
+
+    async def forgetting(signal_id: str, intent_unix_ns: int) -> None:
+        await intend(signal_id, intent_unix_ns)
+        desk.clock.forget()
+
+    monkeypatch.setattr(ledger, "intend", forgetting)
+    async with desk.running():
+        await desk.execution.take([signal("s1")], 1, 1)
+        await eventually(lambda: len(desk.terminal.sent) > 0)
