@@ -83,7 +83,7 @@ class OrderTask:
 
 @dataclass(frozen=True, slots=True)
 class ReadBooks:
-    """Past orders and deals since a day before `since_unix_s` that bear one of `marks`, and all that is open."""
+    """Past orders and deals since two days before `since_unix_s` that bear one of `marks`, and all that is open."""
 
     request: int
     since_unix_s: int

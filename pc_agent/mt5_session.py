@@ -114,7 +114,7 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
     Raises:
         TerminalGoneError: one of them could not be read.
     """
-    since = datetime.fromtimestamp(command.since_unix_s, UTC) - _MARGIN
+    since = max(datetime.fromtimestamp(command.since_unix_s, UTC) - _MARGIN, datetime.fromtimestamp(0, UTC))
     until = datetime.now(UTC) + _MARGIN
     broker.check()
     marks = command.marks

@@ -60,7 +60,7 @@ class Reconciler:
 
     async def _look(self) -> None:
         doubts = list(self._doubts.values())
-        since_unix_s = min(entry.received_unix_ns for entry in doubts) // 1_000_000_000
+        since_unix_s = min(_sent_from_unix_s(entry) for entry in doubts)
         marks = {entry.signal.signal_id: mark_of(entry.signal.signal_id) for entry in doubts}
         books = await self._terminal.read_books(since_unix_s, tuple(marks.values()))
         if books is None:
@@ -77,3 +77,8 @@ class Reconciler:
         del self._doubts[entry.signal.signal_id]
         log.warning("doubt resolved", signal_id=entry.signal.signal_id, state=result.state, reason=result.reason)
         self._told()
+
+
+def _sent_from_unix_s(entry: Entry) -> int:
+    """From when on it may have been sent: an agent that lost its ledger got it again long after its time."""
+    return max(0, min(entry.received_unix_ns // 1_000_000_000, entry.signal.not_after_unix_ms // 1000))

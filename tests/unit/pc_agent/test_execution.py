@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pc_agent.reconciler import Reconciler
 from tests.support import eventually
 
 ACCOUNT = Account("broker-1", 42)
+DAY_MS = 86_400_000
 
 
 class Terminal:
@@ -108,3 +110,14 @@ async def test_a_lane_that_comes_back_meanwhile_does_not_stop_an_order(
     async with desk.running():
         await desk.execution.take([signal("s1")], 1, 1)
         await eventually(lambda: len(desk.terminal.sent) > 0)
+
+
+async def test_books_are_read_from_when_an_order_may_have_been_sent(ledger: Ledger) -> None:
+    """A signal handed out again after a week to an agent without its ledger was executed a week ago, if at all."""
+    desk = Desk(ledger)
+    week_ago_ms = time.time_ns() // 1_000_000 - 7 * DAY_MS
+    old = replace(signal("old"), redelivered=True, not_after_unix_ms=week_ago_ms)
+    async with desk.running():
+        await desk.execution.take([old], 1, 1)
+        await eventually(lambda: desk.terminal.asked_since != [])
+    assert desk.terminal.asked_since[0] <= week_ago_ms // 1000
