@@ -47,6 +47,8 @@ class Accounts:
     async def set_trading_state(self, ref: AccountRef, state: TradingState, reason: str) -> Account:
         """Raises MeshError UNKNOWN_ACCOUNT, or LIVE_MONEY_NOT_ALLOWED: that is for a person at the PC to allow."""
         async with self._postgres.transaction() as connection:
+            # Held until the commit: it must not turn to live money between the question and the answer.
+            await connection.execute("SELECT 1 FROM accounts WHERE server = $1 AND login = $2 FOR UPDATE", *ref)
             account = await load(connection, ref)
             if not may_be_set(account.trade_mode, state):
                 raise MeshError(

@@ -96,6 +96,26 @@ async def test_an_account_that_turns_to_live_money_is_halted(service: Stubs, acc
     assert turned.trading_state == order_pb2.TRADING_STATE_HALTED
 
 
+async def test_an_account_that_turns_to_live_money_meanwhile_is_not_set_active(
+    service: Stubs, account: pb.Account, engines: Engines
+) -> None:
+    """Whoever says ACTIVE at the moment in which the account becomes a real one is refused."""
+    wanted = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=order_pb2.TRADING_STATE_ACTIVE)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def waits() -> bool:
+        async with engines.postgres.connection() as connection:
+            return bool(await connection.fetchval(waiting))
+
+    async with asyncio.TaskGroup() as tasks:
+        async with engines.postgres.transaction() as turning:
+            await turning.execute("UPDATE accounts SET trade_mode = 'REAL', trading_state = 'HALTED'")
+            refused = tasks.create_task(refusal(service.orders.SetTradingState(wanted)))
+            await eventually(waits)
+        assert (await refused).reason is Reason.LIVE_MONEY_NOT_ALLOWED
+    assert (await current(service)).trading_state == order_pb2.TRADING_STATE_HALTED
+
+
 async def test_a_commit_takes_the_next_place(service: Stubs, account: pb.Account) -> None:
     """The order gets seq 1 of the account's epoch and its commit time; the account shows it as open, and moved."""
     done = await commit(service, order("a", strategy="bollinger", stop_loss="1.29"))
