@@ -19,7 +19,7 @@ from mesh.waiting import backoff, until_available
 from services.trading_engine.database import Database, DatabaseAwayError
 from services.trading_engine.domain.order import REPORTABLE
 from services.trading_engine.lanes import Hello, Lanes
-from services.trading_engine.messages import account_id, invalid, name
+from services.trading_engine.messages import account_id, invalid, name, report_id
 from services.trading_engine.order_board import OrderBoard
 from services.trading_engine.signals import signal_of
 
@@ -155,7 +155,7 @@ class AgentLane:
         await self._outgoing.put(link.StreamSignalsResponse(clock=reply))
 
     def _checked(self, report: order_pb2.ExecutionReport) -> order_pb2.ExecutionReport:
-        name("report_id", report.report_id)
+        report_id(report.report_id)
         name("signal_id", report.signal_id)
         if account_id(report.account) != self.hello.account:
             raise invalid(f"report {report.report_id!r} is of another account; this lane is {self.hello.account}'s")

@@ -25,6 +25,8 @@ from services.trading_engine.domain.risk import Denial
 T = TypeVar("T")
 
 _LONGEST_NAME = 128
+# An agent makes it of the signal's id and the state; the database takes as many.
+_LONGEST_REPORT_ID = 200
 
 
 def account_id(message: account_pb2.AccountRef) -> AccountId:
@@ -38,15 +40,20 @@ def account_ref(account: AccountId) -> account_pb2.AccountRef:
     return account_pb2.AccountRef(server=account.server, login=account.login)
 
 
-def name(field: str, text: str) -> str:
+def name(field: str, text: str, longest: int = _LONGEST_NAME) -> str:
     """A name that is there and not absurdly long.
 
     Raises:
         MeshError: INVALID_ARGUMENT.
     """
-    if not text or len(text) > _LONGEST_NAME or not text.isprintable():
-        raise invalid(f"{field} is {text[:40]!r}; give 1 to {_LONGEST_NAME} printable characters")
+    if not text or len(text) > longest or not text.isprintable():
+        raise invalid(f"{field} is {text[:40]!r}; give 1 to {longest} printable characters")
     return text
+
+
+def report_id(text: str) -> str:
+    """Raises MeshError INVALID_ARGUMENT."""
+    return name("report_id", text, _LONGEST_REPORT_ID)
 
 
 def side(value: int) -> Side:

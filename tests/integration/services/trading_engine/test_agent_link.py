@@ -61,6 +61,15 @@ async def test_an_order_can_be_watched_at_any_engine(database: DatabaseUnderTest
         assert [response.order.state async for response in watch] == [order_pb2.ORDER_STATE_FILLED]
 
 
+async def test_the_longest_signal_id_can_be_reported_on(engine: EngineUnderTest) -> None:
+    """Agents make a report's id of the signal's and the state: an id that may be submitted ends no lane."""
+    async with connected(engine.channel) as agent:
+        await engine.trading.SubmitSignal(wanted("s" * 128))
+        report_id = agent.report((await agent.until_signals(1))[0], "NOT_EXECUTED")
+        await eventually(lambda: agent.acknowledged or agent.ended)
+        assert agent.acknowledged == [report_id]
+
+
 async def test_an_agent_that_returns_gets_what_it_lacks(engine: EngineUnderTest) -> None:
     """After the place that its ledger holds, in order; without a ledger everything again, void where it is over."""
     async with connected(engine.channel) as agent:
