@@ -125,9 +125,11 @@ def defect(signal: Signal) -> str:
 
 
 def plain(value: float) -> str:
-    """A terminal's double as the shortest decimal string that means it: 1.1, 0.01, 100000."""
-    text = format(Decimal(repr(float(value))), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """A terminal's double as the shortest decimal string that means it: 1.1, 0.01, 100000.
+
+    With at most twelve decimals, which is what the mesh takes: a mean price has more.
+    """
+    return format(Decimal(repr(float(value))), ".12f").rstrip("0").rstrip(".")
 
 
 def _is_positive(text: str) -> bool:

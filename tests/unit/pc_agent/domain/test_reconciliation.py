@@ -38,6 +38,14 @@ def test_deals_prove_execution_with_their_own_price_and_volume() -> None:
     assert (result.ticket, result.deal) == (50, 8)
 
 
+def test_a_mean_price_is_a_number_that_the_contract_takes() -> None:
+    """Twelve decimals at most: the database refuses more, and an order would stay UNKNOWN for ever."""
+    books = replace(EMPTY, deals=(deal(7, volume=0.2, price=1.1), deal(8, volume=0.1, price=1.10001)))
+    result = resolve(SIGNAL, MARK, books, None, 60.0)
+    assert result
+    assert result.price == "1.100003333333"
+
+
 def test_less_than_the_whole_is_a_partial_fill() -> None:
     """What the deals do not add up to was not filled."""
     assert found(replace(EMPTY, deals=(deal(7),))) is OrderState.PARTIALLY_FILLED

@@ -94,7 +94,8 @@ def test_a_mark_fits_the_terminal_and_is_the_signals_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.1, "0.1"), (100_000.0, "100000"), (1e-5, "0.00001"), (1.10234, "1.10234")]
+    ("value", "text"),
+    [(0.1, "0.1"), (100_000.0, "100000"), (1e-5, "0.00001"), (1.10234, "1.10234"), (0.1 + 0.2, "0.3")],
 )
 def test_doubles_become_plain_decimals(value: float, text: str) -> None:
     """No exponent and no zeros that say nothing."""
