@@ -205,7 +205,7 @@ def _commit(database: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
             database.execute("SAVEPOINT job")
             try:
                 outcomes.append((job, job.work(database), None))
-            except (sqlite3.Error, LedgerError) as error:
+            except Exception as error:  # noqa: BLE001 - who asked must hear of it, and the thread must live
                 database.execute("ROLLBACK TO job")
                 outcomes.append((job, None, error))
             database.execute("RELEASE job")

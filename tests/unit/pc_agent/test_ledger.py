@@ -83,6 +83,15 @@ async def test_writers_together_fail_alone(ledger: Ledger) -> None:
     assert {open_entry.intent_unix_ns for open_entry in await ledger.open_entries(ACCOUNT)} == {1, 2}
 
 
+async def test_what_can_not_be_written_is_told_to_who_asked(ledger: Ledger) -> None:
+    """A number beyond SQLite's is refused; the ledger goes on."""
+    await ledger.receive(ACCOUNT, 1, 1, [entry("a")])
+    async with asyncio.timeout(5):
+        with pytest.raises(OverflowError):
+            await ledger.intend("a", 2**63)
+        await ledger.intend("a", 1)
+
+
 async def test_a_ledger_has_one_owner(ledger: Ledger, tmp_path: Path) -> None:
     """A second agent on the same folder is refused."""
     with pytest.raises(LockedError, match="held by another"), open_ledger(tmp_path):
