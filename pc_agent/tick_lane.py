@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -91,8 +92,8 @@ class TickLane:
         self._wake.set()
 
     def history_found(self, symbol: str, anchor: Anchor) -> None:
-        """Compare the bridge's newest tick with the terminal's history at its place."""
-        expected = self._symbols[symbol].expected
+        """Compare the bridge's newest tick with the history at its place; once, because later anchors lie elsewhere."""
+        expected, self._symbols[symbol].expected = self._symbols[symbol].expected, None
         if expected is None:
             return
         cursor, bid, ask = expected
@@ -154,11 +155,10 @@ class TickLane:
                     await call.write(request)
                     continue
                 self._wake.clear()
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(_STALLED_S / 4):
                         await self._wake.wait()
-                except TimeoutError:
-                    self._refuse_stall()
+                self._refuse_stall()
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the reader learns of it too, with the reason
@@ -203,7 +203,8 @@ class TickLane:
         for welcome in response.welcome:
             if symbol := self._symbols.get(welcome.symbol.symbol):
                 cursor = TickId(welcome.last.time_msc, welcome.last.ordinal)
-                symbol.expected = None if cursor == BEFORE_FIRST else (cursor, welcome.bid, welcome.ask)
+                quoted = welcome.bid or welcome.ask
+                symbol.expected = (cursor, welcome.bid, welcome.ask) if quoted else None
                 self._rewind(symbol, cursor)
         for ack in response.acks:
             if symbol := self._symbols.get(ack.symbol.symbol):
