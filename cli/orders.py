@@ -2,9 +2,12 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc
 import typer
 from suho.common.v1 import account_pb2, page_pb2
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
@@ -12,6 +15,7 @@ from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
 from cli.mesh_commands import state_name
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table
+from mesh.errors import MeshError
 
 app = typer.Typer(no_args_is_help=True, help="Ask for a trade.")
 
@@ -19,6 +23,14 @@ _SIDES = {"buy": order_pb2.ORDER_SIDE_BUY, "sell": order_pb2.ORDER_SIDE_SELL}
 _EXECUTED = (order_pb2.ORDER_STATE_FILLED, order_pb2.ORDER_STATE_PARTIALLY_FILLED)
 # Nothing more is told of these without a person: UNKNOWN may take minutes to resolve.
 _OPEN = (order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_ACCEPTED)
+# Whether the call did what it was asked, these do not say.
+_NO_ANSWER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
 
 
 @app.command()
@@ -65,23 +77,46 @@ async def _send(
     async with mesh(state) as channel:
         stub = trading_pb2_grpc.TradingServiceStub(channel)
         request.account.CopyFrom(await _resolve(stub, account))
-        answer = await stub.SubmitSignal(request, timeout=TIMEOUT_S)
-        order = answer.order
-        if order.state in _OPEN:
-            try:
-                async with asyncio.timeout(wait_s):
-                    async for change in stub.WatchOrder(trading_pb2.WatchOrderRequest(signal_id=order.signal_id)):
-                        order = change.order
-                        if order.state not in _OPEN:
-                            break
-            except TimeoutError:
-                pass  # the order as it stands says so
+        with _named_when_lost(request.signal_id):
+            answer = await stub.SubmitSignal(request, timeout=TIMEOUT_S)
+            order = answer.order
+            if order.state in _OPEN:
+                order = await _followed(stub, order, wait_s)
         return order, answer.duplicate
+
+
+async def _followed(
+    stub: "trading_pb2_grpc.TradingServiceAsyncStub", order: order_pb2.Order, wait_s: float
+) -> order_pb2.Order:
+    try:
+        async with asyncio.timeout(wait_s):
+            async for change in stub.WatchOrder(trading_pb2.WatchOrderRequest(signal_id=order.signal_id)):
+                order = change.order
+                if order.state not in _OPEN:
+                    break
+    except TimeoutError:
+        pass  # the order as it stands says so
+    return order
+
+
+@contextmanager
+def _named_when_lost(signal_id: str) -> Iterator[None]:
+    """Whoever gets no answer is told the id: sent again without it, the signal would be a second order."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in _NO_ANSWER:
+            raise
+        fail(
+            f"{MeshError.of(error).message}; it may have become an order all the same: `suho orders` tells,"
+            f" and with `--id {signal_id}` it is sent again as the same one",
+            EXIT_UNREACHABLE,
+        )
 
 
 async def _resolve(stub: "trading_pb2_grpc.TradingServiceAsyncStub", account: str) -> account_pb2.AccountRef:
     login, _, server = account.partition("@")
-    if not login.isdecimal() or int(login) == 0:
+    if not login.isdecimal() or not 0 < int(login) < 2**64:
         fail(f"--account {account!r}: the login is a number", 2)
     if server:
         return account_pb2.AccountRef(server=server, login=int(login))

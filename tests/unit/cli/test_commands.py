@@ -1,12 +1,17 @@
 """Commands refuse what they can not do, in a sentence, with a status."""
 
 import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from suho.common.v1 import account_pb2
 from suho.hub.v1 import registry_pb2
-from suho.trading.v1 import order_pb2
+from suho.trading.v1 import order_pb2, trading_pb2
 from typer.testing import CliRunner
 
 from cli import orders
@@ -32,6 +37,47 @@ def test_a_side_is_buy_or_sell(tmp_path: Path) -> None:
     result = runner.invoke(app, [*SEND, "--side", "hold", "--state", str(tmp_path)])
     assert result.exit_code == 2
     assert "neither buy nor sell" in result.stderr
+
+
+@pytest.mark.parametrize("broken", ["SubmitSignal", "WatchOrder"])
+def test_a_signal_whose_answer_was_lost_is_named(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """It may be an order: whoever sends it again must be able to send the same one, not a second."""
+
+    class Stub:
+        def __init__(self, _: object) -> None:
+            pass
+
+        async def SubmitSignal(self, request: trading_pb2.SubmitSignalRequest, timeout: float) -> Any:
+            self.fail_in("SubmitSignal")
+            order = order_pb2.Order(signal_id=request.signal_id, state=order_pb2.ORDER_STATE_PENDING)
+            return trading_pb2.SubmitSignalResponse(order=order)
+
+        async def WatchOrder(self, _: trading_pb2.WatchOrderRequest) -> AsyncIterator[Any]:
+            self.fail_in("WatchOrder")
+            yield
+
+        def fail_in(self, method: str) -> None:
+            if method == broken:
+                raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+
+    @asynccontextmanager
+    async def mesh(_: Path) -> AsyncIterator[None]:
+        yield None
+
+    monkeypatch.setattr(orders, "mesh", mesh)
+    monkeypatch.setattr(orders.trading_pb2_grpc, "TradingServiceStub", Stub)
+    result = runner.invoke(app, ["signal", "send", "--account", "1@s", *SEND[4:], "--side", "buy"])
+    assert result.exit_code == EXIT_UNREACHABLE
+    assert re.search(r"--id [0-9a-f-]{36}", result.stderr)
+
+
+@pytest.mark.parametrize("login", ["0", "x", "-1", "9" * 30])
+def test_a_login_is_a_number_that_an_account_can_have(tmp_path: Path, login: str) -> None:
+    """Anything else is wrong usage, not a crash."""
+    (tmp_path / "mesh.json").write_text('{"hubs": ["127.0.0.1:7000"]}')
+    arguments = ["signal", "send", f"--account={login}@s", *SEND[4:], "--side", "buy", "--state", str(tmp_path)]
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, "the login is a number" in result.stderr) == (2, True)
 
 
 def test_the_bootstrap_is_json_on_one_line(tmp_path: Path) -> None:
