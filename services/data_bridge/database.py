@@ -13,6 +13,8 @@ from services.data_bridge.domain.log import LogEnd, LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey
 
 _TIMEOUT_S = 2.0
+# What the database takes in one call.
+_MOST_TICKS = 1000
 
 
 class StoredTicks:
@@ -35,8 +37,10 @@ class StoredTicks:
 
     async def put_newest(self, batches: Sequence[Batch]) -> None:
         """Put the ticks of `batches` (one each) into the cache. Raises MeshError."""
-        request = pb.PutNewestTicksRequest(ticks=[tick for batch in batches for tick in wire.ticks(batch)])
+        ticks = [tick for batch in batches for tick in wire.ticks(batch)]
         try:
-            await self._ticks.PutNewestTicks(request, timeout=_TIMEOUT_S)
+            for start in range(0, len(ticks), _MOST_TICKS):
+                request = pb.PutNewestTicksRequest(ticks=ticks[start : start + _MOST_TICKS])
+                await self._ticks.PutNewestTicks(request, timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise MeshError.of(error) from None

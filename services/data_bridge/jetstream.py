@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import nats.errors
+from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
 from mesh.market import TickId
+from mesh.market.codec import MalformedBatchError
 from mesh.market.subjects import TICKS_STREAM, tick_subject
 from services.data_bridge import wire
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
@@ -19,9 +21,6 @@ _EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
 _EXPECTED_STREAM = "Nats-Expected-Stream"
 _WRONG_LAST_SEQUENCE = (10071, 10164)
 _NO_MESSAGE = 10037
-# Of all columns, and of a message's head.
-_TICK_BYTES = 56
-_HEAD_BYTES = 4096
 
 
 class TickLog:
@@ -35,14 +34,18 @@ class TickLog:
     @property
     def most_ticks(self) -> int:
         """Ticks that fit into one message."""
-        return (self._bus.max_payload - _HEAD_BYTES) // _TICK_BYTES
+        return (self._bus.max_payload - wire.HEAD_BYTES) // wire.TICK_BYTES
 
     async def end(self, key: SymbolKey) -> LogEnd | None:
         message = await self._get(subject=tick_subject(*key))
         if message is None:
             return None
         assert message.seq is not None
-        return wire.log_end(message.data or b"", message.seq)
+        try:
+            return wire.log_end(message.data or b"", message.seq)
+        except (DecodeError, MalformedBatchError) as error:
+            unreadable = f"message {message.seq} of {TICKS_STREAM}, which no bridge wrote, can not be read; remove it"
+            raise LogUnavailableError(f"{unreadable} ({error})") from None
 
     async def append(self, key: SymbolKey, payload: bytes, expected_seq: int) -> int:
         if not self._bus.is_connected:

@@ -15,7 +15,11 @@ from services.data_bridge.domain.log import LogEnd
 from services.data_bridge.domain.progress import Arrival, Refused, SymbolKey, trim
 from services.data_bridge.lane import Answers
 
+# Three times as long in a subject at worst: NATS ends the connection of whoever sends a longer line than 4096.
 _LONGEST_NAME = 200
+# Of all columns, and of a message's head.
+TICK_BYTES = 56
+HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,10 @@ def _lane(hello: pb.LaneHello) -> int:
 
 def _key(ref: tick_pb2.SymbolRef) -> SymbolKey:
     for name, value in (("server", ref.server), ("symbol", ref.symbol)):
-        if not 0 < len(value) <= _LONGEST_NAME:
-            raise MeshError(Reason.INVALID_ARGUMENT, f"{name} of a symbol needs 1 to {_LONGEST_NAME} characters")
+        if not 0 < len(value.encode()) <= _LONGEST_NAME or "\0" in value:
+            raise MeshError(
+                Reason.INVALID_ARGUMENT, f"{name} of a symbol needs 1 to {_LONGEST_NAME} bytes, and no NUL among them"
+            )
     return SymbolKey(ref.server, ref.symbol)
 
 
@@ -93,7 +99,11 @@ def _arrival(message: tick_pb2.TickBatchTwin) -> Arrival:
         raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: {error}") from None
     if wrong := judgement.malformation(batch):
         raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: {wrong}")
-    return Arrival(batch, message.SerializeToString(), judgement.flaw(batch))
+    payload = message.SerializeToString()
+    if len(payload) > HEAD_BYTES + len(batch) * TICK_BYTES:  # a long agent, or fields that nobody knows
+        too_large = f"batch of {name}: it has {len(payload)} bytes, more than its {len(batch)} ticks need"
+        raise MeshError(Reason.BATCH_TOO_LARGE, too_large)
+    return Arrival(batch, payload, judgement.flaw(batch))
 
 
 def payload(what: Arrival | Batch | Refused) -> bytes:

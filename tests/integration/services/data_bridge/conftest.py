@@ -42,6 +42,8 @@ class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
         self.calls += 1
         if self.failing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the cache is away")
+        if len(request.ticks) > 1000:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "send at most 1000")
         self.newest.update({tick.symbol: tick for tick in request.ticks})
         return db.PutNewestTicksResponse()
 

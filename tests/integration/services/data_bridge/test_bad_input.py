@@ -12,9 +12,18 @@ from suho.market.v1 import bridge_pb2 as pb
 
 from mesh.channel import direct_channel
 from mesh.market import Batch
+from mesh.market.subjects import TICKS_STREAM, tick_subject
 from tests.integration.services.data_bridge.agent import STREAM_TICKS, lane, request, status
 from tests.integration.services.data_bridge.conftest import StartBridge
-from tests.integration.services.data_bridge.ticks import START_MSC, history, identities, logged, logged_ticks, reach
+from tests.integration.services.data_bridge.ticks import (
+    SERVER,
+    START_MSC,
+    history,
+    identities,
+    logged,
+    logged_ticks,
+    reach,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +40,10 @@ def claim_many(message: pb.StreamTicksRequestTwin) -> None:
         message.batches[0].ClearField(column)  # type: ignore[arg-type]
 
 
+def name_at_length(message: pb.StreamTicksRequestTwin) -> None:
+    message.batches[0].agent = "x" * 2_000_000
+
+
 @pytest.mark.parametrize(
     ("ticks", "change", "sentence"),
     [
@@ -42,7 +55,10 @@ def claim_many(message: pb.StreamTicksRequestTwin) -> None:
         (history(10), claim_many, "at most 2000 ticks"),
         (history(2001), lambda m: None, "at most 2000 ticks"),
         (history(10, start_msc=MONTH_END - 2), lambda m: None, "two UTC months"),
+        (history(10), name_at_length, "more than its 10 ticks need"),
         (history(10), lambda m: m.open.add(server="s"), "symbol of a symbol needs"),
+        (history(10), lambda m: m.open.add(server="s", symbol="EUR\0USD"), "symbol of a symbol needs"),
+        (history(10), lambda m: m.open.add(server="\N{SLICE OF PIZZA}" * 51, symbol="s"), "server of a symbol needs"),
         (history(10), lambda m: m.hello.MergeFrom(pb.LaneHello(agent="pc-1", lane=1)), "only the first message"),
         (history(10), lambda m: setattr(m.hello, "lane", 9), "hello.agent is not set"),
     ],
@@ -179,3 +195,22 @@ async def test_a_time_of_another_unit_never_becomes_the_cursor(start_bridge: Sta
         code, details = await client.refusal()
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "before 2100" in details
+
+
+async def test_a_message_that_no_bridge_wrote_holds_up_its_symbol_only(
+    start_bridge: StartBridge, log_of_ticks: Client
+) -> None:
+    """Where a symbol's log can not be read its ticks wait; the others flow."""
+    stream = log_of_ticks.jetstream()
+    foreign = await stream.publish(tick_subject(SERVER, "GBPUSD"), b"\xff\xff not a batch")
+    bridge = await start_bridge()
+    ticks = history(10)
+    async with lane(bridge.port) as client:
+        await client.send(opened=["GBPUSD"])
+        await client.open("EURUSD")
+        await client.send(ticks)
+        await client.until_acked(ticks.last_id)
+        assert "GBPUSD" not in client.welcome
+        await stream.delete_msg(TICKS_STREAM, foreign.seq)
+        while "GBPUSD" not in client.welcome:
+            await client.read()

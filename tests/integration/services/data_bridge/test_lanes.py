@@ -187,3 +187,19 @@ async def test_newest_ticks_reach_the_cache_and_its_failures_stop_nothing(
 
     await eventually(lambda: known_ticks.newest and cached() == ticks.last_id)
     assert known_ticks.newest["EURUSD"].bid == ticks.bid[-1]
+
+
+async def test_the_newest_ticks_of_many_symbols_reach_the_cache(
+    start_bridge: StartBridge, log_of_ticks: Client, known_ticks: KnownTicks
+) -> None:
+    """More symbols than the database takes in one call gathered while it was away: all arrive."""
+    bridge = await start_bridge()
+    known_ticks.failing = True
+    symbols = [f"S{number}" for number in range(1001)]
+    async with lane(bridge.port) as client:
+        await client.open(*symbols)
+        await client.send(*(history(1, symbol) for symbol in symbols))
+        for symbol in symbols:
+            await client.until_acked(history(1).last_id, symbol)
+    known_ticks.failing = False
+    await eventually(lambda: len(known_ticks.newest) == len(symbols))
