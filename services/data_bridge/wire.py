@@ -99,11 +99,11 @@ def _arrival(message: tick_pb2.TickBatchTwin) -> Arrival:
         raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: {error}") from None
     if wrong := judgement.malformation(batch):
         raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: {wrong}")
-    payload = message.SerializeToString()
-    if len(payload) > HEAD_BYTES + len(batch) * TICK_BYTES:  # a long agent, or fields that nobody knows
-        too_large = f"batch of {name}: it has {len(payload)} bytes, more than its {len(batch)} ticks need"
+    encoded = message.SerializeToString()
+    if len(encoded) > HEAD_BYTES + len(batch) * TICK_BYTES:  # a long agent, or fields that nobody knows
+        too_large = f"batch of {name}: it has {len(encoded)} bytes, more than its {len(batch)} ticks need"
         raise MeshError(Reason.BATCH_TOO_LARGE, too_large)
-    return Arrival(batch, payload, judgement.flaw(batch))
+    return Arrival(batch, encoded, judgement.flaw(batch))
 
 
 def payload(what: Arrival | Batch | Refused) -> bytes:

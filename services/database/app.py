@@ -10,6 +10,7 @@ from suho.hub.v1 import registry_pb2
 
 from mesh.bus import open_bus
 from mesh.clock import unix_ns
+from mesh.errors import MeshError
 from mesh.server import Service, instance_of, open_server, serve, service
 from mesh.session import HubSession, open_session
 from mesh.waiting import until_available
@@ -36,7 +37,7 @@ from services.database.valkey import NewestTicks, open_valkey
 PROGRAM = "database"
 
 # After these the sink tries again, from the stored position.
-TRANSIENT = (*INTERRUPTED, *clickhouse_client.FAILED, IncompleteInsertError)
+TRANSIENT = (*INTERRUPTED, *clickhouse_client.FAILED, MeshError, IncompleteInsertError)
 
 _TICK_SERVICE = "suho.database.v1.TickService"
 _ORDER_SERVICE = "suho.database.v1.OrderService"

@@ -209,13 +209,13 @@ class LogReader:
 
 def decode(seq: int, subject: str, data: bytes) -> Message:
     """A message of the log; one that can not be read becomes a marker: nothing stops, and the loss is counted."""
-    server, symbol = subjects.parse_tick_subject(subject)
-    message = tick_pb2.TickBatchTwin()
+    server, symbol, message = "", "", tick_pb2.TickBatchTwin()
     try:
+        server, symbol = subjects.parse_tick_subject(subject)
         message.ParseFromString(data)
         if not message.HasField("quarantine"):
             return sound(Ticks(seq, codec.decode(message)))
-    except (DecodeError, codec.MalformedBatchError) as error:
+    except (DecodeError, ValueError) as error:
         log.error("unreadable message in the log", seq=seq, subject=subject, because=str(error))
         prev = TickId(message.prev.time_msc, message.prev.ordinal)
         return Marker(

@@ -113,13 +113,15 @@ async def test_refused_ticks_are_counted(engines: Engines, bus: Client) -> None:
 
 
 async def test_an_unreadable_message_is_counted_and_passed(engines: Engines, bus: Client) -> None:
-    """What can not be decoded becomes a marker; the sink goes on."""
-    await bus.jetstream().publish(subjects.tick_subject("twin-1", "EURUSD"), b"\xff\xff not a batch")
+    """What can not be decoded, or has no symbol's subject, becomes a marker; the sink goes on."""
+    strange = ("ticks.twin-1.EURUSD", "ticks.one-name", "ticks.=FF.EURUSD")
+    for subject in strange:
+        await bus.jetstream().publish(subject, b"\xff\xff not a batch")
     await publish(bus, batch(10))
     async with running(sink_of(engines)) as sink:
-        await eventually(lambda: sink.position.seq == 2)
-    rows = await engines.clickhouse.rows("SELECT symbol, reason FROM tick_quarantine")
-    assert rows == [{"symbol": "EURUSD", "reason": "MALFORMED_BATCH"}]
+        await eventually(lambda: sink.position.seq == 4)
+    rows = await engines.clickhouse.rows("SELECT symbol, reason FROM tick_quarantine ORDER BY log_seq")
+    assert rows == [{"symbol": symbol, "reason": "MALFORMED_BATCH"} for symbol in ("EURUSD", "", "")]
 
 
 async def test_two_values_of_one_identity_stay_visible(engines: Engines, bus: Client) -> None:
