@@ -89,17 +89,31 @@ def _symbol_facts(mt5: Any, info: Any) -> SymbolFacts:
 
 
 class BrokerLink:
-    """Since when the terminal has had its broker without a break."""
+    """Since when the terminal has had its broker without a break, as the account that it was joined as."""
 
     def __init__(self, mt5: Any) -> None:
         self._mt5 = mt5
         self._since: float | None = None
+        self._account: tuple[str, int] | None = None
+
+    def joined(self, account: AccountFacts) -> None:
+        """Whose books and ticks are wanted from here on."""
+        self._account = account.server, account.login
 
     def lost(self) -> None:
         self._since = None
 
     def check(self) -> float:
-        """Ask the terminal; seconds, 0 while the broker is away."""
+        """Ask the terminal; seconds, 0 while the broker is away.
+
+        Raises:
+            TerminalGoneError: it does not answer, or a person has logged it in to another account.
+        """
+        account = needed(self._mt5, self._mt5.account_info(), "account_info")
+        if (account.server, account.login) != self._account:
+            raise TerminalGoneError(
+                f"the terminal was logged in to another account: {account.login} at {account.server}"
+            )
         info = needed(self._mt5, self._mt5.terminal_info(), "terminal_info")
         if not info.connected:
             self._since = None
@@ -112,7 +126,7 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
     """The terminal's books, connected before and after.
 
     Raises:
-        TerminalGoneError: one of them could not be read.
+        TerminalGoneError: one of them could not be read, or they are another account's.
     """
     since = max(datetime.fromtimestamp(command.since_unix_s, UTC) - _MARGIN, datetime.fromtimestamp(0, UTC))
     until = datetime.now(UTC) + _MARGIN

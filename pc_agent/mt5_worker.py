@@ -114,6 +114,7 @@ class Mt5Worker:
                 self._pulse()
                 facts = connect(self._mt5, self._terms, self._password())
                 self._connected = True
+                self._broker.joined(facts.account)
                 self._broker.check()
                 self._pipe.send(facts)
                 pauses = backoff(0.1, 5.0)
