@@ -77,7 +77,9 @@ def resolve(signal: Signal, mark: Mark, books: Books, engine_unix_ms: int | None
     deals = [deal for deal in books.deals if is_ours(deal)]
     if deals:
         return _filled(signal, deals)
-    settled = _is_settled(signal, books, engine_unix_ms, settle_s)
+    # An attempt that the broker refused bears the same mark as the next one, which may still be on its way.
+    if not _is_settled(signal, books, engine_unix_ms, settle_s):
+        return None
     past = [order for order in books.history_orders if is_ours(order)]
     if past:
         if all(order.state in _ENDED_UNFILLED for order in past):
@@ -86,10 +88,8 @@ def resolve(signal: Signal, mark: Mark, books: Books, engine_unix_ms: int | None
         return None
     positions = [position for position in books.positions if is_ours(position)]
     if positions:
-        return _held(positions[0]) if settled else None
-    if settled:
-        return Result(OrderState.NOT_EXECUTED, "NOT_IN_BOOKS", "no order, deal or position of the terminal bears it")
-    return None
+        return _held(positions[0])
+    return Result(OrderState.NOT_EXECUTED, "NOT_IN_BOOKS", "no order, deal or position of the terminal bears it")
 
 
 def _is_settled(signal: Signal, books: Books, engine_unix_ms: int | None, settle_s: float) -> bool:

@@ -71,8 +71,15 @@ def test_an_order_that_still_works_is_waited_for() -> None:
 
 
 def test_an_order_that_ended_without_a_deal_was_not_executed() -> None:
-    """The terminal's own history says so; no time need pass."""
-    assert found(replace(EMPTY, history_orders=(order(5),)), None) is OrderState.NOT_EXECUTED
+    """The terminal's own history says so, once the books are settled: a refused first attempt bears the same mark as
+    the second one, whose answer was lost and whose deal is still to come."""
+    refused = replace(EMPTY, history_orders=(order(5),))
+    result = resolve(SIGNAL, MARK, refused, LATE_MS, 60.0)
+    assert result
+    assert (result.state, result.reason) == (OrderState.NOT_EXECUTED, "ENDED_UNFILLED")
+    assert found(refused, None) is None
+    assert found(refused, LATE_MS - 2) is None
+    assert found(replace(refused, deals=(deal(7, volume=0.3, order=51),)), None) is OrderState.FILLED
     assert found(replace(EMPTY, history_orders=(order(4),))) is None
 
 
