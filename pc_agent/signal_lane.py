@@ -78,10 +78,11 @@ class SignalLane:
         self._outgoing = asyncio.Queue()
         self._probes.clear()
         hello = hello_of(self._agent, facts, sequence.epoch, sequence.last_seq)
+        greeted_ns = time.monotonic_ns()
         call: Any = self._stub.StreamSignals(self._requests(pb.StreamSignalsRequest(hello=hello)))
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._join(call, sequence)
+                await self._join(call, sequence, greeted_ns)
                 beside = [tasks.create_task(self._probe()), tasks.create_task(self._report(sequence.account))]
                 while (response := await call.read()) is not grpc.aio.EOF:
                     await self._take(response, sequence, execution)
@@ -99,7 +100,7 @@ class SignalLane:
         while True:
             yield await outgoing.get()
 
-    async def _join(self, call: Any, sequence: SignalSequence) -> None:
+    async def _join(self, call: Any, sequence: SignalSequence, greeted_ns: int) -> None:
         response = await call.read()
         if response is grpc.aio.EOF:
             raise _LaneOverError("the engine ended the stream before it answered the hello")
@@ -108,7 +109,8 @@ class SignalLane:
         joined = response.joined
         sequence.join(joined.epoch)
         self._clock.forget()
-        self._lease.renew(time.monotonic_ns(), joined.valid_for_ms)
+        # Granted after the greeting left: counted from there it can not end too late.
+        self._lease.renew(greeted_ns, joined.valid_for_ms)
         self._pauses = backoff(0.1, 2.0)
         self.stands = True
         log.info("lane 0 stands", engine=joined.engine, epoch=joined.epoch, after=sequence.last_seq)

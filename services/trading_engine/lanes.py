@@ -64,7 +64,7 @@ class Lanes:
         self._lanes[hello.account] = lane
         lease = self._leases.get(hello.account)
         if lease is not None and lease.agent != hello.agent:
-            # The other agent holds it by its own clock; a little longer here covers the message's way.
+            # The other agent counts from before it asked for it, so its own has ended by then.
             await asyncio.sleep(max(0.0, lease.until - asyncio.get_running_loop().time()))
         async with self._joined:
             self._joined.notify_all()

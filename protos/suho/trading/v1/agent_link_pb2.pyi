@@ -238,7 +238,9 @@ class Joined(_message.Message):
     epoch: _builtins.int
     """The epoch in force; the agent forgets what it knew of an older one."""
     valid_for_ms: _builtins.int
-    """How long, of its own monotonic clock and since this message, the agent may execute; renewed by each ClockReply."""
+    """How long the agent may execute, of its own monotonic clock and since its hello; each ClockReply renews it, since
+    the probe that it answers.
+    """
     def __init__(
         self,
         *,
