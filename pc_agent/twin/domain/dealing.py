@@ -1,5 +1,6 @@
 """How a broker's server judges a market order, and what an executed one leaves in the books."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,16 +10,19 @@ from pc_agent.twin.domain.netting import Exposure, Netted, Side, net
 from pc_agent.twin.domain.stops import stops_are_valid
 from pc_agent.twin.results import TradeDeal, TradeOrder, TradePosition, TradeRequest
 
+_EXPIRATIONS = range(mt5.ORDER_TIME_GTC, mt5.ORDER_TIME_SPECIFIED_DAY + 1)
 _PENDING_TYPES = range(mt5.ORDER_TYPE_BUY_LIMIT, mt5.ORDER_TYPE_SELL_STOP_LIMIT + 1)
 
 RETCODE_WORDS = {
     mt5.TRADE_RETCODE_DONE: "Request executed",
     mt5.TRADE_RETCODE_INVALID: "Invalid request",
     mt5.TRADE_RETCODE_INVALID_VOLUME: "Invalid volume",
+    mt5.TRADE_RETCODE_INVALID_PRICE: "Invalid price",
     mt5.TRADE_RETCODE_INVALID_STOPS: "Invalid stops",
     mt5.TRADE_RETCODE_TRADE_DISABLED: "Trade is disabled",
     mt5.TRADE_RETCODE_NO_MONEY: "No money",
     mt5.TRADE_RETCODE_PRICE_OFF: "No prices",
+    mt5.TRADE_RETCODE_INVALID_EXPIRATION: "Invalid expiration",
     mt5.TRADE_RETCODE_INVALID_FILL: "Unsupported filling mode",
     mt5.TRADE_RETCODE_INVALID_ORDER: "Incorrect or prohibited order type",
     mt5.TRADE_RETCODE_POSITION_CLOSED: "Position doesn't exist",
@@ -106,6 +110,8 @@ def _formal_refusal(dealing: Dealing) -> int | None:
         (request.action == mt5.TRADE_ACTION_DEAL and dealing.terms is not None, mt5.TRADE_RETCODE_INVALID),
         (request.type in (mt5.ORDER_TYPE_BUY, mt5.ORDER_TYPE_SELL), mt5.TRADE_RETCODE_INVALID),
         (volume_is_valid(request.volume), mt5.TRADE_RETCODE_INVALID_VOLUME),
+        (math.isfinite(request.price), mt5.TRADE_RETCODE_INVALID_PRICE),
+        (request.type_time in _EXPIRATIONS, mt5.TRADE_RETCODE_INVALID_EXPIRATION),
         (request.type_filling in SUPPORTED_FILLINGS, mt5.TRADE_RETCODE_INVALID_FILL),
         (dealing.quote is not None, mt5.TRADE_RETCODE_PRICE_OFF),
         (dealing.quote_rate is not None, mt5.TRADE_RETCODE_TRADE_DISABLED),

@@ -96,6 +96,8 @@ def test_positions_net(open_terminal: Open, replay: Replay) -> None:
         ({"tp": 1.0970}, mt5.TRADE_RETCODE_INVALID_STOPS),
         ({"sl": float("nan")}, mt5.TRADE_RETCODE_INVALID_STOPS),
         ({"side": SELL, "sl": 1.0970}, mt5.TRADE_RETCODE_INVALID_STOPS),
+        ({"price": float("nan")}, mt5.TRADE_RETCODE_INVALID_PRICE),
+        ({"type_time": 2**63}, mt5.TRADE_RETCODE_INVALID_EXPIRATION),
         ({"symbol": "NONE"}, mt5.TRADE_RETCODE_INVALID),
         ({"action": 99}, mt5.TRADE_RETCODE_INVALID),
         ({"action": mt5.TRADE_ACTION_SLTP}, mt5.TRADE_RETCODE_INVALID),
