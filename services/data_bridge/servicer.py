@@ -144,7 +144,7 @@ class BridgeServicer:
 
 
 def _subjects(symbols: Iterable[tick_pb2.SymbolRef]) -> list[str]:
-    return sorted({tick_subject(ref.server, ref.symbol) for ref in symbols}) or [all_ticks()]
+    return sorted({tick_subject(*wire.symbol_key(ref, any_name=True)) for ref in symbols}) or [all_ticks()]
 
 
 def _readable(batches: Iterable[tick_pb2.TickBatchTwin]) -> Iterable[tick_pb2.Tick]:

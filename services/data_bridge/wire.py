@@ -49,8 +49,8 @@ def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
     return LaneRequest(
         agent=message.hello.agent,
         lane=_lane(message.hello) if message.HasField("hello") else 0,
-        opened=[_key(ref) for ref in message.open],
-        closed=[_key(ref) for ref in message.close],
+        opened=[symbol_key(ref) for ref in message.open],
+        closed=[symbol_key(ref) for ref in message.close],
         arrivals=[_arrival(batch) for batch in message.batches],
     )
 
@@ -80,9 +80,14 @@ def _lane(hello: pb.LaneHello) -> int:
     return hello.lane
 
 
-def _key(ref: tick_pb2.SymbolRef) -> SymbolKey:
+def symbol_key(ref: tick_pb2.SymbolRef, any_name: bool = False) -> SymbolKey:
+    """The names in `ref`, fit for the bus; with `any_name` an empty one stands for any.
+
+    Raises:
+        MeshError: INVALID_ARGUMENT.
+    """
     for name, value in (("server", ref.server), ("symbol", ref.symbol)):
-        if not 0 < len(value.encode()) <= _LONGEST_NAME or "\0" in value:
+        if (not value and not any_name) or len(value.encode()) > _LONGEST_NAME or "\0" in value:
             raise MeshError(
                 Reason.INVALID_ARGUMENT, f"{name} of a symbol needs 1 to {_LONGEST_NAME} bytes, and no NUL among them"
             )

@@ -143,3 +143,17 @@ async def test_a_symbol_that_nobody_knows_is_an_error_for_people(
         await tail(bridge.port, "EURUDS", 1)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
     assert "EURUDS" in (refused.value.details() or "")
+
+
+async def test_a_name_too_long_for_the_bus_is_refused(start_bridge: StartBridge, log_of_ticks: Client) -> None:
+    """NATS would end the connection of a bridge that asked for it; the bridge serves on."""
+    bridge = await start_bridge()
+    async with direct_channel([f"127.0.0.1:{bridge.port}"]) as channel:
+        stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
+        long = refs("x" * 5000)
+        calls: list[Any] = [
+            stub.Subscribe(pb.SubscribeRequest(symbols=long), timeout=10),
+            stub.TailTicks(pb.TailTicksRequest(symbols=long), timeout=10),
+        ]
+        assert [await call.code() for call in calls] == [grpc.StatusCode.INVALID_ARGUMENT] * 2
+        await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=10)
