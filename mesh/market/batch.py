@@ -71,9 +71,7 @@ class Batch:
 
     def index_after(self, tick: TickId) -> int:
         """How many ticks here are not after `tick`."""
-        at = int(np.searchsorted(self.time_msc, tick.time_msc, side="left"))
-        same = int(np.searchsorted(self.time_msc, tick.time_msc, side="right"))
-        return at + int(np.searchsorted(self.ordinal[at:same], tick.ordinal, side="right"))
+        return index_after(self.time_msc, self.ordinal, tick)
 
     def after(self, tick: TickId) -> "Batch | None":
         """The ticks after `tick`; None when there are none."""
@@ -106,6 +104,13 @@ class Batch:
             return head
         merged: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in COLUMNS}
         return replace(head, agent=batches[-1].agent, read_unix_ns=batches[-1].read_unix_ns, **merged)
+
+
+def index_after(time_msc: npt.NDArray[np.int64], ordinal: npt.NDArray[np.uint32], tick: TickId) -> int:
+    """How many of the ticks, which ascend, are not after `tick`."""
+    at = int(np.searchsorted(time_msc, tick.time_msc, side="left"))
+    same = int(np.searchsorted(time_msc, tick.time_msc, side="right"))
+    return at + int(np.searchsorted(ordinal[at:same], tick.ordinal, side="right"))
 
 
 def ordinals(time_msc: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:

@@ -44,14 +44,6 @@ class SymbolFeed:
         self._sent: deque[_Sent] = deque()
         self._held = 0
 
-    @property
-    def waiting(self) -> bool:
-        return bool(self._pending)
-
-    @property
-    def unacknowledged(self) -> bool:
-        return bool(self._sent)
-
     def rewind(self, cursor: TickId) -> tuple[Reading, list[int]]:
         """Begin again after `cursor`: how to read, and the messages whose batches of this symbol count no more."""
         void = [sent.message for sent in self._sent]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mesh.market import TickId
-from mesh.market.batch import COLUMNS, ordinals
+from mesh.market.batch import COLUMNS, index_after, ordinals
 from mesh.market.tick import FLAG_MASK
 
 PAGE_TICKS = 4096
@@ -60,7 +60,7 @@ class TickCursor:
         full = len(page) >= self.count
         columns = columns_of(page)
         self._note_anchor(columns)
-        start = _index_after(columns, self.after)
+        start = index_after(columns["time_msc"], columns["ordinal"], self.after)
         stop = min(start + limit, len(page))
         if start == stop:
             if full and start == len(page):
@@ -75,7 +75,7 @@ class TickCursor:
     def _note_anchor(self, columns: Columns) -> None:
         if self.anchor is not None:
             return
-        index = _index_after(columns, self._origin)
+        index = index_after(columns["time_msc"], columns["ordinal"], self._origin)
         at = index - 1
         if at >= 0 and (columns["time_msc"][at], columns["ordinal"][at]) == self._origin:
             self.anchor = Anchor(True, float(columns["bid"][at]), float(columns["ask"][at]))
@@ -96,10 +96,3 @@ def columns_of(page: npt.NDArray[Any]) -> Columns:
         **{name: page[name] for name in ("bid", "ask", "last", "volume_real", "volume")},
     }
     return {name: np.ascontiguousarray(given[name], dtype=dtype) for name, dtype in COLUMNS.items()}
-
-
-def _index_after(columns: Columns, tick: TickId) -> int:
-    time_msc = columns["time_msc"]
-    at = int(np.searchsorted(time_msc, tick.time_msc, side="left"))
-    same = int(np.searchsorted(time_msc, tick.time_msc, side="right"))
-    return at + int(np.searchsorted(columns["ordinal"][at:same], tick.ordinal, side="right"))

@@ -59,7 +59,7 @@ def test_rewinding_voids_what_is_under_way() -> None:
     stale = feed.resume().generation
     reading, void = feed.rewind(TickId(JANUARY_END, 0))
     assert void == [7]
-    assert not feed.waiting
+    assert feed.take(2_000, 8) is None
     assert not feed.is_current(stale)
     assert feed.is_current(reading.generation)
     assert (reading.after, reading.credit) == (TickId(JANUARY_END, 0), WINDOW_TICKS)
