@@ -4,7 +4,6 @@ import typer
 
 from cli import mesh_commands, orders, ticks
 from cli.up import up
-from mesh.config import quiet_grpc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +22,6 @@ app.add_typer(orders.app, name="signal")
 
 
 def main() -> None:
-    quiet_grpc()
     app()
 
 

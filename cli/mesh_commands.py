@@ -93,6 +93,7 @@ def bootstrap(
     state: StateOption = DEFAULT_STATE,
     node: Annotated[str, typer.Option(help="Name of the client, as the hub will show it.")] = "stock-client",
     depends_on: Annotated[list[str] | None, typer.Option(help="Service it will call; repeatable; none: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="It is JSON in any case.")] = True,
 ) -> None:
     """The JSON that lets any stock gRPC client use `xds:///mesh` (GRPC_XDS_BOOTSTRAP_CONFIG)."""
     print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or ()))
@@ -103,6 +104,7 @@ def logs(
     state: StateOption = DEFAULT_STATE,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Each line as a JSON string.")] = False,
 ) -> None:
     """The log of one program."""
     folder = state / "logs"
@@ -110,12 +112,13 @@ def logs(
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.log"))) or "none: nothing has run here"
         fail(f"no log of {name!r} under {folder}; there are: {known}")
+    say = print_json if as_json else print
     for line in _tail(path, lines):
-        print(line)
+        say(line)
     if follow:
         try:
             for line in _new_lines(path):
-                print(line, end="", flush=True)
+                say(line)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
@@ -130,6 +133,6 @@ def _new_lines(path: Path) -> Iterator[str]:
         stream.seek(0, 2)
         while True:
             if line := stream.readline():
-                yield line
+                yield line.rstrip("\n")
             else:
                 time.sleep(0.2)

@@ -14,15 +14,15 @@ from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
 from cli.mesh_commands import state_name
-from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table, utc
 from mesh.errors import MeshError
 
 app = typer.Typer(no_args_is_help=True, help="Ask for a trade.")
 
 _SIDES = {"buy": order_pb2.ORDER_SIDE_BUY, "sell": order_pb2.ORDER_SIDE_SELL}
 _EXECUTED = (order_pb2.ORDER_STATE_FILLED, order_pb2.ORDER_STATE_PARTIALLY_FILLED)
-# Nothing more is told of these without a person: UNKNOWN may take minutes to resolve.
-_OPEN = (order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_ACCEPTED)
+# Not the last word yet. UNKNOWN may have been executed: the agent looks it up in the terminal's books.
+_OPEN = (order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_ACCEPTED, order_pb2.ORDER_STATE_UNKNOWN)
 # Whether the call did what it was asked, these do not say.
 _NO_ANSWER = (
     grpc.StatusCode.UNAVAILABLE,
@@ -42,15 +42,17 @@ def send(
     sl: Annotated[str, typer.Option(help="Stop loss, a price.")] = "",
     tp: Annotated[str, typer.Option(help="Take profit, a price.")] = "",
     signal_id: Annotated[
-        str, typer.Option("--id", help="The same id is the same order, however often it is sent.")
-    ] = "",
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the report.")] = 30.0,
+        str | None, typer.Option("--id", help="The same id is the same order, however often it is sent.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the report.")] = 30.0,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
     """Send a signal, wait for its execution report and print it."""
     if side.lower() not in _SIDES:
         raise typer.BadParameter(f"{side!r} is neither buy nor sell", param_hint="--side")
+    if signal_id == "":  # a script's unset variable: made up here, it would not protect from a second order
+        raise typer.BadParameter("it is empty; give an id, or leave --id out", param_hint="--id")
     request = trading_pb2.SubmitSignalRequest(
         signal_id=signal_id or str(uuid.uuid4()),
         symbol=symbol,
@@ -65,6 +67,12 @@ def send(
         print_json(facts)
     else:
         _print_report(order, duplicate)
+    if order.state == order_pb2.ORDER_STATE_UNKNOWN:
+        fail(
+            "it may have been executed: the agent looks for it in the terminal's books, and `suho orders` will tell;"
+            f" send it again only with `--id {order.signal_id}`",
+            EXIT_UNREACHABLE,
+        )
     if order.state in _OPEN:
         fail(f"no report within {wait:g} s; `suho orders` tells what became of it", EXIT_UNREACHABLE)
     if order.state not in _EXECUTED:
@@ -150,6 +158,7 @@ def orders(
         return
     rows = [
         (
+            utc(order.times.submitted_unix_ns // 1_000_000),
             order.signal_id,
             f"{order.account.login}@{order.account.server}",
             order.symbol,
@@ -163,8 +172,8 @@ def orders(
         )
         for order in answer.orders
     ]
-    columns = ("SIGNAL", "ACCOUNT", "SYMBOL", "SIDE", "VOLUME", "STATE", "TICKET", "PRICE", "STRATEGY", "REASON")
-    print_table(columns, rows, "no orders")
+    columns = "TIME SIGNAL ACCOUNT SYMBOL SIDE VOLUME STATE TICKET PRICE STRATEGY REASON"
+    print_table(columns.split(), rows, "no orders")
 
 
 def order_facts(order: order_pb2.Order) -> dict[str, Any]:
@@ -186,6 +195,7 @@ def order_facts(order: order_pb2.Order) -> dict[str, Any]:
         "filled_volume": order.filled_volume,
         "filled_price": order.filled_price,
         "retcode": order.retcode,
+        "submitted_unix_ns": order.times.submitted_unix_ns,
     }
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import grpc
@@ -44,8 +45,14 @@ def _value(value: Any, field: Any) -> Any:
     return to_dict(value) if field.message_type is not None else value
 
 
+def utc(unix_ms: int) -> str:
+    """A moment for people."""
+    moment = datetime.fromtimestamp(unix_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+
+
 def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
@@ -77,5 +84,8 @@ def calls_explained() -> Iterator[None]:
     except grpc.aio.AioRpcError as rpc_error:
         error = MeshError.of(rpc_error)
         if error.reason in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
-            fail(f"{error.message}; `suho status` tells what runs", EXIT_UNREACHABLE)
+            fail(
+                f"nobody answers ({error.message}); does the platform run? `suho up` starts it, `suho logs` tells more",
+                EXIT_UNREACHABLE,
+            )
         fail(f"{error.message} [{error.reason}]")

@@ -7,7 +7,7 @@ from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc, tick_pb2
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.output import fail, print_json, print_table, to_dict
+from cli.output import fail, print_json, print_table, to_dict, utc
 
 app = typer.Typer(no_args_is_help=True, help="Live and stored ticks.")
 
@@ -38,7 +38,8 @@ def _print_tick(tick: tick_pb2.Tick, as_json: bool) -> None:
     if as_json:
         print_json(to_dict(tick))
     else:
-        print(f"{tick.symbol} {tick.id.time_msc}.{tick.id.ordinal} bid {tick.bid} ask {tick.ask}", flush=True)
+        place = f" #{tick.id.ordinal}" if tick.id.ordinal else ""  # among those of the same millisecond
+        print(f"{tick.symbol} {utc(tick.id.time_msc)}{place} bid {tick.bid} ask {tick.ask}", flush=True)
 
 
 @app.command()

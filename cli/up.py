@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from cli.connection import DEFAULT_STATE
 from cli.output import fail
 
 _FEED = "synthetic, SYMBOL=FILE, or a FILE whose name holds its symbol; repeatable."
 
 
 def up(
-    state: Annotated[Path, typer.Option(help="Folder of everything that is kept.")] = Path(".suho"),
+    state: Annotated[Path | None, typer.Option(help="Folder of everything that is kept; .suho by default.")] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing: state in a temporary folder.")] = False,
     feed: Annotated[list[str] | None, typer.Option(help=_FEED)] = None,
     speed: Annotated[str, typer.Option(help="How many times faster than it happened: 1, N or max.")] = "1",
@@ -34,10 +35,12 @@ def up(
     from compose.embedded.program import CannotStartError
     from compose.embedded.screen import Screen
 
+    if ephemeral and state is not None:
+        raise typer.BadParameter("it keeps nothing, so leave --state out", param_hint="--ephemeral")
     if ports not in ("documented", "auto"):
         raise typer.BadParameter("'auto' or 'documented'", param_hint="--ports")
     options = Options(
-        state=None if ephemeral else state,
+        state=None if ephemeral else state or DEFAULT_STATE,
         feeds=tuple(feed or ["synthetic"]),
         speed=speed,
         seed=seed,

@@ -59,6 +59,11 @@ def environment(name: str) -> str:
     return os.environ.get(name, "")
 
 
+def environment_names(prefix: str) -> list[str]:
+    """Variables that begin with `prefix`."""
+    return sorted(name for name in os.environ if name.startswith(prefix))
+
+
 def export(name: str, value: str) -> None:
     """Set a variable for libraries in this process that read it (gRPC's xDS bootstrap)."""
     os.environ[name] = value
@@ -149,5 +154,6 @@ def _sentences(error: ValidationError, program: str, origin: Mapping[str, str]) 
     for item in error.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in item["loc"]) or "(settings)"
         source = origin.get(str(item["loc"][0]) if item["loc"] else "", "not given")
-        sentences.append(f"setting {name!r} of {program} ({source}): {item['msg']}")
+        message = item["msg"].removeprefix("Value error, ")  # pydantic's word, not ours
+        sentences.append(f"setting {name!r} of {program} ({source}): {message}")
     return sentences

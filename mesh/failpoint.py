@@ -10,10 +10,12 @@ from pathlib import Path
 
 from mesh.config import environment
 
+FAILPOINTS = "SUHO_FAILPOINTS"
+
 
 def failpoint(name: str) -> None:
     """Die here, once, when SUHO_FAILPOINTS says so."""
-    for entry in environment("SUHO_FAILPOINTS").split(","):
+    for entry in environment(FAILPOINTS).split(","):
         place, _, action = entry.partition("=")
         verb, _, marker = action.partition("@")
         if place == name and verb == "kill" and not Path(marker).exists():

@@ -1,6 +1,7 @@
 """The whole platform on this machine, put together and run until it is told to stop."""
 
 import asyncio
+import difflib
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from compose.embedded.ports import choose_ports
 from compose.embedded.program import CannotStartError, Probe
 from compose.embedded.programs import (
     IN_THE_MESH,
+    PACKAGES,
     STOP_ORDER,
     Engines,
     Terminal,
@@ -27,6 +29,8 @@ from compose.embedded.state import State, open_state
 from compose.embedded.summary import Outcome
 from compose.embedded.supervisor import Supervisor
 from compose.embedded.watch import Watch, settled
+from mesh.config import env_prefix, environment_names
+from mesh.failpoint import FAILPOINTS
 from pc_agent.twin.feeds import SYNTHETIC, FeedError, check_speed, plan_feeds, server_name
 
 _STATUS_EVERY_S = 1.0
@@ -38,8 +42,9 @@ def plan(options: Options) -> Terminal:
     """The terminal that the options describe, checked before anything is started.
 
     Raises:
-        CannotStartError: the sentence names the option that is wrong.
+        CannotStartError: the sentence names the option, or the variable, that is wrong.
     """
+    _check_environment()
     try:
         feeds = plan_feeds(options.feeds)
         check_speed(options.speed, feeds)
@@ -49,6 +54,17 @@ def plan(options: Options) -> Terminal:
     if options.until_fed and feeds == (SYNTHETIC,):
         raise CannotStartError("--until-fed needs a feed that ends: the synthetic one does not, give --feed FILE")
     return Terminal(server, feeds, options.speed, options.seed)
+
+
+def _check_environment() -> None:
+    """A variable that no program reads is a typing error; programs check the rest of the names that are theirs."""
+    known = [env_prefix(program) for program in PACKAGES]
+    for name in environment_names("SUHO_"):
+        if name != FAILPOINTS and not name.startswith(tuple(known)):
+            near = difflib.get_close_matches(name, [*known, FAILPOINTS], n=1, cutoff=0.4)
+            raise CannotStartError(
+                f"environment variable {name} is read by no program; did you mean {near[0] if near else known[0]}…?"
+            )
 
 
 async def run_platform(options: Options, screen: Screen) -> Outcome | None:
@@ -113,12 +129,12 @@ class Platform:
 
     async def _conduct(self) -> None:
         """From the start to the end that was asked for."""
-        await self._supervisor.until_ready()
-        startup_s = time.time() - psutil.Process().create_time()
-        self._screen.tell(f"Ready in {startup_s:.1f} s")
         async with asyncio.TaskGroup() as group:
+            # From the start: a short replay is over when all are ready.
             watching = group.create_task(self._watch.run())
-            first = await self._watch.next()
+            await self._supervisor.until_ready()
+            startup_s = time.time() - psutil.Process().create_time()
+            self._screen.tell(f"Ready in {startup_s:.1f} s")
             if self._options.until_fed:
                 await self._until_fed()
             elif self._options.for_s is not None:
@@ -127,10 +143,9 @@ class Platform:
                 await self._stop.wait()
             watching.cancel()
         last = await settled(self._facts)
-        seconds = last.at_s - first.at_s
         self._outcome = Outcome(
             startup_s,
-            (last.accounted - first.accounted) / seconds if seconds > 0 else 0.0,
+            self._watch.ticks_per_s,
             last.feeds,
             last.stored,
             last.orders,

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from compose.embedded.facts import Stored
 from compose.embedded.supervisor import Phase, Supervised
@@ -68,7 +69,7 @@ class Screen:
         if not self._console.is_terminal:
             self.tell(line)
             return
-        parts: list[object] = [_programs_table(programs), line]
+        parts: list[object] = [_programs_table(programs), Text(line, overflow="fold", no_wrap=False)]
         if self._replays(now):
             parts.append(self._bars)
         self._live.update(Group(*parts), refresh=True)  # type: ignore[arg-type]

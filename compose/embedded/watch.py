@@ -58,6 +58,8 @@ class Watch:
         self.previous = Snapshot()
         # Why the newest snapshot is not of now; empty: it is.
         self.unanswered = ""
+        self._resting = Snapshot()
+        self._flowing = False
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,11 +71,25 @@ class Watch:
             except UnansweredError as error:
                 self.unanswered = str(error)
             else:
-                self.previous, self.newest, self.unanswered = self.newest, snapshot, ""
+                self.note(snapshot)
+                self.unanswered = ""
                 self._news.set()
                 self._news = asyncio.Event()
             took = time.monotonic() - began
             await asyncio.sleep(max(self._every_s - took, took * _REST))
+
+    def note(self, snapshot: Snapshot) -> None:
+        """Take a new look in; the last one before anything came is where the flow began."""
+        self.previous, self.newest = self.newest, snapshot
+        self._flowing = self._flowing or (bool(self._resting.at_s) and self.newest.accounted > self._resting.accounted)
+        if not self._flowing:
+            self._resting = self.newest
+
+    @property
+    def ticks_per_s(self) -> float:
+        """Stored, from when the first came to the newest look."""
+        seconds = self.newest.at_s - self._resting.at_s
+        return (self.newest.accounted - self._resting.accounted) / seconds if self._flowing and seconds > 0 else 0.0
 
     async def next(self) -> Snapshot:
         """The next one."""

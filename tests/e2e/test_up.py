@@ -140,6 +140,15 @@ async def test_wrong_options_start_nothing(tmp_path: Path, arguments: list[str],
         assert not platform.state.exists()
 
 
+async def test_a_variable_that_nobody_reads_starts_nothing(tmp_path: Path) -> None:
+    """A typing error in a variable's name is refused with the name that was meant."""
+    typo = {"SUHO_HBU_PORT": "7001"}
+    async with run_platform(state=tmp_path / "state", environment=typo) as platform:
+        assert await platform.ended() == 1
+        assert "SUHO_HBU_PORT is read by no program; did you mean SUHO_HUB_" in platform.messages
+        assert not platform.state.exists()
+
+
 def test_a_taken_port_starts_nothing(tmp_path: Path) -> None:
     """A documented port in use is named with its program."""
     with socket.socket() as server:

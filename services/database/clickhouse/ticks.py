@@ -66,10 +66,13 @@ class StoredTicks:
             (row["server"], row["symbol"]): row["digits"] if row["digits"] >= 0 else _MOST_DIGITS
             for row in await self._clickhouse.rows(_DIGITS, server=server, symbol=symbol)
         }
-        return [
-            await self._audited(stats, digits[stats.server, stats.symbol]) if stats.raw else stats
+        audited = [
+            await self._audited(stats, digits.get((stats.server, stats.symbol), _MOST_DIGITS)) if stats.raw else stats
             for stats in await self.counts(server, symbol)
         ]
+        # Counted once more: while ticks come in, the rows must not be those of before.
+        later = {(stats.server, stats.symbol): stats.raw for stats in await self.counts(server, symbol)}
+        return [replace(stats, raw=later[stats.server, stats.symbol]) for stats in audited]
 
     async def _audited(self, stats: TickStats, digits: int) -> TickStats:
         names = {"server": stats.server, "symbol": stats.symbol}

@@ -154,9 +154,12 @@ async def test_kill_query_by_log_comment(client: Any) -> None:
     killed = ""
     while not killed:
         killed = str(await client.command(f"KILL QUERY WHERE Settings['log_comment'] = '{mark}' SYNC") or "")
-    with pytest.raises(DatabaseError) as refusal:
-        await slow
-    assert refusal.value.code == 394
+    # Killed while it waits it is an error, killed while it writes its answer it just ends short.
+    (ended,) = await asyncio.gather(slow, return_exceptions=True)
+    if isinstance(ended, DatabaseError):
+        assert ended.code == 394
+    else:
+        assert len(ended.result_rows) < 1000
 
 
 async def test_kill_9_keeps_what_was_acknowledged(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from compose.embedded.facts import Feed, Orders, Percentiles, Stored, UnansweredError
 from compose.embedded.summary import Outcome
-from compose.embedded.watch import settled
+from compose.embedded.watch import Snapshot, Watch, settled
 
 
 class Scripted:
@@ -60,3 +60,18 @@ async def test_it_waits_for_who_is_starting_again() -> None:
 async def test_a_loss_stays_a_loss() -> None:
     """When nothing more comes, what is missing is lost."""
     assert await _account(Scripted(sent=[10], accounted=[8])) == (10, 8, 2)
+
+
+def test_the_rate_counts_from_when_ticks_began_to_come() -> None:
+    """What was there before, and the wait for the first tick, are not part of it."""
+    watch = Watch(Scripted([], []), 1.0)  # type: ignore[arg-type]
+    for at_s, count in ((10.0, 5), (20.0, 5), (21.0, 105), (22.0, 205)):
+        watch.note(Snapshot({}, {"A": Stored(distinct=count, raw=count)}, at_s=at_s))
+    assert watch.ticks_per_s == 100.0
+
+
+def test_without_a_tick_there_is_no_rate() -> None:
+    """Nothing came: nothing a second."""
+    watch = Watch(Scripted([], []), 1.0)  # type: ignore[arg-type]
+    watch.note(Snapshot({}, {}, at_s=10.0))
+    assert watch.ticks_per_s == 0.0

@@ -1,24 +1,26 @@
-"""A person's signal, from the command line to the twin's books and back."""
+"""One running platform, asked from outside: signals, commands, and a client that knows nothing of Suho."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
+import pytest_asyncio
 
 from pc_agent.twin.control import deal_count
-from tests.support import eventually, free_port
+from tests.support import eventually
 from tests.support.platform import RunningPlatform, run_platform
-from tests.support.proxy import cuttable_proxy
 from tests.support.suho import Answer, suho
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+# One platform for all: what they leave in it they count as a difference.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 LOGIN = "1000001"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def platform() -> AsyncIterator[RunningPlatform]:
     async with run_platform() as running:
         await running.ready()
@@ -32,6 +34,7 @@ async def send(platform: RunningPlatform, *more: str, symbol: str = "EURUSD", vo
 
 async def test_a_signal_is_filled_reported_and_stored(platform: RunningPlatform) -> None:
     """It comes back with ticket, price and what each part took; stored as FILLED; sent twice it is one deal."""
+    before = await asyncio.to_thread(deal_count, platform.twin)
     first = await send(platform, "--id", "mine")
     assert first.status == 0, first.err
     report = first.json
@@ -43,7 +46,7 @@ async def test_a_signal_is_filled_reported_and_stored(platform: RunningPlatform)
     again = await send(platform, "--id", "mine")
     assert (again.status, again.json["duplicate"], again.json["ticket"]) == (0, True, report["ticket"])
     assert (await suho("orders", "--json", state=platform.state)).json["orders"][0]["state"] == "FILLED"
-    assert await asyncio.to_thread(deal_count, platform.twin) == 1
+    assert await asyncio.to_thread(deal_count, platform.twin) == before + 1
 
     other = await send(platform, "--id", "mine", volume="0.20")
     assert other.status == 1
@@ -52,6 +55,7 @@ async def test_a_signal_is_filled_reported_and_stored(platform: RunningPlatform)
 
 async def test_bad_signals_are_refused_in_words(platform: RunningPlatform) -> None:
     """Unknown symbol, volume 0, an unknown account: a reason, and nothing in the twin's books."""
+    before = await asyncio.to_thread(deal_count, platform.twin)
     for answer, reason in (
         (await send(platform, symbol="NOSUCH"), "UNKNOWN_SYMBOL"),
         (await send(platform, volume="0"), "volume"),
@@ -60,12 +64,14 @@ async def test_bad_signals_are_refused_in_words(platform: RunningPlatform) -> No
     ):
         assert answer.status == 1
         assert reason in answer.out + answer.err
+    empty = await send(platform, "--id", "")
+    assert (empty.status, "--id" in empty.err) == (2, True)
     nobody = await suho(
         *("signal", "send", "--account", "7", "--symbol", "EURUSD", "--side", "buy", "--volume", "1"),
         state=platform.state,
     )
     assert (nobody.status, "not known" in nobody.err) == (1, True)
-    assert await asyncio.to_thread(deal_count, platform.twin) == 0
+    assert await asyncio.to_thread(deal_count, platform.twin) == before
 
 
 async def test_every_command_answers(platform: RunningPlatform) -> None:
@@ -90,24 +96,48 @@ async def test_every_command_answers(platform: RunningPlatform) -> None:
     assert (unknown.status, "NOSUCH" in unknown.err) == (1, True)
 
 
-async def test_the_agent_has_five_data_connections_and_a_cut_one_loses_nothing(tmp_path: Path) -> None:
-    """Counted from outside: one to the engine, four to the bridge; ticks stay exact though each of the four is cut."""
-    bridge, published = free_port(), free_port()
-    environment = {"SUHO_DATA_BRIDGE_PORT": str(bridge), "SUHO_DATA_BRIDGE_PUBLISHED_PORT": str(published)}
-    async with (
-        cuttable_proxy(published, bridge) as proxy,
-        run_platform("--for", "12", state=tmp_path / "state", environment=environment) as platform,
-    ):
-        await platform.ready()
-        pid = platform.pid_of("pc-agent")
-        assert pid is not None
-        engine = platform.mesh["ports"]["trading-engine"]
-        ports = [c.raddr.port for c in psutil.Process(pid).net_connections("tcp") if c.status == "ESTABLISHED"]
-        assert (ports.count(published), ports.count(engine)) == (4, 1)
-        for cut in range(4):
-            proxy.cut_one()
-            await eventually(lambda cut=cut: proxy.accepted == 5 + cut and proxy.connections == 4, 15)
-        summary = await platform.summary()
-        assert platform.process.returncode == 0, platform.messages[-4000:]
-    assert all(facts["lost"] == 0 for facts in summary["symbols"].values())
-    assert sum(facts["distinct"] for facts in summary["symbols"].values()) > 0
+SCRIPT = """
+import grpc, sys
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+with grpc.insecure_channel("xds:///mesh") as channel:
+    for path in sys.argv[1].split(","):
+        channel.unary_unary(path)(b"", timeout=10)
+        print(path)
+for address in sys.argv[2].split(","):
+    with grpc.insecure_channel(address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+        for answer in stub.ServerReflectionInfo(iter([ask]), timeout=10):
+            print(address, *(service.name for service in answer.list_services_response.service))
+"""
+METHODS = (
+    "/suho.database.v1.TickService/GetSinkStatus",
+    "/suho.market.v1.BridgeService/GetBridgeStatus",
+    "/suho.trading.v1.TradingService/ListAccounts",
+)
+OFFERED = {
+    "hub": {"suho.hub.v1.RegistryService", "envoy.service.discovery.v3.AggregatedDiscoveryService"},
+    "database": {"suho.database.v1.TickService", "suho.database.v1.OrderService"},
+    "data-bridge": {"suho.market.v1.BridgeService"},
+    "trading-engine": {"suho.trading.v1.TradingService", "suho.trading.v1.AgentLinkService"},
+}
+EVERYWHERE = {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.channelz.v1.Channelz"}
+
+
+async def test_a_plain_script_reaches_every_service(platform: RunningPlatform, tmp_path: Path) -> None:
+    """`suho bootstrap` in the environment is all it needs; reflection lists what each server offers."""
+    bootstrap = await suho("bootstrap", state=platform.state)
+    addresses = {name: f"127.0.0.1:{platform.mesh['ports'][name]}" for name in OFFERED}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-c", SCRIPT, ",".join(METHODS), ",".join(addresses.values())),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "GRPC_XDS_BOOTSTRAP_CONFIG": bootstrap.out},
+    )
+    out, _ = await process.communicate()
+    lines = out.decode().splitlines()
+    assert lines[: len(METHODS)] == list(METHODS)
+    offered = {address: set(names) for address, *names in (line.split() for line in lines[len(METHODS) :])}
+    for name, address in addresses.items():
+        assert OFFERED[name] | EVERYWHERE <= offered[address]
