@@ -85,7 +85,7 @@ def calls_explained() -> Iterator[None]:
         error = MeshError.of(rpc_error)
         if error.reason in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
             fail(
-                f"nobody answers ({error.message}); does the platform run? `suho up` starts it, `suho logs` tells more",
+                "nobody answers: is the platform running? `suho up` starts it, `suho logs NAME` tells why one is away",
                 EXIT_UNREACHABLE,
             )
         fail(f"{error.message} [{error.reason}]")

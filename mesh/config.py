@@ -70,8 +70,11 @@ def export(name: str, value: str) -> None:
 
 
 def quiet_grpc() -> None:
-    """Let gRPC's core write errors only, unless the environment already says otherwise; before its first use."""
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    """Let gRPC's core be silent, unless the environment says otherwise: what fails reaches the caller as a status.
+
+    Before gRPC is imported.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

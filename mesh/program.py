@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
-from mesh.config import ProgramSettings, SettingsError, load_settings, quiet_grpc
+from mesh.config import ProgramSettings, SettingsError, load_settings
 from mesh.log import configure_logging, get_logger
 from mesh.telemetry import configure_telemetry
 
@@ -43,7 +43,6 @@ def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], 
 
     Returns the process's exit status: 78 when a setting is wrong, which it says on standard error.
     """
-    quiet_grpc()
     try:
         settings = load_settings(settings_cls, program, sys.argv[1:])
         configure_logging(program, settings.instance, settings.log_level, settings.log_format)
