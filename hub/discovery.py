@@ -22,7 +22,6 @@ class Discovery:
         self._news = news
         self.bell = bell
         self._debounce_s = debounce_s
-        self._wanted = 0
         self.snapshot = Snapshot()
         self.publish()
 

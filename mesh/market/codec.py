@@ -11,11 +11,6 @@ from mesh.market.batch import COLUMNS, Batch
 from mesh.market.tick import TickId
 
 
-class TickIdMessage(Protocol):
-    time_msc: int
-    ordinal: int
-
-
 class TwinMessage(Protocol):
     """`suho.market.v1.TickBatchTwin`."""
 

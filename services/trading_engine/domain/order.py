@@ -69,10 +69,6 @@ class Intent:
     submitted_unix_ns: int
     not_after_unix_ms: int
 
-    @property
-    def signed_volume(self) -> Decimal:
-        return self.side.sign * self.volume
-
 
 @dataclass(frozen=True, slots=True)
 class SymbolSpec:
