@@ -1,6 +1,7 @@
 """The four tick lanes together: every symbol on the one that its name says."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,9 @@ class TickLanes:
         lane = self._lane_of[ticks.symbol]
         feed = lane.feed(ticks.symbol)
         if feed.is_current(ticks.generation):
-            columns = {name: np.frombuffer(ticks.columns[name], dtype) for name, dtype in COLUMNS.items()}
+            columns: dict[str, Any] = {
+                name: np.frombuffer(ticks.columns[name], dtype) for name, dtype in COLUMNS.items()
+            }
             server, agent, prev = feed.server, self._agent, feed.read_last
             feed.offer(Batch(server, ticks.symbol, agent, ticks.read_unix_ns, prev, **columns))
             lane.wake()

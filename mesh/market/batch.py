@@ -30,7 +30,8 @@ COLUMNS: Mapping[str, np.dtype[Any]] = MappingProxyType(
 class Batch:
     """Consecutive ticks of one (server, symbol); every column has the same length, at least 1.
 
-    `prev` is the identity of the tick before the first; `read_unix_ns` when the agent read the newest.
+    `prev` is the identity of the tick before the first; `read_unix_ns` when the agent read the newest; `generation`
+    is above 0 in corrections.
     """
 
     server: str
@@ -46,6 +47,7 @@ class Batch:
     volume_real: npt.NDArray[np.float64]
     volume: npt.NDArray[np.uint64]
     flags: npt.NDArray[np.uint32]
+    generation: int = 0
 
     def __len__(self) -> int:
         return len(self.time_msc)

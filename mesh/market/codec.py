@@ -19,6 +19,7 @@ class TwinMessage(Protocol):
     agent: str
     read_unix_ns: int
     count: int
+    generation: int
 
     @property
     def prev(self) -> Any: ...
@@ -42,6 +43,7 @@ def fields(batch: Batch) -> dict[str, Any]:
         "read_unix_ns": batch.read_unix_ns,
         "prev": {"time_msc": batch.prev.time_msc, "ordinal": batch.prev.ordinal},
         "count": len(batch),
+        "generation": batch.generation,
         **columns,
     }
 
@@ -68,5 +70,6 @@ def decode(message: TwinMessage) -> Batch:
         agent=message.agent,
         read_unix_ns=message.read_unix_ns,
         prev=TickId(message.prev.time_msc, message.prev.ordinal),
+        generation=message.generation,
         **columns,
     )

@@ -2,9 +2,13 @@
 
 import re
 
+# Live ticks; and what comes later: healed gaps, imports, corrections. Each has a position of its own in the store.
 TICKS_STREAM = "TICKS"
+BACKFILL_STREAM = "BACKFILL"
 EPOCH_METADATA = "suho-epoch"
-_PREFIX = "ticks"
+_TICKS = "ticks"
+_BACKFILL = "backfill"
+_CORRECTIONS = "corrections"
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 
 
@@ -19,16 +23,35 @@ def decode(token: str) -> str:
 
 def tick_subject(server: str, symbol: str) -> str:
     """`ticks.<server>.<symbol>`; an empty name stands for any."""
-    return f"{_PREFIX}.{encode(server) or '*'}.{encode(symbol) or '*'}"
+    return _subject(_TICKS, server, symbol)
+
+
+def backfill_subject(server: str, symbol: str) -> str:
+    """Ticks that were missing, of the generation that stands."""
+    return _subject(_BACKFILL, server, symbol)
+
+
+def correction_subject(server: str, symbol: str) -> str:
+    """Ticks of a higher generation."""
+    return _subject(_CORRECTIONS, server, symbol)
 
 
 def all_ticks() -> str:
-    return f"{_PREFIX}.>"
+    return f"{_TICKS}.>"
+
+
+def stream_subjects(stream: str) -> list[str]:
+    """What a stream of ticks holds."""
+    return {TICKS_STREAM: [all_ticks()], BACKFILL_STREAM: [f"{_BACKFILL}.>", f"{_CORRECTIONS}.>"]}[stream]
 
 
 def parse_tick_subject(subject: str) -> tuple[str, str]:
-    """(server, symbol) of a tick subject."""
+    """(server, symbol) of a subject of any stream of ticks."""
     prefix, server, symbol = subject.split(".")
-    if prefix != _PREFIX:
+    if prefix not in (_TICKS, _BACKFILL, _CORRECTIONS):
         raise ValueError(f"{subject!r} is not a tick subject")
     return decode(server), decode(symbol)
+
+
+def _subject(prefix: str, server: str, symbol: str) -> str:
+    return f"{prefix}.{encode(server) or '*'}.{encode(symbol) or '*'}"

@@ -20,7 +20,10 @@ from services.data_bridge.feed import Feed
 from services.data_bridge.jetstream import TickLog
 from services.data_bridge.newest import NewestTicks
 from services.data_bridge.publisher import Publisher
-from services.data_bridge.servicer import BridgeServicer
+from services.data_bridge.servicers.feed import FeedServicer
+from services.data_bridge.servicers.lanes import LaneServicer
+from services.data_bridge.servicers.service import bridge_service
+from services.data_bridge.servicers.status import StatusServicer
 
 log = get_logger(__name__)
 
@@ -69,9 +72,13 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
         bridge = Bridge(settings.instance, publisher, settings.lane_messages, tasks)
         bridge.spawn(newest.run(), "newest ticks")
         bridge.spawn(drain(), "drain")
-        servicer = BridgeServicer(bridge, feed, ticks, settings.message_ticks)
+        service = bridge_service(
+            LaneServicer(bridge, settings.message_ticks).handlers(),
+            FeedServicer(feed, ticks).handlers(),
+            StatusServicer(bridge).handlers(),
+        )
         try:
-            async with open_server(settings, [servicer.service()], draining) as server:
+            async with open_server(settings, [service], draining) as server:
                 yield server
         finally:
             bridge.stop()

@@ -22,38 +22,93 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from suho.market.v1 import bar_pb2 as suho_dot_market_dot_v1_dot_bar__pb2
 from suho.market.v1 import tick_pb2 as suho_dot_market_dot_v1_dot_tick__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suho/database/v1/tick_service.proto\x12\x10suho.database.v1\x1a\x19suho/market/v1/tick.proto\"J\n\x13GetTickStatsRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x13\n\x0b\x63ounts_only\x18\x03 \x01(\x08\"B\n\x14GetTickStatsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.suho.database.v1.TickStats\"\x9c\x02\n\tTickStats\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x0e\n\x06stored\x18\x02 \x01(\x04\x12\x10\n\x08\x64istinct\x18\x03 \x01(\x04\x12\x0b\n\x03raw\x18\x04 \x01(\x04\x12\x13\n\x0bquarantined\x18\x05 \x01(\x04\x12\x13\n\x0b\x63onflicting\x18\x06 \x01(\x04\x12\x0e\n\x06\x64igits\x18\x07 \x01(\r\x12\x16\n\x0e\x62id_points_sum\x18\x08 \x01(\x10\x12\x16\n\x0e\x61sk_points_sum\x18\t \x01(\x10\x12%\n\x05\x66irst\x18\n \x01(\x0b\x32\x16.suho.market.v1.TickId\x12$\n\x04last\x18\x0b \x01(\x0b\x32\x16.suho.market.v1.TickId\"?\n\x12GetLastTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\"9\n\x13GetLastTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"<\n\x15PutNewestTicksRequest\x12#\n\x05ticks\x18\x01 \x03(\x0b\x32\x14.suho.market.v1.Tick\"\x18\n\x16PutNewestTicksResponse\"A\n\x14GetNewestTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\";\n\x15GetNewestTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"\x16\n\x14GetSinkStatusRequest\"\xb9\x01\n\x15GetSinkStatusResponse\x12\x11\n\tlog_epoch\x18\x01 \x01(\x04\x12\x12\n\nstored_seq\x18\x02 \x01(\x04\x12\x14\n\x0clog_last_seq\x18\x03 \x01(\x04\x12\x1a\n\x12tick_stored_p50_ms\x18\x04 \x01(\x01\x12\x1a\n\x12tick_stored_p99_ms\x18\x05 \x01(\x01\x12\x13\n\x0bstored_rows\x18\x06 \x01(\x04\x12\x16\n\x0estopped_reason\x18\x07 \x01(\t2\xf1\x03\n\x0bTickService\x12]\n\x0cGetTickStats\x12%.suho.database.v1.GetTickStatsRequest\x1a&.suho.database.v1.GetTickStatsResponse\x12Z\n\x0bGetLastTick\x12$.suho.database.v1.GetLastTickRequest\x1a%.suho.database.v1.GetLastTickResponse\x12\x63\n\x0ePutNewestTicks\x12\'.suho.database.v1.PutNewestTicksRequest\x1a(.suho.database.v1.PutNewestTicksResponse\x12`\n\rGetNewestTick\x12&.suho.database.v1.GetNewestTickRequest\x1a\'.suho.database.v1.GetNewestTickResponse\x12`\n\rGetSinkStatus\x12&.suho.database.v1.GetSinkStatusRequest\x1a\'.suho.database.v1.GetSinkStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suho/database/v1/tick_service.proto\x12\x10suho.database.v1\x1a\x18suho/market/v1/bar.proto\x1a\x19suho/market/v1/tick.proto\"J\n\x13GetTickStatsRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x13\n\x0b\x63ounts_only\x18\x03 \x01(\x08\"B\n\x14GetTickStatsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.suho.database.v1.TickStats\"\x9c\x02\n\tTickStats\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x0e\n\x06stored\x18\x02 \x01(\x04\x12\x10\n\x08\x64istinct\x18\x03 \x01(\x04\x12\x0b\n\x03raw\x18\x04 \x01(\x04\x12\x13\n\x0bquarantined\x18\x05 \x01(\x04\x12\x13\n\x0b\x63onflicting\x18\x06 \x01(\x04\x12\x0e\n\x06\x64igits\x18\x07 \x01(\r\x12\x16\n\x0e\x62id_points_sum\x18\x08 \x01(\x10\x12\x16\n\x0e\x61sk_points_sum\x18\t \x01(\x10\x12%\n\x05\x66irst\x18\n \x01(\x0b\x32\x16.suho.market.v1.TickId\x12$\n\x04last\x18\x0b \x01(\x0b\x32\x16.suho.market.v1.TickId\"?\n\x12GetLastTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\"9\n\x13GetLastTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"<\n\x15PutNewestTicksRequest\x12#\n\x05ticks\x18\x01 \x03(\x0b\x32\x14.suho.market.v1.Tick\"\x18\n\x16PutNewestTicksResponse\"A\n\x14GetNewestTickRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\";\n\x15GetNewestTickResponse\x12\"\n\x04tick\x18\x01 \x01(\x0b\x32\x14.suho.market.v1.Tick\"\x16\n\x14GetSinkStatusRequest\"\x91\x02\n\x15GetSinkStatusResponse\x12\x11\n\tlog_epoch\x18\x01 \x01(\x04\x12\x12\n\nstored_seq\x18\x02 \x01(\x04\x12\x14\n\x0clog_last_seq\x18\x03 \x01(\x04\x12\x1a\n\x12tick_stored_p50_ms\x18\x04 \x01(\x01\x12\x1a\n\x12tick_stored_p99_ms\x18\x05 \x01(\x01\x12\x13\n\x0bstored_rows\x18\x06 \x01(\x04\x12\x16\n\x0estopped_reason\x18\x07 \x01(\t\x12+\n\x05sinks\x18\x08 \x03(\x0b\x32\x1c.suho.database.v1.SinkStatus\x12)\n\x04logs\x18\t \x03(\x0b\x32\x1b.suho.database.v1.LogStatus\"\x88\x01\n\nSinkStatus\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x12\n\nstored_seq\x18\x04 \x01(\x04\x12\x0e\n\x06holder\x18\x05 \x01(\t\x12\x13\n\x0bstored_rows\x18\x06 \x01(\x04\x12\x16\n\x0estopped_reason\x18\x07 \x01(\t\"\x82\x01\n\tLogStatus\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x11\n\tmax_bytes\x18\x06 \x01(\x04\x12\x12\n\npurged_seq\x18\x07 \x01(\x04\"Q\n\x15GetRecentTicksRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"B\n\x16GetRecentTicksResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.TickBatch\"J\n\x1aGetRecentTicksResponseTwin\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.suho.market.v1.TickBatchTwin\"\xc0\x01\n\x0fGetTicksRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x10\n\x08\x66rom_msc\x18\x02 \x01(\x10\x12\x0e\n\x06to_msc\x18\x03 \x01(\x10\x12%\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x16.suho.market.v1.TickId\x12\r\n\x05limit\x18\x05 \x01(\x04\x12\x17\n\x0f\x61ll_generations\x18\x06 \x01(\x08\x12\x11\n\tannotated\x18\x07 \x01(\x08\"\\\n\x10GetTicksResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.TickBatch\x12\x0f\n\x07utc_msc\x18\x02 \x03(\x10\x12\r\n\x05marks\x18\x03 \x03(\x07\"d\n\x14GetTicksResponseTwin\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.suho.market.v1.TickBatchTwin\x12\x0f\n\x07utc_msc\x18\x02 \x01(\x0c\x12\r\n\x05marks\x18\x03 \x01(\x0c\"w\n\x15GetTickDigestsRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x10\n\x08\x66rom_msc\x18\x02 \x01(\x10\x12\x0e\n\x06to_msc\x18\x03 \x01(\x10\x12\x11\n\tbucket_ms\x18\x04 \x01(\r\"Y\n\x16GetTickDigestsResponse\x12+\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x1a.suho.market.v1.TickDigest\x12\x12\n\ngeneration\x18\x02 \x01(\r\"\x93\x01\n\x0eGetBarsRequest\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.suho.market.v1.BarSpec\x12\x10\n\x08\x66rom_msc\x18\x03 \x01(\x10\x12\x0e\n\x06to_msc\x18\x04 \x01(\x10\x12\r\n\x05limit\x18\x05 \x01(\x12\";\n\x0fGetBarsResponse\x12(\n\x04\x62\x61rs\x18\x01 \x01(\x0b\x32\x1a.suho.market.v1.BarColumns\"C\n\x13GetBarsResponseTwin\x12,\n\x04\x62\x61rs\x18\x01 \x01(\x0b\x32\x1e.suho.market.v1.BarColumnsTwin\"\x14\n\x12ListSymbolsRequest\"F\n\x13ListSymbolsResponse\x12/\n\x07symbols\x18\x01 \x03(\x0b\x32\x1e.suho.database.v1.StoredSymbol\"m\n\x0cStoredSymbol\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\r\n\x05ticks\x18\x02 \x01(\x04\x12\x11\n\tfirst_msc\x18\x03 \x01(\x10\x12\x10\n\x08last_msc\x18\x04 \x01(\x10\"Y\n\x15GetTickQualityRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x10\n\x08\x66rom_msc\x18\x03 \x01(\x10\x12\x0e\n\x06to_msc\x18\x04 \x01(\x10\"H\n\x16GetTickQualityResponse\x12.\n\x07symbols\x18\x01 \x03(\x0b\x32\x1d.suho.database.v1.TickQuality\"\xde\x02\n\x0bTickQuality\x12)\n\x06symbol\x18\x01 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\r\n\x05ticks\x18\x02 \x01(\x04\x12\x0f\n\x07\x63rossed\x18\x03 \x01(\x04\x12\x13\n\x0bzero_spread\x18\x04 \x01(\x04\x12\x0e\n\x06spikes\x18\x05 \x01(\x04\x12\x16\n\x0eout_of_session\x18\x06 \x01(\x04\x12\x12\n\nzero_price\x18\x07 \x01(\x04\x12\x15\n\rrepeated_hour\x18\x08 \x01(\x04\x12\x14\n\x0cmissing_hour\x18\t \x01(\x04\x12\x13\n\x0bquarantined\x18\n \x01(\x04\x12?\n\tincidents\x18\x0b \x03(\x0b\x32,.suho.database.v1.TickQuality.IncidentsEntry\x1a\x30\n\x0eIncidentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xba\x01\n\x0cTickIncident\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nat_unix_ms\x18\x02 \x01(\x10\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12)\n\x06symbol\x18\x04 \x01(\x0b\x32\x19.suho.market.v1.SymbolRef\x12\x10\n\x08\x66rom_msc\x18\x05 \x01(\x10\x12\x0e\n\x06to_msc\x18\x06 \x01(\x10\x12\r\n\x05ticks\x18\x07 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x08reporter\x18\t \x01(\t\"W\n\x18ListTickIncidentsRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\"N\n\x19ListTickIncidentsResponse\x12\x31\n\tincidents\x18\x01 \x03(\x0b\x32\x1e.suho.database.v1.TickIncident\"M\n\x19ReportTickIncidentRequest\x12\x30\n\x08incident\x18\x01 \x01(\x0b\x32\x1e.suho.database.v1.TickIncident\"\x1c\n\x1aReportTickIncidentResponse*\xdd\x01\n\x08TickMark\x12\x19\n\x15TICK_MARK_UNSPECIFIED\x10\x00\x12\x15\n\x11TICK_MARK_CROSSED\x10\x01\x12\x19\n\x15TICK_MARK_ZERO_SPREAD\x10\x02\x12\x13\n\x0fTICK_MARK_SPIKE\x10\x04\x12\x1c\n\x18TICK_MARK_OUT_OF_SESSION\x10\x08\x12\x18\n\x14TICK_MARK_ZERO_PRICE\x10\x10\x12\x1b\n\x17TICK_MARK_REPEATED_HOUR\x10 \x12\x1a\n\x16TICK_MARK_MISSING_HOUR\x10@2\x82\n\n\x0bTickService\x12]\n\x0cGetTickStats\x12%.suho.database.v1.GetTickStatsRequest\x1a&.suho.database.v1.GetTickStatsResponse\x12Z\n\x0bGetLastTick\x12$.suho.database.v1.GetLastTickRequest\x1a%.suho.database.v1.GetLastTickResponse\x12\x63\n\x0ePutNewestTicks\x12\'.suho.database.v1.PutNewestTicksRequest\x1a(.suho.database.v1.PutNewestTicksResponse\x12`\n\rGetNewestTick\x12&.suho.database.v1.GetNewestTickRequest\x1a\'.suho.database.v1.GetNewestTickResponse\x12\x63\n\x0eGetRecentTicks\x12\'.suho.database.v1.GetRecentTicksRequest\x1a(.suho.database.v1.GetRecentTicksResponse\x12S\n\x08GetTicks\x12!.suho.database.v1.GetTicksRequest\x1a\".suho.database.v1.GetTicksResponse0\x01\x12\x63\n\x0eGetTickDigests\x12\'.suho.database.v1.GetTickDigestsRequest\x1a(.suho.database.v1.GetTickDigestsResponse\x12P\n\x07GetBars\x12 .suho.database.v1.GetBarsRequest\x1a!.suho.database.v1.GetBarsResponse0\x01\x12Z\n\x0bListSymbols\x12$.suho.database.v1.ListSymbolsRequest\x1a%.suho.database.v1.ListSymbolsResponse\x12\x63\n\x0eGetTickQuality\x12\'.suho.database.v1.GetTickQualityRequest\x1a(.suho.database.v1.GetTickQualityResponse\x12l\n\x11ListTickIncidents\x12*.suho.database.v1.ListTickIncidentsRequest\x1a+.suho.database.v1.ListTickIncidentsResponse\x12o\n\x12ReportTickIncident\x12+.suho.database.v1.ReportTickIncidentRequest\x1a,.suho.database.v1.ReportTickIncidentResponse\x12`\n\rGetSinkStatus\x12&.suho.database.v1.GetSinkStatusRequest\x1a\'.suho.database.v1.GetSinkStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.database.v1.tick_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETTICKSTATSREQUEST']._serialized_start=84
-  _globals['_GETTICKSTATSREQUEST']._serialized_end=158
-  _globals['_GETTICKSTATSRESPONSE']._serialized_start=160
-  _globals['_GETTICKSTATSRESPONSE']._serialized_end=226
-  _globals['_TICKSTATS']._serialized_start=229
-  _globals['_TICKSTATS']._serialized_end=513
-  _globals['_GETLASTTICKREQUEST']._serialized_start=515
-  _globals['_GETLASTTICKREQUEST']._serialized_end=578
-  _globals['_GETLASTTICKRESPONSE']._serialized_start=580
-  _globals['_GETLASTTICKRESPONSE']._serialized_end=637
-  _globals['_PUTNEWESTTICKSREQUEST']._serialized_start=639
-  _globals['_PUTNEWESTTICKSREQUEST']._serialized_end=699
-  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_start=701
-  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_end=725
-  _globals['_GETNEWESTTICKREQUEST']._serialized_start=727
-  _globals['_GETNEWESTTICKREQUEST']._serialized_end=792
-  _globals['_GETNEWESTTICKRESPONSE']._serialized_start=794
-  _globals['_GETNEWESTTICKRESPONSE']._serialized_end=853
-  _globals['_GETSINKSTATUSREQUEST']._serialized_start=855
-  _globals['_GETSINKSTATUSREQUEST']._serialized_end=877
-  _globals['_GETSINKSTATUSRESPONSE']._serialized_start=880
-  _globals['_GETSINKSTATUSRESPONSE']._serialized_end=1065
-  _globals['_TICKSERVICE']._serialized_start=1068
-  _globals['_TICKSERVICE']._serialized_end=1565
+  _globals['_TICKQUALITY_INCIDENTSENTRY']._loaded_options = None
+  _globals['_TICKQUALITY_INCIDENTSENTRY']._serialized_options = b'8\001'
+  _globals['_TICKMARK']._serialized_start=3754
+  _globals['_TICKMARK']._serialized_end=3975
+  _globals['_GETTICKSTATSREQUEST']._serialized_start=110
+  _globals['_GETTICKSTATSREQUEST']._serialized_end=184
+  _globals['_GETTICKSTATSRESPONSE']._serialized_start=186
+  _globals['_GETTICKSTATSRESPONSE']._serialized_end=252
+  _globals['_TICKSTATS']._serialized_start=255
+  _globals['_TICKSTATS']._serialized_end=539
+  _globals['_GETLASTTICKREQUEST']._serialized_start=541
+  _globals['_GETLASTTICKREQUEST']._serialized_end=604
+  _globals['_GETLASTTICKRESPONSE']._serialized_start=606
+  _globals['_GETLASTTICKRESPONSE']._serialized_end=663
+  _globals['_PUTNEWESTTICKSREQUEST']._serialized_start=665
+  _globals['_PUTNEWESTTICKSREQUEST']._serialized_end=725
+  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_start=727
+  _globals['_PUTNEWESTTICKSRESPONSE']._serialized_end=751
+  _globals['_GETNEWESTTICKREQUEST']._serialized_start=753
+  _globals['_GETNEWESTTICKREQUEST']._serialized_end=818
+  _globals['_GETNEWESTTICKRESPONSE']._serialized_start=820
+  _globals['_GETNEWESTTICKRESPONSE']._serialized_end=879
+  _globals['_GETSINKSTATUSREQUEST']._serialized_start=881
+  _globals['_GETSINKSTATUSREQUEST']._serialized_end=903
+  _globals['_GETSINKSTATUSRESPONSE']._serialized_start=906
+  _globals['_GETSINKSTATUSRESPONSE']._serialized_end=1179
+  _globals['_SINKSTATUS']._serialized_start=1182
+  _globals['_SINKSTATUS']._serialized_end=1318
+  _globals['_LOGSTATUS']._serialized_start=1321
+  _globals['_LOGSTATUS']._serialized_end=1451
+  _globals['_GETRECENTTICKSREQUEST']._serialized_start=1453
+  _globals['_GETRECENTTICKSREQUEST']._serialized_end=1534
+  _globals['_GETRECENTTICKSRESPONSE']._serialized_start=1536
+  _globals['_GETRECENTTICKSRESPONSE']._serialized_end=1602
+  _globals['_GETRECENTTICKSRESPONSETWIN']._serialized_start=1604
+  _globals['_GETRECENTTICKSRESPONSETWIN']._serialized_end=1678
+  _globals['_GETTICKSREQUEST']._serialized_start=1681
+  _globals['_GETTICKSREQUEST']._serialized_end=1873
+  _globals['_GETTICKSRESPONSE']._serialized_start=1875
+  _globals['_GETTICKSRESPONSE']._serialized_end=1967
+  _globals['_GETTICKSRESPONSETWIN']._serialized_start=1969
+  _globals['_GETTICKSRESPONSETWIN']._serialized_end=2069
+  _globals['_GETTICKDIGESTSREQUEST']._serialized_start=2071
+  _globals['_GETTICKDIGESTSREQUEST']._serialized_end=2190
+  _globals['_GETTICKDIGESTSRESPONSE']._serialized_start=2192
+  _globals['_GETTICKDIGESTSRESPONSE']._serialized_end=2281
+  _globals['_GETBARSREQUEST']._serialized_start=2284
+  _globals['_GETBARSREQUEST']._serialized_end=2431
+  _globals['_GETBARSRESPONSE']._serialized_start=2433
+  _globals['_GETBARSRESPONSE']._serialized_end=2492
+  _globals['_GETBARSRESPONSETWIN']._serialized_start=2494
+  _globals['_GETBARSRESPONSETWIN']._serialized_end=2561
+  _globals['_LISTSYMBOLSREQUEST']._serialized_start=2563
+  _globals['_LISTSYMBOLSREQUEST']._serialized_end=2583
+  _globals['_LISTSYMBOLSRESPONSE']._serialized_start=2585
+  _globals['_LISTSYMBOLSRESPONSE']._serialized_end=2655
+  _globals['_STOREDSYMBOL']._serialized_start=2657
+  _globals['_STOREDSYMBOL']._serialized_end=2766
+  _globals['_GETTICKQUALITYREQUEST']._serialized_start=2768
+  _globals['_GETTICKQUALITYREQUEST']._serialized_end=2857
+  _globals['_GETTICKQUALITYRESPONSE']._serialized_start=2859
+  _globals['_GETTICKQUALITYRESPONSE']._serialized_end=2931
+  _globals['_TICKQUALITY']._serialized_start=2934
+  _globals['_TICKQUALITY']._serialized_end=3284
+  _globals['_TICKQUALITY_INCIDENTSENTRY']._serialized_start=3236
+  _globals['_TICKQUALITY_INCIDENTSENTRY']._serialized_end=3284
+  _globals['_TICKINCIDENT']._serialized_start=3287
+  _globals['_TICKINCIDENT']._serialized_end=3473
+  _globals['_LISTTICKINCIDENTSREQUEST']._serialized_start=3475
+  _globals['_LISTTICKINCIDENTSREQUEST']._serialized_end=3562
+  _globals['_LISTTICKINCIDENTSRESPONSE']._serialized_start=3564
+  _globals['_LISTTICKINCIDENTSRESPONSE']._serialized_end=3642
+  _globals['_REPORTTICKINCIDENTREQUEST']._serialized_start=3644
+  _globals['_REPORTTICKINCIDENTREQUEST']._serialized_end=3721
+  _globals['_REPORTTICKINCIDENTRESPONSE']._serialized_start=3723
+  _globals['_REPORTTICKINCIDENTRESPONSE']._serialized_end=3751
+  _globals['_TICKSERVICE']._serialized_start=3978
+  _globals['_TICKSERVICE']._serialized_end=5260
 # @@protoc_insertion_point(module_scope)

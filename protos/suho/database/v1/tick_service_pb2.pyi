@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from suho.market.v1 import bar_pb2 as _bar_pb2
 from suho.market.v1 import tick_pb2 as _tick_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +20,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TickMark:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TickMarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TickMark.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TICK_MARK_UNSPECIFIED: _TickMark.ValueType  # 0
+    TICK_MARK_CROSSED: _TickMark.ValueType  # 1
+    """bid above ask."""
+    TICK_MARK_ZERO_SPREAD: _TickMark.ValueType  # 2
+    """bid equals ask."""
+    TICK_MARK_SPIKE: _TickMark.ValueType  # 4
+    """Far from its neighbours, by a robust z-score."""
+    TICK_MARK_OUT_OF_SESSION: _TickMark.ValueType  # 8
+    TICK_MARK_ZERO_PRICE: _TickMark.ValueType  # 16
+    """bid or ask is 0."""
+    TICK_MARK_REPEATED_HOUR: _TickMark.ValueType  # 32
+    """In the hour that the broker's clock shows twice: `utc_msc` takes the first."""
+    TICK_MARK_MISSING_HOUR: _TickMark.ValueType  # 64
+    """In the hour that the broker's clock skips."""
+
+class TickMark(_TickMark, metaclass=_TickMarkEnumTypeWrapper):
+    """Bits of a tick's marks."""
+
+TICK_MARK_UNSPECIFIED: TickMark.ValueType  # 0
+TICK_MARK_CROSSED: TickMark.ValueType  # 1
+"""bid above ask."""
+TICK_MARK_ZERO_SPREAD: TickMark.ValueType  # 2
+"""bid equals ask."""
+TICK_MARK_SPIKE: TickMark.ValueType  # 4
+"""Far from its neighbours, by a robust z-score."""
+TICK_MARK_OUT_OF_SESSION: TickMark.ValueType  # 8
+TICK_MARK_ZERO_PRICE: TickMark.ValueType  # 16
+"""bid or ask is 0."""
+TICK_MARK_REPEATED_HOUR: TickMark.ValueType  # 32
+"""In the hour that the broker's clock shows twice: `utc_msc` takes the first."""
+TICK_MARK_MISSING_HOUR: TickMark.ValueType  # 64
+"""In the hour that the broker's clock skips."""
+Global___TickMark: _TypeAlias = TickMark  # noqa: Y015
 
 @_typing.final
 class GetTickStatsRequest(_message.Message):
@@ -268,6 +310,8 @@ class GetSinkStatusResponse(_message.Message):
     TICK_STORED_P99_MS_FIELD_NUMBER: _builtins.int
     STORED_ROWS_FIELD_NUMBER: _builtins.int
     STOPPED_REASON_FIELD_NUMBER: _builtins.int
+    SINKS_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
     log_epoch: _builtins.int
     """The log's epoch and the last message stored of it."""
     stored_seq: _builtins.int
@@ -280,6 +324,12 @@ class GetSinkStatusResponse(_message.Message):
     """Rows stored since this process started."""
     stopped_reason: _builtins.str
     """Why the sink stopped for good; empty while it follows the log."""
+    @_builtins.property
+    def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStatus]:
+        """Every sink of this mesh; the fields above are those of the one that stores TICKS in ClickHouse."""
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogStatus]: ...
     def __init__(
         self,
         *,
@@ -290,11 +340,721 @@ class GetSinkStatusResponse(_message.Message):
         tick_stored_p99_ms: _builtins.float = ...,
         stored_rows: _builtins.int = ...,
         stopped_reason: _builtins.str = ...,
+        sinks: _abc.Iterable[Global___SinkStatus] | None = ...,
+        logs: _abc.Iterable[Global___LogStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "stopped_reason", b"stopped_reason", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_epoch", b"log_epoch", "log_last_seq", b"log_last_seq", "logs", b"logs", "sinks", b"sinks", "stopped_reason", b"stopped_reason", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq", "tick_stored_p50_ms", b"tick_stored_p50_ms", "tick_stored_p99_ms", b"tick_stored_p99_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSinkStatusResponse: _TypeAlias = GetSinkStatusResponse  # noqa: Y015
+
+@_typing.final
+class SinkStatus(_message.Message):
+    """A sink: what follows one log into one store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    STORED_SEQ_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    STORED_ROWS_FIELD_NUMBER: _builtins.int
+    STOPPED_REASON_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """TICKS or BACKFILL."""
+    store: _builtins.str
+    """"clickhouse" or "kafka"."""
+    epoch: _builtins.int
+    stored_seq: _builtins.int
+    holder: _builtins.str
+    """The instance that holds its lease, as far as this one knows; empty: another or none."""
+    stored_rows: _builtins.int
+    stopped_reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        log: _builtins.str = ...,
+        store: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        stored_seq: _builtins.int = ...,
+        holder: _builtins.str = ...,
+        stored_rows: _builtins.int = ...,
+        stopped_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "holder", b"holder", "log", b"log", "stopped_reason", b"stopped_reason", "store", b"store", "stored_rows", b"stored_rows", "stored_seq", b"stored_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinkStatus: _TypeAlias = SinkStatus  # noqa: Y015
+
+@_typing.final
+class LogStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    PURGED_SEQ_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    epoch: _builtins.int
+    first_seq: _builtins.int
+    last_seq: _builtins.int
+    bytes: _builtins.int
+    max_bytes: _builtins.int
+    purged_seq: _builtins.int
+    """The newest message up to which it was purged; 0: never."""
+    def __init__(
+        self,
+        *,
+        log: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        first_seq: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+        purged_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "epoch", b"epoch", "first_seq", b"first_seq", "last_seq", b"last_seq", "log", b"log", "max_bytes", b"max_bytes", "purged_seq", b"purged_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
+
+@_typing.final
+class GetRecentTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """1 to 1000."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecentTicksRequest: _TypeAlias = GetRecentTicksRequest  # noqa: Y015
+
+@_typing.final
+class GetRecentTicksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatch:
+        """Empty: none."""
+
+    def __init__(
+        self,
+        *,
+        batch: _tick_pb2.TickBatch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecentTicksResponse: _TypeAlias = GetRecentTicksResponse  # noqa: Y015
+
+@_typing.final
+class GetRecentTicksResponseTwin(_message.Message):
+    """GetRecentTicksResponse, with the columns as bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatchTwin: ...
+    def __init__(
+        self,
+        *,
+        batch: _tick_pb2.TickBatchTwin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecentTicksResponseTwin: _TypeAlias = GetRecentTicksResponseTwin  # noqa: Y015
+
+@_typing.final
+class GetTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    ALL_GENERATIONS_FIELD_NUMBER: _builtins.int
+    ANNOTATED_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    """Server time; `to_msc` is exclusive, 0: no end."""
+    to_msc: _builtins.int
+    limit: _builtins.int
+    """Ticks at most; 0: all."""
+    all_generations: _builtins.bool
+    """Every generation rather than the newest; each batch says which it is."""
+    annotated: _builtins.bool
+    """Also the columns `utc_msc` and `marks`."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def after(self) -> _tick_pb2.TickId:
+        """Begin behind this tick; absent: at `from_msc`."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        after: _tick_pb2.TickId | None = ...,
+        limit: _builtins.int = ...,
+        all_generations: _builtins.bool = ...,
+        annotated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "all_generations", b"all_generations", "annotated", b"annotated", "from_msc", b"from_msc", "limit", b"limit", "symbol", b"symbol", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTicksRequest: _TypeAlias = GetTicksRequest  # noqa: Y015
+
+@_typing.final
+class GetTicksResponse(_message.Message):
+    """At most 2000 ticks each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    UTC_MSC_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatch: ...
+    @_builtins.property
+    def utc_msc(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        batch: _tick_pb2.TickBatch | None = ...,
+        utc_msc: _abc.Iterable[_builtins.int] | None = ...,
+        marks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "marks", b"marks", "utc_msc", b"utc_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTicksResponse: _TypeAlias = GetTicksResponse  # noqa: Y015
+
+@_typing.final
+class GetTicksResponseTwin(_message.Message):
+    """GetTicksResponse, with the columns as bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    UTC_MSC_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
+    utc_msc: _builtins.bytes
+    marks: _builtins.bytes
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatchTwin: ...
+    def __init__(
+        self,
+        *,
+        batch: _tick_pb2.TickBatchTwin | None = ...,
+        utc_msc: _builtins.bytes = ...,
+        marks: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "marks", b"marks", "utc_msc", b"utc_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTicksResponseTwin: _TypeAlias = GetTicksResponseTwin  # noqa: Y015
+
+@_typing.final
+class GetTickDigestsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    BUCKET_MS_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    to_msc: _builtins.int
+    bucket_ms: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        bucket_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_ms", b"bucket_ms", "from_msc", b"from_msc", "symbol", b"symbol", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTickDigestsRequest: _TypeAlias = GetTickDigestsRequest  # noqa: Y015
+
+@_typing.final
+class GetTickDigestsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """The highest generation that a correction within the range has; 0: none."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickDigest]:
+        """Of the newest generation; one for each bucket, empty ones too."""
+
+    def __init__(
+        self,
+        *,
+        digests: _abc.Iterable[_tick_pb2.TickDigest] | None = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTickDigestsResponse: _TypeAlias = GetTickDigestsResponse  # noqa: Y015
+
+@_typing.final
+class GetBarsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    to_msc: _builtins.int
+    """Exclusive; 0: no end."""
+    limit: _builtins.int
+    """Bars at most; 0: all. Negative: the last so many."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def spec(self) -> _bar_pb2.BarSpec: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        spec: _bar_pb2.BarSpec | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_msc", b"from_msc", "limit", b"limit", "spec", b"spec", "symbol", b"symbol", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBarsRequest: _TypeAlias = GetBarsRequest  # noqa: Y015
+
+@_typing.final
+class GetBarsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BARS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bars(self) -> _bar_pb2.BarColumns: ...
+    def __init__(
+        self,
+        *,
+        bars: _bar_pb2.BarColumns | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBarsResponse: _TypeAlias = GetBarsResponse  # noqa: Y015
+
+@_typing.final
+class GetBarsResponseTwin(_message.Message):
+    """GetBarsResponse, with the columns as bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BARS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bars(self) -> _bar_pb2.BarColumnsTwin: ...
+    def __init__(
+        self,
+        *,
+        bars: _bar_pb2.BarColumnsTwin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBarsResponseTwin: _TypeAlias = GetBarsResponseTwin  # noqa: Y015
+
+@_typing.final
+class ListSymbolsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSymbolsRequest: _TypeAlias = ListSymbolsRequest  # noqa: Y015
+
+@_typing.final
+class ListSymbolsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredSymbol]: ...
+    def __init__(
+        self,
+        *,
+        symbols: _abc.Iterable[Global___StoredSymbol] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSymbolsResponse: _TypeAlias = ListSymbolsResponse  # noqa: Y015
+
+@_typing.final
+class StoredSymbol(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
+    FIRST_MSC_FIELD_NUMBER: _builtins.int
+    LAST_MSC_FIELD_NUMBER: _builtins.int
+    ticks: _builtins.int
+    """Rows as inserted; and the server times between which they lie."""
+    first_msc: _builtins.int
+    last_msc: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        ticks: _builtins.int = ...,
+        first_msc: _builtins.int = ...,
+        last_msc: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_msc", b"first_msc", "last_msc", b"last_msc", "symbol", b"symbol", "ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredSymbol: _TypeAlias = StoredSymbol  # noqa: Y015
+
+@_typing.final
+class GetTickQualityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    """Empty names: any."""
+    symbol: _builtins.str
+    from_msc: _builtins.int
+    to_msc: _builtins.int
+    """Exclusive; 0: no end."""
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_msc", b"from_msc", "server", b"server", "symbol", b"symbol", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTickQualityRequest: _TypeAlias = GetTickQualityRequest  # noqa: Y015
+
+@_typing.final
+class GetTickQualityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[Global___TickQuality]: ...
+    def __init__(
+        self,
+        *,
+        symbols: _abc.Iterable[Global___TickQuality] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTickQualityResponse: _TypeAlias = GetTickQualityResponse  # noqa: Y015
+
+@_typing.final
+class TickQuality(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class IncidentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    ZERO_SPREAD_FIELD_NUMBER: _builtins.int
+    SPIKES_FIELD_NUMBER: _builtins.int
+    OUT_OF_SESSION_FIELD_NUMBER: _builtins.int
+    ZERO_PRICE_FIELD_NUMBER: _builtins.int
+    REPEATED_HOUR_FIELD_NUMBER: _builtins.int
+    MISSING_HOUR_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    INCIDENTS_FIELD_NUMBER: _builtins.int
+    ticks: _builtins.int
+    crossed: _builtins.int
+    zero_spread: _builtins.int
+    spikes: _builtins.int
+    out_of_session: _builtins.int
+    zero_price: _builtins.int
+    repeated_hour: _builtins.int
+    missing_hour: _builtins.int
+    quarantined: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def incidents(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Incidents by kind."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        ticks: _builtins.int = ...,
+        crossed: _builtins.int = ...,
+        zero_spread: _builtins.int = ...,
+        spikes: _builtins.int = ...,
+        out_of_session: _builtins.int = ...,
+        zero_price: _builtins.int = ...,
+        repeated_hour: _builtins.int = ...,
+        missing_hour: _builtins.int = ...,
+        quarantined: _builtins.int = ...,
+        incidents: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crossed", b"crossed", "incidents", b"incidents", "missing_hour", b"missing_hour", "out_of_session", b"out_of_session", "quarantined", b"quarantined", "repeated_hour", b"repeated_hour", "spikes", b"spikes", "symbol", b"symbol", "ticks", b"ticks", "zero_price", b"zero_price", "zero_spread", b"zero_spread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TickQuality: _TypeAlias = TickQuality  # noqa: Y015
+
+@_typing.final
+class TickIncident(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REPORTER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Of whoever noticed it; the same again is the same incident."""
+    at_unix_ms: _builtins.int
+    kind: _builtins.str
+    """UPPER_SNAKE: HISTORY_CHANGED, HOLE, STALE_SYMBOL, SPIKE, CROSSED_QUOTES, OUT_OF_SESSION, ZONE_MISMATCH,
+    LOG_RESTORED, LOG_GAP, AUDIT_DIFFERS, AUDIT_HEALED, QUARANTINED.
+    """
+    from_msc: _builtins.int
+    """Server time, or 0."""
+    to_msc: _builtins.int
+    ticks: _builtins.int
+    detail: _builtins.str
+    """For people."""
+    reporter: _builtins.str
+    """The instance that noticed it."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef:
+        """Empty when it is not about one."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        ticks: _builtins.int = ...,
+        detail: _builtins.str = ...,
+        reporter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "detail", b"detail", "from_msc", b"from_msc", "id", b"id", "kind", b"kind", "reporter", b"reporter", "symbol", b"symbol", "ticks", b"ticks", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TickIncident: _TypeAlias = TickIncident  # noqa: Y015
+
+@_typing.final
+class ListTickIncidentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    symbol: _builtins.str
+    kind: _builtins.str
+    limit: _builtins.int
+    """0: 100. At most 1000."""
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "limit", b"limit", "server", b"server", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTickIncidentsRequest: _TypeAlias = ListTickIncidentsRequest  # noqa: Y015
+
+@_typing.final
+class ListTickIncidentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___TickIncident]: ...
+    def __init__(
+        self,
+        *,
+        incidents: _abc.Iterable[Global___TickIncident] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTickIncidentsResponse: _TypeAlias = ListTickIncidentsResponse  # noqa: Y015
+
+@_typing.final
+class ReportTickIncidentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def incident(self) -> Global___TickIncident: ...
+    def __init__(
+        self,
+        *,
+        incident: Global___TickIncident | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTickIncidentRequest: _TypeAlias = ReportTickIncidentRequest  # noqa: Y015
+
+@_typing.final
+class ReportTickIncidentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTickIncidentResponse: _TypeAlias = ReportTickIncidentResponse  # noqa: Y015

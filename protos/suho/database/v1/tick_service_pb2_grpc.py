@@ -55,6 +55,46 @@ class TickServiceStub(object):
                 request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickRequest.SerializeToString,
                 response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickResponse.FromString,
                 _registered_method=True)
+        self.GetRecentTicks = channel.unary_unary(
+                '/suho.database.v1.TickService/GetRecentTicks',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksResponse.FromString,
+                _registered_method=True)
+        self.GetTicks = channel.unary_stream(
+                '/suho.database.v1.TickService/GetTicks',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksResponse.FromString,
+                _registered_method=True)
+        self.GetTickDigests = channel.unary_unary(
+                '/suho.database.v1.TickService/GetTickDigests',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsResponse.FromString,
+                _registered_method=True)
+        self.GetBars = channel.unary_stream(
+                '/suho.database.v1.TickService/GetBars',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsResponse.FromString,
+                _registered_method=True)
+        self.ListSymbols = channel.unary_unary(
+                '/suho.database.v1.TickService/ListSymbols',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsResponse.FromString,
+                _registered_method=True)
+        self.GetTickQuality = channel.unary_unary(
+                '/suho.database.v1.TickService/GetTickQuality',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityResponse.FromString,
+                _registered_method=True)
+        self.ListTickIncidents = channel.unary_unary(
+                '/suho.database.v1.TickService/ListTickIncidents',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsResponse.FromString,
+                _registered_method=True)
+        self.ReportTickIncident = channel.unary_unary(
+                '/suho.database.v1.TickService/ReportTickIncident',
+                request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentResponse.FromString,
+                _registered_method=True)
         self.GetSinkStatus = channel.unary_unary(
                 '/suho.database.v1.TickService/GetSinkStatus',
                 request_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetSinkStatusRequest.SerializeToString,
@@ -94,8 +134,64 @@ class TickServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecentTicks(self, request, context):
+        """The newest ticks of a symbol, oldest first, from the cache.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTicks(self, request, context):
+        """Stored ticks of a range, in order, as columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTickDigests(self, request, context):
+        """What stored ticks amount to, for comparison with a terminal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBars(self, request, context):
+        """Bars of stored ticks, late ones included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSymbols(self, request, context):
+        """Every symbol that has ticks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTickQuality(self, request, context):
+        """What is odd about stored ticks: marks by symbol. Nothing is ever dropped for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTickIncidents(self, request, context):
+        """What was alerted on, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportTickIncident(self, request, context):
+        """An incident that another program noticed. The same id again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSinkStatus(self, request, context):
-        """How far the log has been stored.
+        """How far each log has been stored, by each sink.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +219,46 @@ def add_TickServiceServicer_to_server(servicer, server):
                     servicer.GetNewestTick,
                     request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickRequest.FromString,
                     response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickResponse.SerializeToString,
+            ),
+            'GetRecentTicks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecentTicks,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksResponse.SerializeToString,
+            ),
+            'GetTicks': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetTicks,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksResponse.SerializeToString,
+            ),
+            'GetTickDigests': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTickDigests,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsResponse.SerializeToString,
+            ),
+            'GetBars': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetBars,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsResponse.SerializeToString,
+            ),
+            'ListSymbols': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSymbols,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsResponse.SerializeToString,
+            ),
+            'GetTickQuality': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTickQuality,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityResponse.SerializeToString,
+            ),
+            'ListTickIncidents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTickIncidents,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsResponse.SerializeToString,
+            ),
+            'ReportTickIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportTickIncident,
+                    request_deserializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentResponse.SerializeToString,
             ),
             'GetSinkStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSinkStatus,
@@ -239,6 +375,222 @@ class TickService(object):
             '/suho.database.v1.TickService/GetNewestTick',
             suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickRequest.SerializeToString,
             suho_dot_database_dot_v1_dot_tick__service__pb2.GetNewestTickResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecentTicks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/GetRecentTicks',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetRecentTicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTicks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suho.database.v1.TickService/GetTicks',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTickDigests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/GetTickDigests',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickDigestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBars(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suho.database.v1.TickService/GetBars',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetBarsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSymbols(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/ListSymbols',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ListSymbolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTickQuality(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/GetTickQuality',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.GetTickQualityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTickIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/ListTickIncidents',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ListTickIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportTickIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.TickService/ReportTickIncident',
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_tick__service__pb2.ReportTickIncidentResponse.FromString,
             options,
             channel_credentials,
             insecure,

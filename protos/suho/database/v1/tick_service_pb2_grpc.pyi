@@ -41,8 +41,24 @@ class TickServiceStub:
     """The bridge's newest ticks, for the cache. Older than what is there: ignored."""
     GetNewestTick: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetNewestTickRequest, _tick_service_pb2.GetNewestTickResponse]
     """From the cache."""
+    GetRecentTicks: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetRecentTicksRequest, _tick_service_pb2.GetRecentTicksResponse]
+    """The newest ticks of a symbol, oldest first, from the cache."""
+    GetTicks: _grpc.UnaryStreamMultiCallable[_tick_service_pb2.GetTicksRequest, _tick_service_pb2.GetTicksResponse]
+    """Stored ticks of a range, in order, as columns."""
+    GetTickDigests: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickDigestsRequest, _tick_service_pb2.GetTickDigestsResponse]
+    """What stored ticks amount to, for comparison with a terminal."""
+    GetBars: _grpc.UnaryStreamMultiCallable[_tick_service_pb2.GetBarsRequest, _tick_service_pb2.GetBarsResponse]
+    """Bars of stored ticks, late ones included."""
+    ListSymbols: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.ListSymbolsRequest, _tick_service_pb2.ListSymbolsResponse]
+    """Every symbol that has ticks."""
+    GetTickQuality: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickQualityRequest, _tick_service_pb2.GetTickQualityResponse]
+    """What is odd about stored ticks: marks by symbol. Nothing is ever dropped for it."""
+    ListTickIncidents: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.ListTickIncidentsRequest, _tick_service_pb2.ListTickIncidentsResponse]
+    """What was alerted on, newest first."""
+    ReportTickIncident: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.ReportTickIncidentRequest, _tick_service_pb2.ReportTickIncidentResponse]
+    """An incident that another program noticed. The same id again changes nothing."""
     GetSinkStatus: _grpc.UnaryUnaryMultiCallable[_tick_service_pb2.GetSinkStatusRequest, _tick_service_pb2.GetSinkStatusResponse]
-    """How far the log has been stored."""
+    """How far each log has been stored, by each sink."""
 
 @_typing.type_check_only
 class TickServiceAsyncStub(TickServiceStub):
@@ -57,8 +73,24 @@ class TickServiceAsyncStub(TickServiceStub):
     """The bridge's newest ticks, for the cache. Older than what is there: ignored."""
     GetNewestTick: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetNewestTickRequest, _tick_service_pb2.GetNewestTickResponse]  # type: ignore[assignment]
     """From the cache."""
+    GetRecentTicks: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetRecentTicksRequest, _tick_service_pb2.GetRecentTicksResponse]  # type: ignore[assignment]
+    """The newest ticks of a symbol, oldest first, from the cache."""
+    GetTicks: _aio.UnaryStreamMultiCallable[_tick_service_pb2.GetTicksRequest, _tick_service_pb2.GetTicksResponse]  # type: ignore[assignment]
+    """Stored ticks of a range, in order, as columns."""
+    GetTickDigests: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickDigestsRequest, _tick_service_pb2.GetTickDigestsResponse]  # type: ignore[assignment]
+    """What stored ticks amount to, for comparison with a terminal."""
+    GetBars: _aio.UnaryStreamMultiCallable[_tick_service_pb2.GetBarsRequest, _tick_service_pb2.GetBarsResponse]  # type: ignore[assignment]
+    """Bars of stored ticks, late ones included."""
+    ListSymbols: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.ListSymbolsRequest, _tick_service_pb2.ListSymbolsResponse]  # type: ignore[assignment]
+    """Every symbol that has ticks."""
+    GetTickQuality: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetTickQualityRequest, _tick_service_pb2.GetTickQualityResponse]  # type: ignore[assignment]
+    """What is odd about stored ticks: marks by symbol. Nothing is ever dropped for it."""
+    ListTickIncidents: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.ListTickIncidentsRequest, _tick_service_pb2.ListTickIncidentsResponse]  # type: ignore[assignment]
+    """What was alerted on, newest first."""
+    ReportTickIncident: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.ReportTickIncidentRequest, _tick_service_pb2.ReportTickIncidentResponse]  # type: ignore[assignment]
+    """An incident that another program noticed. The same id again changes nothing."""
     GetSinkStatus: _aio.UnaryUnaryMultiCallable[_tick_service_pb2.GetSinkStatusRequest, _tick_service_pb2.GetSinkStatusResponse]  # type: ignore[assignment]
-    """How far the log has been stored."""
+    """How far each log has been stored, by each sink."""
 
 class TickServiceServicer(metaclass=_abc_1.ABCMeta):
     """Ticks at rest: ClickHouse, and the newest of each symbol in the cache."""
@@ -96,11 +128,75 @@ class TickServiceServicer(metaclass=_abc_1.ABCMeta):
         """From the cache."""
 
     @_abc_1.abstractmethod
+    def GetRecentTicks(
+        self,
+        request: _tick_service_pb2.GetRecentTicksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.GetRecentTicksResponse, _abc.Awaitable[_tick_service_pb2.GetRecentTicksResponse]]:
+        """The newest ticks of a symbol, oldest first, from the cache."""
+
+    @_abc_1.abstractmethod
+    def GetTicks(
+        self,
+        request: _tick_service_pb2.GetTicksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tick_service_pb2.GetTicksResponse], _abc.AsyncIterator[_tick_service_pb2.GetTicksResponse]]:
+        """Stored ticks of a range, in order, as columns."""
+
+    @_abc_1.abstractmethod
+    def GetTickDigests(
+        self,
+        request: _tick_service_pb2.GetTickDigestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.GetTickDigestsResponse, _abc.Awaitable[_tick_service_pb2.GetTickDigestsResponse]]:
+        """What stored ticks amount to, for comparison with a terminal."""
+
+    @_abc_1.abstractmethod
+    def GetBars(
+        self,
+        request: _tick_service_pb2.GetBarsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tick_service_pb2.GetBarsResponse], _abc.AsyncIterator[_tick_service_pb2.GetBarsResponse]]:
+        """Bars of stored ticks, late ones included."""
+
+    @_abc_1.abstractmethod
+    def ListSymbols(
+        self,
+        request: _tick_service_pb2.ListSymbolsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.ListSymbolsResponse, _abc.Awaitable[_tick_service_pb2.ListSymbolsResponse]]:
+        """Every symbol that has ticks."""
+
+    @_abc_1.abstractmethod
+    def GetTickQuality(
+        self,
+        request: _tick_service_pb2.GetTickQualityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.GetTickQualityResponse, _abc.Awaitable[_tick_service_pb2.GetTickQualityResponse]]:
+        """What is odd about stored ticks: marks by symbol. Nothing is ever dropped for it."""
+
+    @_abc_1.abstractmethod
+    def ListTickIncidents(
+        self,
+        request: _tick_service_pb2.ListTickIncidentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.ListTickIncidentsResponse, _abc.Awaitable[_tick_service_pb2.ListTickIncidentsResponse]]:
+        """What was alerted on, newest first."""
+
+    @_abc_1.abstractmethod
+    def ReportTickIncident(
+        self,
+        request: _tick_service_pb2.ReportTickIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tick_service_pb2.ReportTickIncidentResponse, _abc.Awaitable[_tick_service_pb2.ReportTickIncidentResponse]]:
+        """An incident that another program noticed. The same id again changes nothing."""
+
+    @_abc_1.abstractmethod
     def GetSinkStatus(
         self,
         request: _tick_service_pb2.GetSinkStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tick_service_pb2.GetSinkStatusResponse, _abc.Awaitable[_tick_service_pb2.GetSinkStatusResponse]]:
-        """How far the log has been stored."""
+        """How far each log has been stored, by each sink."""
 
 def add_TickServiceServicer_to_server(servicer: TickServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

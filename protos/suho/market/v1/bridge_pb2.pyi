@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from suho.market.v1 import bar_pb2 as _bar_pb2
 from suho.market.v1 import tick_pb2 as _tick_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +21,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _HistoryQuestion:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HistoryQuestionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryQuestion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HISTORY_QUESTION_UNSPECIFIED: _HistoryQuestion.ValueType  # 0
+    HISTORY_QUESTION_DIGEST: _HistoryQuestion.ValueType  # 1
+    HISTORY_QUESTION_RESEND: _HistoryQuestion.ValueType  # 2
+    HISTORY_QUESTION_POSITION: _HistoryQuestion.ValueType  # 3
+
+class HistoryQuestion(_HistoryQuestion, metaclass=_HistoryQuestionEnumTypeWrapper): ...
+
+HISTORY_QUESTION_UNSPECIFIED: HistoryQuestion.ValueType  # 0
+HISTORY_QUESTION_DIGEST: HistoryQuestion.ValueType  # 1
+HISTORY_QUESTION_RESEND: HistoryQuestion.ValueType  # 2
+HISTORY_QUESTION_POSITION: HistoryQuestion.ValueType  # 3
+Global___HistoryQuestion: _TypeAlias = HistoryQuestion  # noqa: Y015
+
+class _AuditState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_STATE_UNSPECIFIED: _AuditState.ValueType  # 0
+    AUDIT_STATE_MATCHES: _AuditState.ValueType  # 1
+    AUDIT_STATE_DIFFERS: _AuditState.ValueType  # 2
+    AUDIT_STATE_HEALED: _AuditState.ValueType  # 3
+    """What was missing was added."""
+    AUDIT_STATE_CORRECTED: _AuditState.ValueType  # 4
+    """What was different was replaced by a new generation."""
+    AUDIT_STATE_UNANSWERED: _AuditState.ValueType  # 5
+    """No agent answered."""
+
+class AuditState(_AuditState, metaclass=_AuditStateEnumTypeWrapper): ...
+
+AUDIT_STATE_UNSPECIFIED: AuditState.ValueType  # 0
+AUDIT_STATE_MATCHES: AuditState.ValueType  # 1
+AUDIT_STATE_DIFFERS: AuditState.ValueType  # 2
+AUDIT_STATE_HEALED: AuditState.ValueType  # 3
+"""What was missing was added."""
+AUDIT_STATE_CORRECTED: AuditState.ValueType  # 4
+"""What was different was replaced by a new generation."""
+AUDIT_STATE_UNANSWERED: AuditState.ValueType  # 5
+"""No agent answered."""
+Global___AuditState: _TypeAlias = AuditState  # noqa: Y015
+
 @_typing.final
 class StreamTicksRequest(_message.Message):
     """Any of these may stand in one message; they are taken in field order. The first message bears `hello`."""
@@ -29,6 +79,10 @@ class StreamTicksRequest(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    RESENT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___LaneHello: ...
     @_builtins.property
@@ -43,6 +97,22 @@ class StreamTicksRequest(_message.Message):
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatch]:
         """At most 2000 ticks in all, and at most 8 messages with batches unacknowledged on a lane."""
 
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SymbolCount]:
+        """How much the agent has read, for the bridge to compare with what it took."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryChanged]:
+        """The terminal's history is not what the Welcome said."""
+
+    @_builtins.property
+    def resent(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResentBatch]:
+        """Ticks that a HistoryRequest asked for again; they count like `batches` in the limits above."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryAnswer]:
+        """One for each HistoryRequest, after its last `resent`."""
+
     def __init__(
         self,
         *,
@@ -50,10 +120,14 @@ class StreamTicksRequest(_message.Message):
         open: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
         close: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
         batches: _abc.Iterable[_tick_pb2.TickBatch] | None = ...,
+        counts: _abc.Iterable[Global___SymbolCount] | None = ...,
+        changed: _abc.Iterable[Global___HistoryChanged] | None = ...,
+        resent: _abc.Iterable[Global___ResentBatch] | None = ...,
+        answers: _abc.Iterable[Global___HistoryAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "batches", b"batches", "changed", b"changed", "close", b"close", "counts", b"counts", "hello", b"hello", "open", b"open", "resent", b"resent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,6 +143,10 @@ class StreamTicksRequestTwin(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    RESENT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___LaneHello: ...
     @_builtins.property
@@ -77,6 +155,14 @@ class StreamTicksRequestTwin(_message.Message):
     def close(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]: ...
     @_builtins.property
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatchTwin]: ...
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SymbolCount]: ...
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryChanged]: ...
+    @_builtins.property
+    def resent(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResentBatchTwin]: ...
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryAnswer]: ...
     def __init__(
         self,
         *,
@@ -84,14 +170,206 @@ class StreamTicksRequestTwin(_message.Message):
         open: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
         close: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
         batches: _abc.Iterable[_tick_pb2.TickBatchTwin] | None = ...,
+        counts: _abc.Iterable[Global___SymbolCount] | None = ...,
+        changed: _abc.Iterable[Global___HistoryChanged] | None = ...,
+        resent: _abc.Iterable[Global___ResentBatchTwin] | None = ...,
+        answers: _abc.Iterable[Global___HistoryAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "close", b"close", "hello", b"hello", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "batches", b"batches", "changed", b"changed", "close", b"close", "counts", b"counts", "hello", b"hello", "open", b"open", "resent", b"resent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamTicksRequestTwin: _TypeAlias = StreamTicksRequestTwin  # noqa: Y015
+
+@_typing.final
+class SymbolCount(_message.Message):
+    """Between `after` and `until` (included) of a symbol opened on this stream the agent read `count` ticks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def after(self) -> _tick_pb2.TickId: ...
+    @_builtins.property
+    def until(self) -> _tick_pb2.TickId: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        after: _tick_pb2.TickId | None = ...,
+        until: _tick_pb2.TickId | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "symbol", b"symbol", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "count", b"count", "symbol", b"symbol", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SymbolCount: _TypeAlias = SymbolCount  # noqa: Y015
+
+@_typing.final
+class HistoryChanged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    BID_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    bid: _builtins.float
+    ask: _builtins.float
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def at(self) -> _tick_pb2.TickId:
+        """The tick that the Welcome named, and what the terminal has there: 0/0 when it has none."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        at: _tick_pb2.TickId | None = ...,
+        bid: _builtins.float = ...,
+        ask: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "at", b"at", "bid", b"bid", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryChanged: _TypeAlias = HistoryChanged  # noqa: Y015
+
+@_typing.final
+class ResentBatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    request: _builtins.int
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatch: ...
+    def __init__(
+        self,
+        *,
+        request: _builtins.int = ...,
+        batch: _tick_pb2.TickBatch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResentBatch: _TypeAlias = ResentBatch  # noqa: Y015
+
+@_typing.final
+class ResentBatchTwin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    request: _builtins.int
+    @_builtins.property
+    def batch(self) -> _tick_pb2.TickBatchTwin: ...
+    def __init__(
+        self,
+        *,
+        request: _builtins.int = ...,
+        batch: _tick_pb2.TickBatchTwin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResentBatchTwin: _TypeAlias = ResentBatchTwin  # noqa: Y015
+
+@_typing.final
+class HistoryAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    request: _builtins.int
+    error: _builtins.str
+    """Why it could not be answered; empty when it was."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickDigest]:
+        """One for each bucket asked for, empty ones too."""
+
+    @_builtins.property
+    def position(self) -> Global___AgentPosition:
+        """Where the agent stands."""
+
+    def __init__(
+        self,
+        *,
+        request: _builtins.int = ...,
+        digests: _abc.Iterable[_tick_pb2.TickDigest] | None = ...,
+        position: Global___AgentPosition | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "error", b"error", "position", b"position", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryAnswer: _TypeAlias = HistoryAnswer  # noqa: Y015
+
+@_typing.final
+class AgentPosition(_message.Message):
+    """0/0 where nothing is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    TERMINAL_CONNECTED_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    terminal_connected: _builtins.bool
+    lane: _builtins.int
+    @_builtins.property
+    def terminal(self) -> _tick_pb2.TickId:
+        """The newest tick that the terminal shows, read, sent, and acknowledged."""
+
+    @_builtins.property
+    def read(self) -> _tick_pb2.TickId: ...
+    @_builtins.property
+    def sent(self) -> _tick_pb2.TickId: ...
+    @_builtins.property
+    def acknowledged(self) -> _tick_pb2.TickId: ...
+    def __init__(
+        self,
+        *,
+        terminal: _tick_pb2.TickId | None = ...,
+        read: _tick_pb2.TickId | None = ...,
+        sent: _tick_pb2.TickId | None = ...,
+        acknowledged: _tick_pb2.TickId | None = ...,
+        terminal_connected: _builtins.bool = ...,
+        lane: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "read", b"read", "sent", b"sent", "terminal", b"terminal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "lane", b"lane", "read", b"read", "sent", b"sent", "terminal", b"terminal", "terminal_connected", b"terminal_connected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentPosition: _TypeAlias = AgentPosition  # noqa: Y015
 
 @_typing.final
 class LaneHello(_message.Message):
@@ -124,6 +402,8 @@ class StreamTicksResponse(_message.Message):
     ACKS_FIELD_NUMBER: _builtins.int
     OUT_OF_SYNC_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    STAND_BY_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> _containers.RepeatedCompositeFieldContainer[Global___Welcome]: ...
     @_builtins.property
@@ -134,6 +414,12 @@ class StreamTicksResponse(_message.Message):
     def drain(self) -> Global___LaneDrain:
         """Set when this bridge wants the lane to go elsewhere; it ends the stream after what is under way is acknowledged."""
 
+    @_builtins.property
+    def stand_by(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandBy]: ...
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryRequest]:
+        """Questions about the terminal's history, to be answered behind live ticks."""
+
     def __init__(
         self,
         *,
@@ -141,14 +427,79 @@ class StreamTicksResponse(_message.Message):
         acks: _abc.Iterable[Global___TickAck] | None = ...,
         out_of_sync: _abc.Iterable[Global___OutOfSync] | None = ...,
         drain: Global___LaneDrain | None = ...,
+        stand_by: _abc.Iterable[Global___StandBy] | None = ...,
+        history: _abc.Iterable[Global___HistoryRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "drain", b"drain", "out_of_sync", b"out_of_sync", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "drain", b"drain", "history", b"history", "out_of_sync", b"out_of_sync", "stand_by", b"stand_by", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamTicksResponse: _TypeAlias = StreamTicksResponse  # noqa: Y015
+
+@_typing.final
+class StandBy(_message.Message):
+    """Another agent streams this symbol. The Welcome comes when it is this agent's turn; until then nothing is sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    holder: _builtins.str
+    """Who streams it; empty: nobody yet."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        holder: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandBy: _TypeAlias = StandBy  # noqa: Y015
+
+@_typing.final
+class HistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    BUCKET_MS_FIELD_NUMBER: _builtins.int
+    request: _builtins.int
+    from_msc: _builtins.int
+    """Server time; `to_msc` is exclusive. Of whole seconds."""
+    to_msc: _builtins.int
+    question: Global___HistoryQuestion.ValueType
+    bucket_ms: _builtins.int
+    """Length of each digest; the range is a multiple of it."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        request: _builtins.int = ...,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        question: Global___HistoryQuestion.ValueType = ...,
+        bucket_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_ms", b"bucket_ms", "from_msc", b"from_msc", "question", b"question", "request", b"request", "symbol", b"symbol", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryRequest: _TypeAlias = HistoryRequest  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -261,42 +612,109 @@ class SubscribeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SYMBOLS_FIELD_NUMBER: _builtins.int
+    CONFLATION_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    """Begin at this server time, from the store, and go on live; 0: from now. Symbols must be named."""
     @_builtins.property
     def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
         """Empty server: any. Empty list: every symbol."""
+
+    @_builtins.property
+    def conflation(self) -> Global___Conflation:
+        """Set: only the newest tick of each symbol whenever the subscriber is ready for one. Absent: every tick; a
+        subscriber that reads too slowly is served from the log, later from the store, and loses nothing.
+        """
 
     def __init__(
         self,
         *,
         symbols: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        conflation: Global___Conflation | None = ...,
+        from_msc: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflation", b"conflation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflation", b"conflation", "from_msc", b"from_msc", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeRequest: _TypeAlias = SubscribeRequest  # noqa: Y015
 
 @_typing.final
+class Conflation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    interval_ms: _builtins.int
+    """Least time between two responses; 0: as fast as they are read."""
+    def __init__(
+        self,
+        *,
+        interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conflation: _TypeAlias = Conflation  # noqa: Y015
+
+@_typing.final
 class SubscribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCHES_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatch]: ...
+    @_builtins.property
+    def missed(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedTicks]:
+        """With conflation: ticks left out since the last response."""
+
+    @_builtins.property
+    def live(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
+        """With `from_msc`: symbols whose history is complete; what follows is live."""
+
     def __init__(
         self,
         *,
         batches: _abc.Iterable[_tick_pb2.TickBatch] | None = ...,
+        missed: _abc.Iterable[Global___MissedTicks] | None = ...,
+        live: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "live", b"live", "missed", b"missed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
+
+@_typing.final
+class MissedTicks(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TICKS_FIELD_NUMBER: _builtins.int
+    ticks: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        ticks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol", "ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissedTicks: _TypeAlias = MissedTicks  # noqa: Y015
 
 @_typing.final
 class SubscribeResponseTwin(_message.Message):
@@ -305,16 +723,24 @@ class SubscribeResponseTwin(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCHES_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatchTwin]: ...
+    @_builtins.property
+    def missed(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedTicks]: ...
+    @_builtins.property
+    def live(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]: ...
     def __init__(
         self,
         *,
         batches: _abc.Iterable[_tick_pb2.TickBatchTwin] | None = ...,
+        missed: _abc.Iterable[Global___MissedTicks] | None = ...,
+        live: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "live", b"live", "missed", b"missed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -363,6 +789,60 @@ class TailTicksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TailTicksResponse: _TypeAlias = TailTicksResponse  # noqa: Y015
+
+@_typing.final
+class StreamBarsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    CLOSED_ONLY_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    closed_only: _builtins.bool
+    """Closed bars only."""
+    from_msc: _builtins.int
+    """Bars that open at or after this server time come first; 0: from the one that is forming."""
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
+        """Empty server: any."""
+
+    @_builtins.property
+    def spec(self) -> _bar_pb2.BarSpec: ...
+    def __init__(
+        self,
+        *,
+        symbols: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        spec: _bar_pb2.BarSpec | None = ...,
+        closed_only: _builtins.bool = ...,
+        from_msc: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_only", b"closed_only", "from_msc", b"from_msc", "spec", b"spec", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamBarsRequest: _TypeAlias = StreamBarsRequest  # noqa: Y015
+
+@_typing.final
+class StreamBarsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BARS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bars(self) -> _containers.RepeatedCompositeFieldContainer[_bar_pb2.Bar]: ...
+    def __init__(
+        self,
+        *,
+        bars: _abc.Iterable[_bar_pb2.Bar] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamBarsResponse: _TypeAlias = StreamBarsResponse  # noqa: Y015
 
 @_typing.final
 class GetBridgeStatusRequest(_message.Message):
@@ -418,6 +898,8 @@ class SymbolStatus(_message.Message):
     QUARANTINED_TICKS_FIELD_NUMBER: _builtins.int
     OUT_OF_SYNC_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
+    STANDING_BY_FIELD_NUMBER: _builtins.int
+    MISSING_TICKS_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     lane: _builtins.int
     published_ticks: _builtins.int
@@ -425,11 +907,17 @@ class SymbolStatus(_message.Message):
     quarantined_ticks: _builtins.int
     out_of_sync: _builtins.int
     conflicts: _builtins.int
+    missing_ticks: _builtins.int
+    """Ticks that the agent counted and the bridge did not see; 0 unless something is wrong."""
     @_builtins.property
     def symbol(self) -> _tick_pb2.SymbolRef: ...
     @_builtins.property
     def cursor(self) -> _tick_pb2.TickId:
         """The newest durable tick."""
+
+    @_builtins.property
+    def standing_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agents that would take over, in no order."""
 
     def __init__(
         self,
@@ -442,10 +930,12 @@ class SymbolStatus(_message.Message):
         quarantined_ticks: _builtins.int = ...,
         out_of_sync: _builtins.int = ...,
         conflicts: _builtins.int = ...,
+        standing_by: _abc.Iterable[_builtins.str] | None = ...,
+        missing_ticks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "symbol", b"symbol"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "conflicts", b"conflicts", "cursor", b"cursor", "lane", b"lane", "out_of_sync", b"out_of_sync", "published_ticks", b"published_ticks", "quarantined_ticks", b"quarantined_ticks", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "conflicts", b"conflicts", "cursor", b"cursor", "lane", b"lane", "missing_ticks", b"missing_ticks", "out_of_sync", b"out_of_sync", "published_ticks", b"published_ticks", "quarantined_ticks", b"quarantined_ticks", "standing_by", b"standing_by", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,3 +968,235 @@ class LaneStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneStatus: _TypeAlias = LaneStatus  # noqa: Y015
+
+@_typing.final
+class TraceSymbolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceSymbolRequest: _TypeAlias = TraceSymbolRequest  # noqa: Y015
+
+@_typing.final
+class TraceSymbolResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    BRIDGE_FIELD_NUMBER: _builtins.int
+    STANDING_BY_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LOG_SEQ_FIELD_NUMBER: _builtins.int
+    LOG_LAST_FIELD_NUMBER: _builtins.int
+    READ_UNIX_NS_FIELD_NUMBER: _builtins.int
+    LOGGED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    """Who streams it, through which bridge; empty: nobody."""
+    bridge: _builtins.str
+    log_seq: _builtins.int
+    """The newest message of the symbol in the log: its number (0: none), its last tick, when it was read and logged."""
+    read_unix_ns: _builtins.int
+    logged_unix_ns: _builtins.int
+    @_builtins.property
+    def standing_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def position(self) -> Global___AgentPosition:
+        """Absent when the agent did not answer."""
+
+    @_builtins.property
+    def cursor(self) -> _tick_pb2.TickId:
+        """The bridge's cursor."""
+
+    @_builtins.property
+    def log_last(self) -> _tick_pb2.TickId: ...
+    def __init__(
+        self,
+        *,
+        agent: _builtins.str = ...,
+        bridge: _builtins.str = ...,
+        standing_by: _abc.Iterable[_builtins.str] | None = ...,
+        position: Global___AgentPosition | None = ...,
+        cursor: _tick_pb2.TickId | None = ...,
+        log_seq: _builtins.int = ...,
+        log_last: _tick_pb2.TickId | None = ...,
+        read_unix_ns: _builtins.int = ...,
+        logged_unix_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "log_last", b"log_last", "position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "bridge", b"bridge", "cursor", b"cursor", "log_last", b"log_last", "log_seq", b"log_seq", "logged_unix_ns", b"logged_unix_ns", "position", b"position", "read_unix_ns", b"read_unix_ns", "standing_by", b"standing_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceSymbolResponse: _TypeAlias = TraceSymbolResponse  # noqa: Y015
+
+@_typing.final
+class AuditTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    HEAL_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    """Server time; whole UTC days are audited."""
+    to_msc: _builtins.int
+    heal: _builtins.bool
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.SymbolRef]:
+        """Empty list: every symbol that an agent streams. Empty server: any."""
+
+    def __init__(
+        self,
+        *,
+        symbols: _abc.Iterable[_tick_pb2.SymbolRef] | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        heal: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_msc", b"from_msc", "heal", b"heal", "symbols", b"symbols", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditTicksRequest: _TypeAlias = AuditTicksRequest  # noqa: Y015
+
+@_typing.final
+class AuditTicksResponse(_message.Message):
+    """One symbol and day; sent when it is settled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TERMINAL_TICKS_FIELD_NUMBER: _builtins.int
+    LOG_TICKS_FIELD_NUMBER: _builtins.int
+    STORED_TICKS_FIELD_NUMBER: _builtins.int
+    DIFFERING_FIELD_NUMBER: _builtins.int
+    HEALED_TICKS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    to_msc: _builtins.int
+    state: Global___AuditState.ValueType
+    terminal_ticks: _builtins.int
+    log_ticks: _builtins.int
+    """Of the day, as far as the log still holds it."""
+    stored_ticks: _builtins.int
+    """Of the newest generation."""
+    healed_ticks: _builtins.int
+    """Ticks added, or written as a new generation."""
+    generation: _builtins.int
+    detail: _builtins.str
+    """For people."""
+    @_builtins.property
+    def symbol(self) -> _tick_pb2.SymbolRef: ...
+    @_builtins.property
+    def differing(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickDigest]:
+        """Hours that differed."""
+
+    def __init__(
+        self,
+        *,
+        symbol: _tick_pb2.SymbolRef | None = ...,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        state: Global___AuditState.ValueType = ...,
+        terminal_ticks: _builtins.int = ...,
+        log_ticks: _builtins.int = ...,
+        stored_ticks: _builtins.int = ...,
+        differing: _abc.Iterable[_tick_pb2.TickDigest] | None = ...,
+        healed_ticks: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "differing", b"differing", "from_msc", b"from_msc", "generation", b"generation", "healed_ticks", b"healed_ticks", "log_ticks", b"log_ticks", "state", b"state", "stored_ticks", b"stored_ticks", "symbol", b"symbol", "terminal_ticks", b"terminal_ticks", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditTicksResponse: _TypeAlias = AuditTicksResponse  # noqa: Y015
+
+@_typing.final
+class ImportTicksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatch]:
+        """At most 2000 ticks in all, in order within a symbol; `prev` is not looked at."""
+
+    def __init__(
+        self,
+        *,
+        batches: _abc.Iterable[_tick_pb2.TickBatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportTicksRequest: _TypeAlias = ImportTicksRequest  # noqa: Y015
+
+@_typing.final
+class ImportTicksRequestTwin(_message.Message):
+    """ImportTicksRequest, decoded with the columns as bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[_tick_pb2.TickBatchTwin]: ...
+    def __init__(
+        self,
+        *,
+        batches: _abc.Iterable[_tick_pb2.TickBatchTwin] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportTicksRequestTwin: _TypeAlias = ImportTicksRequestTwin  # noqa: Y015
+
+@_typing.final
+class ImportTicksResponse(_message.Message):
+    """One for each request, in order, when its ticks are durable in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    ticks: _builtins.int
+    quarantined: _builtins.int
+    def __init__(
+        self,
+        *,
+        ticks: _builtins.int = ...,
+        quarantined: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quarantined", b"quarantined", "ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportTicksResponse: _TypeAlias = ImportTicksResponse  # noqa: Y015

@@ -50,10 +50,30 @@ class BridgeServiceStub(object):
                 request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.TailTicksRequest.SerializeToString,
                 response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.TailTicksResponse.FromString,
                 _registered_method=True)
+        self.StreamBars = channel.unary_stream(
+                '/suho.market.v1.BridgeService/StreamBars',
+                request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsRequest.SerializeToString,
+                response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsResponse.FromString,
+                _registered_method=True)
         self.GetBridgeStatus = channel.unary_unary(
                 '/suho.market.v1.BridgeService/GetBridgeStatus',
                 request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusRequest.SerializeToString,
                 response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusResponse.FromString,
+                _registered_method=True)
+        self.TraceSymbol = channel.unary_unary(
+                '/suho.market.v1.BridgeService/TraceSymbol',
+                request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolRequest.SerializeToString,
+                response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolResponse.FromString,
+                _registered_method=True)
+        self.AuditTicks = channel.unary_stream(
+                '/suho.market.v1.BridgeService/AuditTicks',
+                request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksRequest.SerializeToString,
+                response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksResponse.FromString,
+                _registered_method=True)
+        self.ImportTicks = channel.stream_stream(
+                '/suho.market.v1.BridgeService/ImportTicks',
+                request_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksRequest.SerializeToString,
+                response_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksResponse.FromString,
                 _registered_method=True)
 
 
@@ -69,8 +89,8 @@ class BridgeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request, context):
-        """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
-        the end of the one before it, what lies between has left the log.
+        """Ticks as columns: each tick once, in order, from when the initial metadata came or from a time before. Where a
+        batch's `prev` is not the end of the one before it, what lies between is nowhere any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,8 +103,36 @@ class BridgeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamBars(self, request, context):
+        """Bars as ticks form them; each is sent again as it grows, the last time with `closed`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBridgeStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TraceSymbol(self, request, context):
+        """Where each stage of one symbol stands, from the terminal to the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditTicks(self, request, context):
+        """Compares terminal, log and store, a day at a time, and heals what differs when asked to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportTicks(self, request_iterator, context):
+        """Ticks from elsewhere (files) into the store, by the backfill log. Repeating it is safe.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -107,10 +155,30 @@ def add_BridgeServiceServicer_to_server(servicer, server):
                     request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.TailTicksRequest.FromString,
                     response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.TailTicksResponse.SerializeToString,
             ),
+            'StreamBars': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamBars,
+                    request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsRequest.FromString,
+                    response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsResponse.SerializeToString,
+            ),
             'GetBridgeStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBridgeStatus,
                     request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusRequest.FromString,
                     response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusResponse.SerializeToString,
+            ),
+            'TraceSymbol': grpc.unary_unary_rpc_method_handler(
+                    servicer.TraceSymbol,
+                    request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolRequest.FromString,
+                    response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolResponse.SerializeToString,
+            ),
+            'AuditTicks': grpc.unary_stream_rpc_method_handler(
+                    servicer.AuditTicks,
+                    request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksRequest.FromString,
+                    response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksResponse.SerializeToString,
+            ),
+            'ImportTicks': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportTicks,
+                    request_deserializer=suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksRequest.FromString,
+                    response_serializer=suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -206,6 +274,33 @@ class BridgeService(object):
             _registered_method=True)
 
     @staticmethod
+    def StreamBars(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suho.market.v1.BridgeService/StreamBars',
+            suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsRequest.SerializeToString,
+            suho_dot_market_dot_v1_dot_bridge__pb2.StreamBarsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetBridgeStatus(request,
             target,
             options=(),
@@ -222,6 +317,87 @@ class BridgeService(object):
             '/suho.market.v1.BridgeService/GetBridgeStatus',
             suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusRequest.SerializeToString,
             suho_dot_market_dot_v1_dot_bridge__pb2.GetBridgeStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TraceSymbol(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.market.v1.BridgeService/TraceSymbol',
+            suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolRequest.SerializeToString,
+            suho_dot_market_dot_v1_dot_bridge__pb2.TraceSymbolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditTicks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suho.market.v1.BridgeService/AuditTicks',
+            suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksRequest.SerializeToString,
+            suho_dot_market_dot_v1_dot_bridge__pb2.AuditTicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportTicks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/suho.market.v1.BridgeService/ImportTicks',
+            suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksRequest.SerializeToString,
+            suho_dot_market_dot_v1_dot_bridge__pb2.ImportTicksResponse.FromString,
             options,
             channel_credentials,
             insecure,

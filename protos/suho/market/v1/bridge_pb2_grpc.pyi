@@ -36,12 +36,20 @@ class BridgeServiceStub:
     StreamTicks: _grpc.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]
     """An agent's lane: ticks up; how far the durable log got, down."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]
-    """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
-    the end of the one before it, what lies between has left the log.
+    """Ticks as columns: each tick once, in order, from when the initial metadata came or from a time before. Where a
+    batch's `prev` is not the end of the one before it, what lies between is nowhere any more.
     """
     TailTicks: _grpc.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]
     """Live ticks, one readable message each; for people."""
+    StreamBars: _grpc.UnaryStreamMultiCallable[_bridge_pb2.StreamBarsRequest, _bridge_pb2.StreamBarsResponse]
+    """Bars as ticks form them; each is sent again as it grows, the last time with `closed`."""
     GetBridgeStatus: _grpc.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]
+    TraceSymbol: _grpc.UnaryUnaryMultiCallable[_bridge_pb2.TraceSymbolRequest, _bridge_pb2.TraceSymbolResponse]
+    """Where each stage of one symbol stands, from the terminal to the log."""
+    AuditTicks: _grpc.UnaryStreamMultiCallable[_bridge_pb2.AuditTicksRequest, _bridge_pb2.AuditTicksResponse]
+    """Compares terminal, log and store, a day at a time, and heals what differs when asked to."""
+    ImportTicks: _grpc.StreamStreamMultiCallable[_bridge_pb2.ImportTicksRequest, _bridge_pb2.ImportTicksResponse]
+    """Ticks from elsewhere (files) into the store, by the backfill log. Repeating it is safe."""
 
 @_typing.type_check_only
 class BridgeServiceAsyncStub(BridgeServiceStub):
@@ -51,12 +59,20 @@ class BridgeServiceAsyncStub(BridgeServiceStub):
     StreamTicks: _aio.StreamStreamMultiCallable[_bridge_pb2.StreamTicksRequest, _bridge_pb2.StreamTicksResponse]  # type: ignore[assignment]
     """An agent's lane: ticks up; how far the durable log got, down."""
     Subscribe: _aio.UnaryStreamMultiCallable[_bridge_pb2.SubscribeRequest, _bridge_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
-    the end of the one before it, what lies between has left the log.
+    """Ticks as columns: each tick once, in order, from when the initial metadata came or from a time before. Where a
+    batch's `prev` is not the end of the one before it, what lies between is nowhere any more.
     """
     TailTicks: _aio.UnaryStreamMultiCallable[_bridge_pb2.TailTicksRequest, _bridge_pb2.TailTicksResponse]  # type: ignore[assignment]
     """Live ticks, one readable message each; for people."""
+    StreamBars: _aio.UnaryStreamMultiCallable[_bridge_pb2.StreamBarsRequest, _bridge_pb2.StreamBarsResponse]  # type: ignore[assignment]
+    """Bars as ticks form them; each is sent again as it grows, the last time with `closed`."""
     GetBridgeStatus: _aio.UnaryUnaryMultiCallable[_bridge_pb2.GetBridgeStatusRequest, _bridge_pb2.GetBridgeStatusResponse]  # type: ignore[assignment]
+    TraceSymbol: _aio.UnaryUnaryMultiCallable[_bridge_pb2.TraceSymbolRequest, _bridge_pb2.TraceSymbolResponse]  # type: ignore[assignment]
+    """Where each stage of one symbol stands, from the terminal to the log."""
+    AuditTicks: _aio.UnaryStreamMultiCallable[_bridge_pb2.AuditTicksRequest, _bridge_pb2.AuditTicksResponse]  # type: ignore[assignment]
+    """Compares terminal, log and store, a day at a time, and heals what differs when asked to."""
+    ImportTicks: _aio.StreamStreamMultiCallable[_bridge_pb2.ImportTicksRequest, _bridge_pb2.ImportTicksResponse]  # type: ignore[assignment]
+    """Ticks from elsewhere (files) into the store, by the backfill log. Repeating it is safe."""
 
 class BridgeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where ticks come in from the agents and go out to whoever wants them fresh."""
@@ -75,8 +91,8 @@ class BridgeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _bridge_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_bridge_pb2.SubscribeResponse], _abc.AsyncIterator[_bridge_pb2.SubscribeResponse]]:
-        """Live ticks as columns: each tick once, in order, from when the initial metadata came. Where a batch's `prev` is not
-        the end of the one before it, what lies between has left the log.
+        """Ticks as columns: each tick once, in order, from when the initial metadata came or from a time before. Where a
+        batch's `prev` is not the end of the one before it, what lies between is nowhere any more.
         """
 
     @_abc_1.abstractmethod
@@ -88,10 +104,42 @@ class BridgeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Live ticks, one readable message each; for people."""
 
     @_abc_1.abstractmethod
+    def StreamBars(
+        self,
+        request: _bridge_pb2.StreamBarsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.StreamBarsResponse], _abc.AsyncIterator[_bridge_pb2.StreamBarsResponse]]:
+        """Bars as ticks form them; each is sent again as it grows, the last time with `closed`."""
+
+    @_abc_1.abstractmethod
     def GetBridgeStatus(
         self,
         request: _bridge_pb2.GetBridgeStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_bridge_pb2.GetBridgeStatusResponse, _abc.Awaitable[_bridge_pb2.GetBridgeStatusResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TraceSymbol(
+        self,
+        request: _bridge_pb2.TraceSymbolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bridge_pb2.TraceSymbolResponse, _abc.Awaitable[_bridge_pb2.TraceSymbolResponse]]:
+        """Where each stage of one symbol stands, from the terminal to the log."""
+
+    @_abc_1.abstractmethod
+    def AuditTicks(
+        self,
+        request: _bridge_pb2.AuditTicksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.AuditTicksResponse], _abc.AsyncIterator[_bridge_pb2.AuditTicksResponse]]:
+        """Compares terminal, log and store, a day at a time, and heals what differs when asked to."""
+
+    @_abc_1.abstractmethod
+    def ImportTicks(
+        self,
+        request_iterator: _MaybeAsyncIterator[_bridge_pb2.ImportTicksRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_bridge_pb2.ImportTicksResponse], _abc.AsyncIterator[_bridge_pb2.ImportTicksResponse]]:
+        """Ticks from elsewhere (files) into the store, by the backfill log. Repeating it is safe."""
 
 def add_BridgeServiceServicer_to_server(servicer: BridgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

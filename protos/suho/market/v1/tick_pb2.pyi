@@ -67,6 +67,8 @@ class TickBatch(_message.Message):
     VOLUME_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     QUARANTINE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     symbol: _builtins.str
     agent: _builtins.str
@@ -74,6 +76,8 @@ class TickBatch(_message.Message):
     read_unix_ns: _builtins.int
     """When the agent read the newest of them from the terminal."""
     count: _builtins.int
+    generation: _builtins.int
+    """0: as first read. A higher one replaces what lower ones say of a range, from when its `correction` is stored."""
     @_builtins.property
     def prev(self) -> Global___TickId:
         """The identity of the tick before the first one here."""
@@ -100,6 +104,10 @@ class TickBatch(_message.Message):
     def quarantine(self) -> Global___Quarantine:
         """Set when the batch's values were refused: `count` ticks up to `last` are missing here, and counted as such."""
 
+    @_builtins.property
+    def correction(self) -> Global___Correction:
+        """Set in the message, without ticks, that closes a correction."""
+
     def __init__(
         self,
         *,
@@ -118,10 +126,12 @@ class TickBatch(_message.Message):
         volume: _abc.Iterable[_builtins.int] | None = ...,
         flags: _abc.Iterable[_builtins.int] | None = ...,
         quarantine: Global___Quarantine | None = ...,
+        generation: _builtins.int = ...,
+        correction: Global___Correction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "correction", b"correction", "count", b"count", "flags", b"flags", "generation", b"generation", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,6 +167,70 @@ class Quarantine(_message.Message):
 Global___Quarantine: _TypeAlias = Quarantine  # noqa: Y015
 
 @_typing.final
+class Correction(_message.Message):
+    """Every tick of [from_msc, to_msc) that generation `generation` has was sent before this: readers of the newest
+    generation see these ticks alone from here on.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    to_msc: _builtins.int
+    count: _builtins.int
+    reason: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        count: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "from_msc", b"from_msc", "reason", b"reason", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Correction: _TypeAlias = Correction  # noqa: Y015
+
+@_typing.final
+class TickDigest(_message.Message):
+    """What a stretch of one symbol's ticks amounts to, equal wherever it is computed (docs/protocol.md, "Digest")."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MSC_FIELD_NUMBER: _builtins.int
+    TO_MSC_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    from_msc: _builtins.int
+    """Server time; `to_msc` is exclusive."""
+    to_msc: _builtins.int
+    count: _builtins.int
+    hash: _builtins.int
+    def __init__(
+        self,
+        *,
+        from_msc: _builtins.int = ...,
+        to_msc: _builtins.int = ...,
+        count: _builtins.int = ...,
+        hash: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "from_msc", b"from_msc", "hash", b"hash", "to_msc", b"to_msc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TickDigest: _TypeAlias = TickDigest  # noqa: Y015
+
+@_typing.final
 class TickBatchTwin(_message.Message):
     """TickBatch with each packed column as its bytes (little-endian). The same bytes on the wire, decoded without
     touching a tick; for programs that read columns as arrays.
@@ -179,6 +253,8 @@ class TickBatchTwin(_message.Message):
     VOLUME_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     QUARANTINE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     symbol: _builtins.str
     agent: _builtins.str
@@ -192,10 +268,13 @@ class TickBatchTwin(_message.Message):
     volume_real: _builtins.bytes
     volume: _builtins.bytes
     flags: _builtins.bytes
+    generation: _builtins.int
     @_builtins.property
     def prev(self) -> Global___TickId: ...
     @_builtins.property
     def quarantine(self) -> Global___Quarantine: ...
+    @_builtins.property
+    def correction(self) -> Global___Correction: ...
     def __init__(
         self,
         *,
@@ -214,10 +293,12 @@ class TickBatchTwin(_message.Message):
         volume: _builtins.bytes = ...,
         flags: _builtins.bytes = ...,
         quarantine: Global___Quarantine | None = ...,
+        generation: _builtins.int = ...,
+        correction: Global___Correction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "prev", b"prev", "quarantine", b"quarantine"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "count", b"count", "flags", b"flags", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ask", b"ask", "bid", b"bid", "correction", b"correction", "count", b"count", "flags", b"flags", "generation", b"generation", "last", b"last", "ordinal", b"ordinal", "prev", b"prev", "quarantine", b"quarantine", "read_unix_ns", b"read_unix_ns", "server", b"server", "symbol", b"symbol", "time_msc", b"time_msc", "volume", b"volume", "volume_real", b"volume_real"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""suho.market.v1.BridgeService, a part a file; `service.py` joins them."""
