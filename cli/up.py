@@ -26,6 +26,9 @@ def up(
     ] = False,
     strategy: Annotated[str, typer.Option(help="Strategy to switch on, on the demo account; none otherwise.")] = "",
     ports: Annotated[str, typer.Option(help="documented: 7000, 8001, 8007, 8008; auto: free ones.")] = "documented",
+    durability: Annotated[
+        str, typer.Option(help="kill: what is confirmed survives any kill -9; power: and the loss of power (slower).")
+    ] = "kill",
     as_json: Annotated[bool, typer.Option("--json", help="A summary as the last line of standard output.")] = False,
 ) -> None:
     """Start, supervise and show the platform until Ctrl-C, or until --for or --until-fed is over."""
@@ -39,6 +42,8 @@ def up(
         raise typer.BadParameter("it keeps nothing, so leave --state out", param_hint="--ephemeral")
     if ports not in ("documented", "auto"):
         raise typer.BadParameter("'auto' or 'documented'", param_hint="--ports")
+    if durability not in ("kill", "power"):
+        raise typer.BadParameter("'kill' or 'power'", param_hint="--durability")
     options = Options(
         state=None if ephemeral else state or DEFAULT_STATE,
         feeds=tuple(feed or ["synthetic"]),
@@ -48,6 +53,7 @@ def up(
         until_fed=until_fed,
         strategy=strategy,
         auto_ports=ports == "auto",
+        survives_power_loss=durability == "power",
         as_json=as_json,
     )
     screen = Screen(as_json)

@@ -23,6 +23,8 @@ class Nats:
     folder: Path
     port: int
     password: str
+    # Each message on the disk itself before it is confirmed, not only with the system.
+    survives_power_loss: bool = False
 
     @property
     def url(self) -> str:
@@ -37,11 +39,14 @@ class Nats:
 
     async def _prepare(self, _log: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        jetstream: dict[str, str] = {"store_dir": str(self.folder.resolve())}
+        if self.survives_power_loss:
+            jetstream["sync_interval"] = "always"
         settings = {
             "listen": f"127.0.0.1:{self.port}",
             "server_name": "nats-1",
             "authorization": {"user": _USER, "password": self.password},
-            "jetstream": {"store_dir": str(self.folder.resolve())},
+            "jetstream": jetstream,
         }
         write_private(self._config, json.dumps(settings, indent=2))  # its configuration language contains JSON
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from compose.embedded.facts import Facts, UnansweredError, open_facts
+from compose.embedded.memory import MemoryPeaks
 from compose.embedded.options import Options
 from compose.embedded.ports import choose_ports
 from compose.embedded.program import CannotStartError, Probe
@@ -78,7 +79,7 @@ async def run_platform(options: Options, screen: Screen) -> Outcome | None:
         ports = choose_ports(state.ports(), options.auto_ports)
         state.remember_ports(ports)
         screen.opening(state.folder, options.state is None, ports)
-        engines = Engines.of(state, ports)
+        engines = Engines.of(state, ports, options.survives_power_loss)
         write_settings(state, settings_of(state, ports, engines, terminal, options.strategy))
         hubs = (f"127.0.0.1:{ports['hub']}",)
         async with open_facts(hubs, terminal.server, terminal.folder(state)) as facts:
@@ -97,6 +98,7 @@ class Platform:
         self._ports = ports
         self._facts = facts
         self._watch = Watch(facts, _FED_EVERY_S if options.until_fed else _STATUS_EVERY_S)
+        self._memory = MemoryPeaks()
         self._stop = asyncio.Event()
         self._outcome: Outcome | None = None
 
@@ -142,6 +144,7 @@ class Platform:
             else:
                 await self._stop.wait()
             watching.cancel()
+        self._memory.look(self._supervisor.supervised.values())
         last = await settled(self._facts)
         self._outcome = Outcome(
             startup_s,
@@ -151,6 +154,7 @@ class Platform:
             last.orders,
             last.tick_stored_ms,
             sum(one.restarts for one in self._supervisor.supervised.values()),
+            self._memory.peaks_mb,
         )
         self._stop.set()
 
@@ -167,6 +171,7 @@ class Platform:
             await asyncio.sleep(_STATUS_EVERY_S)
             watch = self._watch
             programs = self._supervisor.supervised.values()
+            self._memory.look(programs)
             self._screen.status(programs, watch.newest, watch.previous, watch.unanswered)
 
     def _changed(self) -> None:

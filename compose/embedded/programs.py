@@ -53,13 +53,13 @@ class Engines:
     nats: Nats
 
     @classmethod
-    def of(cls, state: State, ports: Mapping[str, int]) -> "Engines":
+    def of(cls, state: State, ports: Mapping[str, int], survives_power_loss: bool) -> "Engines":
         """The engines whose data are in `state`."""
         return cls(
             Postgres(state.folder / "postgres", ports["postgres"], state.password("postgres")),
             ClickHouse(state.folder / "clickhouse", ports["clickhouse"], state.password("clickhouse")),
             Valkey(state.folder / "valkey", ports["valkey"], state.password("valkey")),
-            Nats(state.folder / "nats", ports["nats"], state.password("nats")),
+            Nats(state.folder / "nats", ports["nats"], state.password("nats"), survives_power_loss),
         )
 
     def programs(self) -> list[Program]:
@@ -95,6 +95,7 @@ def settings_of(
             "clickhouse_password": engines.clickhouse.password,
             "valkey_url": engines.valkey.url,
             "nats_url": engines.nats.url,
+            "clickhouse_fsync": engines.nats.survives_power_loss,
         },
         "data-bridge": {"nats_url": engines.nats.url},
         "trading-engine": {"nats_url": engines.nats.url},

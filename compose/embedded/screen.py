@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import psutil
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -12,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from compose.embedded.facts import Stored
+from compose.embedded.memory import memory_mb
 from compose.embedded.supervisor import Phase, Supervised
 from compose.embedded.watch import Snapshot
 
-_MB = 1 << 20
 # What becomes ready together, for the lines that say how long each part took.
 _PHASES = (
     ("engines", ("postgres", "clickhouse", "valkey", "nats")),
@@ -88,7 +87,7 @@ def _programs_line(programs: list[Supervised]) -> str:
     waiting = [f"{one.name} {one.phase}" for one in programs if one.phase is not Phase.READY]
     state = ", ".join(waiting) or f"{len(programs)} programs ready"
     restarts = sum(one.restarts for one in programs)
-    return f"{state}, {restarts} restarts, {sum(map(_memory_mb, programs)):,.0f} MB"
+    return f"{state}, {restarts} restarts, {sum(map(memory_mb, programs)):,.0f} MB"
 
 
 def _programs_table(programs: list[Supervised]) -> Table:
@@ -96,20 +95,8 @@ def _programs_table(programs: list[Supervised]) -> Table:
     for column in ("program", "state", "restarts", "MB"):
         table.add_column(column, justify="right" if column in ("restarts", "MB") else "left")
     for one in programs:
-        table.add_row(one.name, one.phase, str(one.restarts), f"{_memory_mb(one):,.0f}")
+        table.add_row(one.name, one.phase, str(one.restarts), f"{memory_mb(one):,.0f}")
     return table
-
-
-def _memory_mb(one: Supervised) -> float:
-    """Resident memory of the program and its children."""
-    total = 0
-    try:
-        process = psutil.Process(one.pid) if one.pid else None
-        for member in [process, *process.children(recursive=True)] if process else []:
-            total += member.memory_info().rss
-    except psutil.NoSuchProcess:
-        return total / _MB
-    return total / _MB
 
 
 def _symbol_parts(now: Snapshot, before: Snapshot) -> list[str]:

@@ -1,7 +1,7 @@
 """The account of a run: what was sent, what is stored, and whether they are the same."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from compose.embedded.facts import Feed, Orders, Percentiles, Stored
@@ -18,6 +18,7 @@ class Outcome:
     orders: Orders
     tick_stored_ms: Percentiles
     restarts: int
+    memory_peak_mb: Mapping[str, float] = field(default_factory=dict)
 
     def lost(self, symbol: str) -> int:
         """Ticks that the twin released and nobody can account for; less than 0: more are stored than were sent."""
@@ -39,6 +40,7 @@ class Outcome:
             "tick_stored_ms": {"p50": self.tick_stored_ms.p50, "p99": self.tick_stored_ms.p99},
             "signal_executed_ms": {"p50": self.orders.executed_ms.p50, "p99": self.orders.executed_ms.p99},
             "restarts": self.restarts,
+            "memory_peak_mb": {name: round(peak) for name, peak in sorted(self.memory_peak_mb.items())},
         }
 
     def _symbol(self, symbol: str) -> dict[str, int]:
@@ -64,6 +66,9 @@ class Outcome:
             lines.append(f"{symbol:10}{cells}{one['lost']:>8,}{one['duplicates']:>12,}")
         orders = ", ".join(f"{count} {state}" for state, count in self.orders.by_state.items()) or "none"
         lines.append(f"{self.ticks_per_s:,.0f} ticks/s · orders: {orders} · {self.restarts} restarts")
+        if self.memory_peak_mb:
+            peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in sorted(self.memory_peak_mb.items()))
+            lines.append(f"most memory, MB: {peaks}")
         lines.append(f"read to stored: {_milliseconds(self.tick_stored_ms)}")
         lines.append(f"committed to executed: {_milliseconds(self.orders.executed_ms)}")
         return "\n".join(lines)

@@ -17,6 +17,9 @@ class DatabaseSettings(ServerSettings):
     clickhouse_url: str = Field("http://127.0.0.1:8123/suho", description="ClickHouse's HTTP interface and database.")
     clickhouse_user: str = Field("default", description="ClickHouse user.")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password.")
+    clickhouse_fsync: bool = Field(
+        False, description="Whether an insert counts only when the disk has it: survives the loss of power, slower."
+    )
     valkey_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Valkey, DragonflyDB or Redis: redis://:password@host:port/db.",

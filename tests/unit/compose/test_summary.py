@@ -11,7 +11,7 @@ def feed(sent: int, digits: int = 5, ended: bool = True) -> Feed:
 
 def outcome(feeds: dict[str, Feed], stored: dict[str, Stored]) -> Outcome:
     orders = Orders({"FILLED": 2}, 0, Percentiles(1.0, 2.0))
-    return Outcome(3.14159, 50_000.04, feeds, stored, orders, Percentiles(), 4)
+    return Outcome(3.14159, 50_000.04, feeds, stored, orders, Percentiles(), 4, {"hub": 60.4})
 
 
 def test_an_exact_run() -> None:
@@ -38,6 +38,7 @@ def test_an_exact_run() -> None:
         "tick_stored_ms": {"p50": None, "p99": None},
         "signal_executed_ms": {"p50": 1.0, "p99": 2.0},
         "restarts": 4,
+        "memory_peak_mb": {"hub": 60},
     }
 
 
