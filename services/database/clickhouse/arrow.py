@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mesh.market.batch import COLUMNS
+from services.database.domain.incident import Incident
 from services.database.domain.log import Marker, Ticks
 
 
@@ -44,6 +45,15 @@ def marker_rows(markers: Sequence[Marker], epoch: int, now_ns: int) -> pa.Table:
         "log_seq": (np.uint64, [m.seq for m in markers]),
     }
     columns |= {name: _numbers(np.array(values, kind)) for name, (kind, values) in numbers.items()}
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def incident_rows(incidents: Sequence[Incident]) -> pa.Table:
+    """Rows of the tick_incidents table."""
+    names = ("id", "kind", "server", "symbol", "detail", "reporter")
+    columns = {name: _texts([getattr(item, name) for item in incidents]) for name in names}
+    for name, kind in (("at_unix_ms", np.int64), ("from_msc", np.int64), ("to_msc", np.int64), ("ticks", np.uint64)):
+        columns[name] = _numbers(np.array([getattr(item, name) for item in incidents], kind))
     return pa.Table.from_arrays(list(columns.values()), list(columns))
 
 
