@@ -15,7 +15,7 @@ from pc_agent.twin.feeds import FeedError, check_speed, plan_feeds, server_name
 from pc_agent.twin.listener import TerminalListener
 from pc_agent.twin.market import Clock, open_market
 from pc_agent.twin.terminal import Terminal
-from pc_agent.twin.tick_csv import TickFileError
+from pc_agent.twin.tick_source import TickFileError
 
 # How late a stop may be met while no client asks for anything.
 _PULSE_S = 0.05

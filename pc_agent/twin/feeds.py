@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pc_agent.twin.tick_csv import TickFileError, check_shape
+from pc_agent.twin.tick_source import TickFileError, check_shape
 
 SYNTHETIC = "synthetic"
 

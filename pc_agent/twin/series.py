@@ -7,8 +7,8 @@ from typing import Protocol
 from pc_agent.twin.domain.random_walk import HABITS, walk
 from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.feeds import file_digest
-from pc_agent.twin.tick_csv import read_ticks
 from pc_agent.twin.tick_file import TickFile, write_whole
+from pc_agent.twin.tick_source import read_ticks
 
 # The synthetic market is drawn this far ahead of its clock; what a restart finds drawn is played before new is drawn.
 _AHEAD_MS = 10_000

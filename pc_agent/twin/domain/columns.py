@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
-_COMMA, _NEWLINE, _RETURN, _DOT, _ZERO, _DASH, _COLON = b",\n\r.0-:"
+_NEWLINE, _RETURN, _DOT, _ZERO, _COLON = b"\n\r.0:"
 
 # More digits than this do not fit the mantissa.
 _MAX_DIGITS = 18
@@ -60,14 +60,14 @@ class Decimals:
         return self.mantissa // 10**self.places
 
 
-def split(body: bytes, columns: int) -> list[Column]:
-    """Cut comma separated lines into their columns.
+def split(body: bytes, columns: int, separator: bytes = b",") -> list[Column]:
+    """Cut separated lines into their columns.
 
     Raises:
         MalformedRowError: a line with another number of fields.
     """
     text = np.frombuffer(body.rstrip(b"\r\n") + b"\n", np.uint8)
-    ends = np.flatnonzero((text == _COMMA) | (text == _NEWLINE))
+    ends = np.flatnonzero((text == ord(separator)) | (text == _NEWLINE))
     last_of_row = text[ends] == _NEWLINE
     expected = np.arange(len(ends)) % columns == columns - 1
     wrong = np.flatnonzero(last_of_row != expected)
@@ -79,7 +79,14 @@ def split(body: bytes, columns: int) -> list[Column]:
     return [Column(text, starts[i::columns], ends[i::columns]) for i in range(columns)]
 
 
-def decimals(column: Column, expected: str) -> Decimals:
+def carried(column: Column) -> Column:
+    """Every empty field replaced by the last one above it that is not; those with none above stay empty."""
+    rows = np.arange(len(column.start))
+    source = np.maximum.accumulate(np.where(column.end > column.start, rows, 0))
+    return Column(column.text, column.start[source], column.end[source])
+
+
+def decimals(column: Column, expected: str, *, empty_is_zero: bool = False) -> Decimals:
     """Read unsigned decimal numbers: digits with at most one dot among them.
 
     Raises:
@@ -100,13 +107,15 @@ def decimals(column: Column, expected: str) -> Decimals:
         dots += is_dot
         places += is_digit & (dots > 0)
     good &= (digits > 0) & (digits <= _MAX_DIGITS) & (dots <= 1)
+    if empty_is_zero:
+        good |= width == 0
     require(good, expected)
     return Decimals(mantissa, places)
 
 
-def days(column: Column, expected: str) -> Ints:
-    """Days since 1970 of fields that begin with YYYY-MM-DD."""
-    require((column.char(4) == _DASH) & (column.char(7) == _DASH), expected)
+def days(column: Column, expected: str, between: bytes = b"-") -> Ints:
+    """Days since 1970 of fields that begin with YYYY-MM-DD, with `between` between the three."""
+    require((column.char(4) == ord(between)) & (column.char(7) == ord(between)), expected)
     year, month, day = (_whole(column.part(*place), expected) for place in ((0, 4), (5, 2), (8, 2)))
     require((year >= 1970) & (month >= 1) & (month <= 12), expected)
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")

@@ -1,6 +1,7 @@
 """Ticks as a terminal stores and hands them out: records of 60 bytes, ordered by time."""
 
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,14 @@ TICK_DTYPE = np.dtype(
 )
 
 Ticks = NDArray[np.void]  # one dimension, TICK_DTYPE
+
+
+@dataclass(frozen=True)
+class ParsedTicks:
+    """A whole file: its ticks in order and the most decimals any of its prices has."""
+
+    ticks: Ticks
+    digits: int
 
 
 def quotes_to_ticks(time_msc: NDArray[np.int64], bid: NDArray[np.float64], ask: NDArray[np.float64]) -> Ticks:

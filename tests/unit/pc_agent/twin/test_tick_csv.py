@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pc_agent.twin.domain.columns import decimals, split
-from pc_agent.twin.tick_csv import TickFileError, read_ticks
+from pc_agent.twin.tick_source import TickFileError, read_ticks
 from tests.support.replay_file import count, generate
 
 DAY = "date,ms_of_day_utc,bid,ask\n"
