@@ -1,10 +1,11 @@
 """The data bridge, put together: the log, the lanes, the feed, and the server they are reached by."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
+from suho.market.v1 import bridge_pb2 as pb
 
 from mesh.bus import open_bus
 from mesh.channel import mesh_channel
@@ -16,8 +17,10 @@ from services.data_bridge.bridge import Bridge
 from services.data_bridge.config import BridgeSettings
 from services.data_bridge.database import StoredTicks
 from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.domain.terminal import HistoryChange, Resent
 from services.data_bridge.feed import Feed
 from services.data_bridge.jetstream import TickLog
+from services.data_bridge.lane import Lane
 from services.data_bridge.newest import NewestTicks
 from services.data_bridge.publisher import Publisher
 from services.data_bridge.servicers.feed import FeedServicer
@@ -40,6 +43,19 @@ async def main(settings: BridgeSettings, stop: asyncio.Event) -> None:
     ):
         log.info("data bridge is ready", address=f"{settings.host}:{server.port}")
         await serve(server, session, stop)
+
+
+class _NothingAsked:
+    """Nobody asks agents about their histories; what they say of their own accord is logged."""
+
+    def changed(self, lane: Lane, changes: Sequence[HistoryChange]) -> None:
+        for change in changes:
+            log.warning("HISTORY_CHANGED", agent=lane.agent, symbol=change.key.symbol, at=change.at)
+
+    def answered(self, lane: Lane, resent: Sequence[Resent], answers: Sequence[pb.HistoryAnswer]) -> None:
+        log.info("answers that nobody waits for", agent=lane.agent, answers=len(answers), resent=len(resent))
+
+    def left(self, lane: Lane) -> None: ...
 
 
 @asynccontextmanager
@@ -69,7 +85,7 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
             bridge.drain()
             feed.drain()
 
-        bridge = Bridge(settings.instance, publisher, settings.lane_messages, tasks)
+        bridge = Bridge(settings.instance, publisher, _NothingAsked(), settings.lane_messages, tasks)
         bridge.spawn(newest.run(), "newest ticks")
         bridge.spawn(drain(), "drain")
         service = bridge_service(

@@ -1,15 +1,15 @@
 """The bridge's state: lanes, and a publisher for each symbol."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from mesh.market import Batch
-from services.data_bridge.domain.progress import SymbolKey
-from services.data_bridge.lane import Lane
+from services.data_bridge.domain.progress import Arrival, SymbolKey
+from services.data_bridge.lane import History, Lane
 from services.data_bridge.publisher import Publisher
 from services.data_bridge.wire import LaneRequest
 
@@ -18,9 +18,15 @@ class Bridge:
     """Brings what comes on lanes to publishers. Its tasks live in `tasks` until `stop`."""
 
     def __init__(
-        self, name: str, publisher: Callable[[SymbolKey], Publisher], lane_messages: int, tasks: asyncio.TaskGroup
+        self,
+        name: str,
+        publisher: Callable[[SymbolKey], Publisher],
+        history: History,
+        lane_messages: int,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self.name = name
+        self._history = history
         self._new_publisher = publisher
         self._lane_messages = lane_messages
         self._tasks = tasks
@@ -49,9 +55,10 @@ class Bridge:
         finally:
             self._lanes.discard(lane)
             lane.leave()
+            self._history.left(lane)
 
-    def take(self, lane: Lane, request: LaneRequest) -> None:
-        """Do what `request` says, in the contract's order; room on the lane has been acquired for it.
+    async def take(self, lane: Lane, request: LaneRequest) -> None:
+        """Do what `request` says, in the contract's order; batches wait until there is room for them on the lane.
 
         Raises:
             MeshError: SYMBOL_NOT_OPEN.
@@ -60,14 +67,26 @@ class Bridge:
             lane.symbols.add(key)
             self._publisher(key).open(lane)
         lane.symbols.difference_update(request.closed)
-        for arrival in request.arrivals:
+        if request.arrivals:
+            await self._submit(lane, request.arrivals)
+        if request.changed:
+            self._history.changed(lane, request.changed)
+        if request.resent or request.answers:
+            self._history.answered(lane, request.resent, request.answers)
+
+    async def _submit(self, lane: Lane, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
             lane.require_open(_key(arrival.batch))
-        if not request.arrivals:
-            lane.give_back()
-            return
-        parcel = lane.admit(len(request.arrivals))
-        for arrival in request.arrivals:
+        await lane.room()
+        parcel = lane.admit(len(arrivals))
+        for arrival in arrivals:
             self._publishers[_key(arrival.batch)].submit(arrival, parcel)
+
+    def lane_of(self, key: SymbolKey) -> Lane | None:
+        """The lane on which `key` is streamed to this bridge; None when it is not."""
+        publisher = self._publishers.get(key)
+        source = publisher.source if publisher is not None else None
+        return source if source is not None and not source.gone else None
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._tasks.create_task(work, name=name)

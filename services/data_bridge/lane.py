@@ -1,13 +1,17 @@
 """One agent's lane: which symbols it carries, what is under way on it, what is to be said on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from suho.market.v1 import bridge_pb2 as pb
 
 from mesh.errors import MeshError, Reason
 from mesh.market import TickId
 from services.data_bridge.domain.log import LogEnd
 from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.domain.terminal import HistoryChange, Resent
 
 
 @dataclass(slots=True)
@@ -17,10 +21,12 @@ class Answers:
     welcome: list[tuple[SymbolKey, LogEnd]] = field(default_factory=list)
     acks: dict[SymbolKey, TickId] = field(default_factory=dict)
     out_of_sync: dict[SymbolKey, TickId] = field(default_factory=dict)
+    stand_by: dict[SymbolKey, str] = field(default_factory=dict)
+    questions: list[pb.HistoryRequest] = field(default_factory=list)
     drain: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.welcome or self.acks or self.out_of_sync or self.drain)
+        return bool(self.welcome or self.acks or self.out_of_sync or self.stand_by or self.questions or self.drain)
 
 
 class Lane:
@@ -41,12 +47,8 @@ class Lane:
         self._failure: Exception | None = None
 
     async def room(self) -> None:
-        """Wait until one message more may be unacknowledged: until then nothing is read from the stream."""
+        """Wait until one message more may be unacknowledged: until then nothing more is read from the stream."""
         await self._room.acquire()
-
-    def give_back(self) -> None:
-        """The message for which there was room bore no batch."""
-        self._room.release()
 
     def admit(self, batches: int) -> "Parcel":
         self._under_way += 1
@@ -80,6 +82,17 @@ class Lane:
             self._told[key] = cursor
             self._answers.out_of_sync[key] = cursor
             self._changed.set()
+
+    def stand_by(self, key: SymbolKey, holder: str) -> None:
+        """Another agent streams the symbol; nothing of it is taken from this lane until its Welcome."""
+        self._told.pop(key, None)
+        self._answers.stand_by[key] = holder
+        self._changed.set()
+
+    def ask(self, request: pb.HistoryRequest) -> None:
+        """Ask the agent about its terminal's history; what it answers goes to the bridge's `History`."""
+        self._answers.questions.append(request)
+        self._changed.set()
 
     def drain(self, reason: str) -> None:
         """Ask the agent to go elsewhere; the stream ends when what is under way is acknowledged."""
@@ -116,6 +129,19 @@ class Lane:
                 raise self._failure
             if self._ended and not self._under_way and not self._answers:
                 return
+
+
+class History(Protocol):
+    """Who asks agents about their terminals' histories. Calls must not wait: live ticks come behind them."""
+
+    def changed(self, lane: Lane, changes: Sequence[HistoryChange]) -> None:
+        """The terminal's history is not what the lane's Welcome said."""
+
+    def answered(self, lane: Lane, resent: Sequence[Resent], answers: Sequence[pb.HistoryAnswer]) -> None:
+        """What came on `lane` in one message: ticks sent again, then answers to questions."""
+
+    def left(self, lane: Lane) -> None:
+        """The lane is gone: what was asked on it and not answered yet will not be."""
 
 
 class Parcel:

@@ -40,8 +40,7 @@ class Publisher:
     ) -> None:
         self.key = key
         self.cursor: TickId = BEFORE_FIRST
-        self.agent = ""
-        self.lane = 0
+        self.source: Lane | None = None
         self.published_ticks = 0
         self.quarantined_ticks = 0
         self.out_of_sync = 0
@@ -84,7 +83,7 @@ class Publisher:
         if lane.gone:
             return
         end = await self._resume()
-        self.agent, self.lane = lane.agent, lane.number
+        self.source = lane
         lane.welcome(self.key, end)
 
     async def _advance(self) -> None:

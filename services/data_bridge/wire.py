@@ -1,6 +1,6 @@
 """The contract's messages to and from the bridge's values. Columns stay bytes: no tick is touched here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -13,6 +13,7 @@ from mesh.market import Batch, TickId, codec
 from services.data_bridge.domain import judgement
 from services.data_bridge.domain.log import LogEnd
 from services.data_bridge.domain.progress import Arrival, Refused, SymbolKey, trim
+from services.data_bridge.domain.terminal import HistoryChange, Resent, SymbolCount
 from services.data_bridge.lane import Answers
 
 # Three times as long in a subject at worst: NATS ends the connection of whoever sends a longer line than 4096.
@@ -31,6 +32,10 @@ class LaneRequest:
     opened: list[SymbolKey]
     closed: list[SymbolKey]
     arrivals: list[Arrival]
+    counts: list[SymbolCount]
+    changed: list[HistoryChange]
+    resent: list[Resent]
+    answers: Sequence[pb.HistoryAnswer]
 
 
 def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
@@ -41,7 +46,7 @@ def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
     """
     message = _twin(raw)
     # Before anything is decoded: an absent column costs nothing on the wire, but `count` values here.
-    ticks = sum(batch.count for batch in message.batches)
+    ticks = sum(batch.count for batch in message.batches) + sum(item.batch.count for item in message.resent)
     if ticks > most_ticks:
         raise MeshError(
             Reason.BATCH_TOO_LARGE, f"a message holds at most {most_ticks} ticks, this one {ticks}; send several"
@@ -52,7 +57,19 @@ def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
         opened=[symbol_key(ref) for ref in message.open],
         closed=[symbol_key(ref) for ref in message.close],
         arrivals=[_arrival(batch) for batch in message.batches],
+        counts=[_count(item) for item in message.counts],
+        changed=[_change(item) for item in message.changed],
+        resent=[Resent(item.request, _arrival(item.batch)) for item in message.resent],
+        answers=message.answers,
     )
+
+
+def _count(message: pb.SymbolCount) -> SymbolCount:
+    return SymbolCount(symbol_key(message.symbol), _id(message.after), _id(message.until), message.count)
+
+
+def _change(message: pb.HistoryChanged) -> HistoryChange:
+    return HistoryChange(symbol_key(message.symbol), _id(message.at), message.bid, message.ask)
 
 
 def _twin(raw: bytes) -> pb.StreamTicksRequestTwin:
@@ -63,8 +80,9 @@ def _twin(raw: bytes) -> pb.StreamTicksRequestTwin:
     """
     try:
         message = pb.StreamTicksRequestTwin.FromString(raw)
+        batches = [*message.batches, *(item.batch for item in message.resent)]
         in_one_piece = message.ByteSize() == len(raw)
-        if in_one_piece and not any(len(UnknownFieldSet(batch)) for batch in message.batches):
+        if in_one_piece and not any(len(UnknownFieldSet(batch)) for batch in batches):
             return message
         typed = pb.StreamTicksRequest.FromString(raw)
         return pb.StreamTicksRequestTwin.FromString(typed.SerializeToString())
@@ -164,6 +182,8 @@ def lane_response(answers: Answers) -> pb.StreamTicksResponse:
         out_of_sync=[
             pb.OutOfSync(symbol=symbol_ref(key), cursor=tick_id(cursor)) for key, cursor in answers.out_of_sync.items()
         ],
+        stand_by=[pb.StandBy(symbol=symbol_ref(key), holder=holder) for key, holder in answers.stand_by.items()],
+        history=answers.questions,
         drain=pb.LaneDrain(reason=answers.drain) if answers.drain else None,
     )
 

@@ -46,17 +46,15 @@ class LaneServicer:
 
     async def _receive(self, lane: Lane, first: wire.LaneRequest, requests: AsyncIterator[bytes]) -> None:
         try:
-            await lane.room()
-            self._bridge.take(lane, first)
+            await self._bridge.take(lane, first)
             while True:
-                await lane.room()
                 raw = await anext(requests, None)
                 if raw is None or lane.ended:
                     break
                 request = wire.lane_request(raw, self._message_ticks)
                 if request.lane:
                     raise MeshError(Reason.INVALID_ARGUMENT, "only the first message of a lane bears hello")
-                self._bridge.take(lane, request)
+                await self._bridge.take(lane, request)
             lane.end()
         except Exception as error:  # noqa: BLE001  raised again by lane.answers(), in the call's own task
             lane.end(error)

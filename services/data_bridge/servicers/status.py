@@ -28,8 +28,8 @@ class StatusServicer:
             pb.SymbolStatus(
                 symbol=wire.symbol_ref(publisher.key),
                 cursor=wire.tick_id(publisher.cursor),
-                agent=publisher.agent,
-                lane=publisher.lane,
+                agent=publisher.source.agent if publisher.source else "",
+                lane=publisher.source.number if publisher.source else 0,
                 published_ticks=publisher.published_ticks,
                 quarantined_ticks=publisher.quarantined_ticks,
                 out_of_sync=publisher.out_of_sync,
