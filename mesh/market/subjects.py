@@ -5,7 +5,9 @@ import re
 # Live ticks; and what comes later: healed gaps, imports, corrections. Each has a position of its own in the store.
 TICKS_STREAM = "TICKS"
 BACKFILL_STREAM = "BACKFILL"
+# A stream's metadata: its epoch (unix nanoseconds), and the message behind which the epoch began.
 EPOCH_METADATA = "suho-epoch"
+EPOCH_START_METADATA = "suho-epoch-start"
 _TICKS = "ticks"
 _BACKFILL = "backfill"
 _CORRECTIONS = "corrections"
