@@ -1,9 +1,10 @@
 """The contract's messages to and from the bridge's values. Columns stay bytes: no tick is touched here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
@@ -15,6 +16,8 @@ from services.data_bridge.domain.log import LogEnd
 from services.data_bridge.domain.progress import Arrival, Refused, SymbolKey, trim
 from services.data_bridge.domain.terminal import HistoryChange, Resent, SymbolCount
 from services.data_bridge.lane import Answers
+
+_Twin = TypeVar("_Twin", bound=Message)
 
 # Three times as long in a subject at worst: NATS ends the connection of whoever sends a longer line than 4096.
 _LONGEST_NAME = 200
@@ -56,10 +59,10 @@ def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
         lane=_lane(message.hello) if message.HasField("hello") else 0,
         opened=[symbol_key(ref) for ref in message.open],
         closed=[symbol_key(ref) for ref in message.close],
-        arrivals=[_arrival(batch) for batch in message.batches],
+        arrivals=[arrival(batch) for batch in message.batches],
         counts=[_count(item) for item in message.counts],
         changed=[_change(item) for item in message.changed],
-        resent=[Resent(item.request, _arrival(item.batch)) for item in message.resent],
+        resent=[Resent(item.request, arrival(item.batch)) for item in message.resent],
         answers=message.answers,
     )
 
@@ -73,21 +76,33 @@ def _change(message: pb.HistoryChanged) -> HistoryChange:
 
 
 def _twin(raw: bytes) -> pb.StreamTicksRequestTwin:
-    """`raw` with its columns as bytes.
+    return in_one_piece(
+        raw,
+        pb.StreamTicksRequestTwin,
+        pb.StreamTicksRequest,
+        lambda message: [*message.batches, *(item.batch for item in message.resent)],
+    )
+
+
+def in_one_piece(
+    raw: bytes, twin: type[_Twin], typed: type[Message], batches: Callable[[_Twin], Iterable[tick_pb2.TickBatchTwin]]
+) -> _Twin:
+    """`raw` with the columns of its `batches` as bytes.
 
     Protobuf allows an encoder to send a repeated field in several pieces, packed or not. A bytes field would show
     the last piece, or none: then the typed message is decoded, and writes each column in one piece.
+
+    Raises:
+        MeshError: MALFORMED_BATCH.
     """
     try:
-        message = pb.StreamTicksRequestTwin.FromString(raw)
-        batches = [*message.batches, *(item.batch for item in message.resent)]
-        in_one_piece = message.ByteSize() == len(raw)
-        if in_one_piece and not any(len(UnknownFieldSet(batch)) for batch in batches):
+        message = twin.FromString(raw)
+        if message.ByteSize() == len(raw) and not any(len(UnknownFieldSet(batch)) for batch in batches(message)):
             return message
-        typed = pb.StreamTicksRequest.FromString(raw)
-        return pb.StreamTicksRequestTwin.FromString(typed.SerializeToString())
+        return twin.FromString(typed.FromString(raw).SerializeToString())
     except DecodeError:
-        raise MeshError(Reason.MALFORMED_BATCH, "the message can not be decoded as a StreamTicksRequest") from None
+        name = typed.DESCRIPTOR.name
+        raise MeshError(Reason.MALFORMED_BATCH, f"the message can not be decoded as a {name}") from None
 
 
 def _lane(hello: pb.LaneHello) -> int:
@@ -112,7 +127,8 @@ def symbol_key(ref: tick_pb2.SymbolRef, any_name: bool = False) -> SymbolKey:
     return SymbolKey(ref.server, ref.symbol)
 
 
-def _arrival(message: tick_pb2.TickBatchTwin) -> Arrival:
+def arrival(message: tick_pb2.TickBatchTwin) -> Arrival:
+    """Raises MeshError: MALFORMED_BATCH or BATCH_TOO_LARGE."""
     name = message.symbol or "(no symbol)"
     if message.HasField("quarantine"):
         raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: quarantine is for the bridge to set")
