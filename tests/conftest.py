@@ -15,6 +15,8 @@ pytest_plugins = ["tests.support.engines"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", type=Path, default=None, help="folder with the real ticks (docs/architecture.md)")
+    parser.addoption("--chaos-minutes", type=float, default=0, help="how long the storm lasts (default: half a minute)")
+    parser.addoption("--chaos-seed", type=int, default=1, help="what happens in the storm, and when")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What is known of a running platform: asked over gRPC like anyone else, and of the twin about its feeds."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,12 @@ class Facts:
         """Read by the agent to stored."""
         answer = await _ask(self._ticks.GetSinkStatus, tick_service_pb2.GetSinkStatusRequest())
         return _percentiles(answer.tick_stored_p50_ms, answer.tick_stored_p99_ms)
+
+    async def incidents(self) -> dict[str, int]:
+        """How many of the newest thousand incidents are of each kind."""
+        request = tick_service_pb2.ListTickIncidentsRequest(limit=1000)
+        answer = await _ask(self._ticks.ListTickIncidents, request)
+        return dict(Counter(incident.kind for incident in answer.incidents))
 
     async def orders(self) -> Orders:
         answer = await _ask(self._orders.GetOrderStats, order_service_pb2.GetOrderStatsRequest())

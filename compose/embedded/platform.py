@@ -155,6 +155,7 @@ class Platform:
             last.tick_stored_ms,
             sum(one.restarts for one in self._supervisor.supervised.values()),
             self._memory.peaks_mb,
+            last.incidents,
         )
         self._stop.set()
 

@@ -19,6 +19,8 @@ class Outcome:
     tick_stored_ms: Percentiles
     restarts: int
     memory_peak_mb: Mapping[str, float] = field(default_factory=dict)
+    # What was alerted on, by kind.
+    incidents: Mapping[str, int] = field(default_factory=dict)
 
     def lost(self, symbol: str) -> int:
         """Ticks that the twin released and nobody can account for; less than 0: more are stored than were sent."""
@@ -40,6 +42,7 @@ class Outcome:
             "tick_stored_ms": {"p50": self.tick_stored_ms.p50, "p99": self.tick_stored_ms.p99},
             "signal_executed_ms": {"p50": self.orders.executed_ms.p50, "p99": self.orders.executed_ms.p99},
             "restarts": self.restarts,
+            "incidents": dict(self.incidents),
             "memory_peak_mb": {name: round(peak) for name, peak in sorted(self.memory_peak_mb.items())},
         }
 
@@ -66,6 +69,8 @@ class Outcome:
             lines.append(f"{symbol:10}{cells}{one['lost']:>8,}{one['duplicates']:>12,}")
         orders = ", ".join(f"{count} {state}" for state, count in self.orders.by_state.items()) or "none"
         lines.append(f"{self.ticks_per_s:,.0f} ticks/s · orders: {orders} · {self.restarts} restarts")
+        if self.incidents:
+            lines.append("incidents: " + ", ".join(f"{count} {kind}" for kind, count in self.incidents.items()))
         if self.memory_peak_mb:
             peaks = ", ".join(f"{name} {peak:,.0f}" for name, peak in sorted(self.memory_peak_mb.items()))
             lines.append(f"most memory, MB: {peaks}")

@@ -25,6 +25,7 @@ class Snapshot:
     at_s: float = 0.0
     # Asked at the end only.
     tick_stored_ms: Percentiles = field(default_factory=Percentiles)
+    incidents: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def accounted(self) -> int:
@@ -125,6 +126,7 @@ async def settled(facts: Facts, give_up_s: float = _GIVE_UP_S) -> Snapshot:
                 await facts.orders(),
                 time.monotonic(),
                 await facts.tick_stored_ms(),
+                await facts.incidents(),
             )
         except UnansweredError:
             progressed = time.monotonic()  # who is starting again has its time

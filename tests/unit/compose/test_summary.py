@@ -38,6 +38,7 @@ def test_an_exact_run() -> None:
         "tick_stored_ms": {"p50": None, "p99": None},
         "signal_executed_ms": {"p50": 1.0, "p99": 2.0},
         "restarts": 4,
+        "incidents": {},
         "memory_peak_mb": {"hub": 60},
     }
 

@@ -29,6 +29,9 @@ class Scripted:
     async def orders(self) -> Orders:
         return Orders({"FILLED": 1})
 
+    async def incidents(self) -> dict[str, int]:
+        return {}
+
     async def tick_stored_ms(self) -> Percentiles:
         return Percentiles(1.0, 2.0)
 

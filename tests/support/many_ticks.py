@@ -1,0 +1,51 @@
+"""Tick files of many millions, made column by column."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from tests.support.replay_file import ReplayFile
+
+_DAY_MS = 86_400_000
+
+
+def generate_many(folder: Path, symbol: str, ticks: int, seed: int, day: str = "2020-01-31") -> ReplayFile:
+    """A file like `replay_file.generate`'s: bursts in a millisecond, dense seconds, a month's end in its middle."""
+    chance = np.random.default_rng(seed)
+    steps = chance.choice(np.array([0, 0, 0, 1, 5, 40, 300]), ticks)
+    elapsed = np.cumsum(steps)
+    start = int(np.datetime64(day, "ms").astype(np.int64)) + _DAY_MS - int(elapsed[ticks // 2])
+    time_msc = start + elapsed
+    mid = 110_000 + np.cumsum(chance.integers(-2, 3, ticks))
+    ask = mid + chance.choice(np.array([0, 3, 8]), ticks)
+    path = folder / f"{symbol.lower()}_ticks.csv"
+    rows = pa.table(
+        {
+            "date": pa.array((time_msc // _DAY_MS).astype("datetime64[D]").astype(str)),
+            "ms_of_day_utc": pa.array(time_msc % _DAY_MS),
+            "bid": pa.array(mid / 1e5),
+            "ask": pa.array(ask / 1e5),
+        }
+    )
+    with path.open("wb") as stream:
+        stream.write(b",".join(name.encode() for name in rows.column_names) + b"\n")  # pyarrow would quote it
+        pa.csv.write_csv(rows, stream, pa.csv.WriteOptions(include_header=False, quoting_style="none"))
+    return ReplayFile(symbol, path, ticks, 5, int(mid.sum()), int(ask.sum()))
+
+
+def span_ms(path: Path) -> int:
+    """Milliseconds from the first tick to the last of such a file."""
+    with path.open() as stream:
+        next(stream)
+        first = next(stream)
+    with path.open("rb") as tail:
+        tail.seek(-200, 2)
+        last = tail.read().decode().splitlines()[-1]
+    return _msc(last) - _msc(first)
+
+
+def _msc(row: str) -> int:
+    date, ms, _ = row.split(",", 2)
+    return int(np.datetime64(date, "ms").astype(np.int64)) + int(ms)
