@@ -42,7 +42,7 @@ async def main(settings: TwinSettings, stop: asyncio.Event) -> None:
     except ForeignFolderError as error:
         raise SettingsError(f"setting 'folder': {error}") from None
     except (FeedError, TickFileError) as error:
-        raise SettingsError(f"setting 'feeds' or 'speed': {error}") from None
+        raise SettingsError(f"setting 'feeds', 'hidden' or 'speed': {error}") from None
 
 
 def _open_terminal(settings: TwinSettings, stack: ExitStack) -> Terminal:
@@ -51,7 +51,9 @@ def _open_terminal(settings: TwinSettings, stack: ExitStack) -> Terminal:
     clock = _steady_clock()
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.enter_context(file_lock(settings.folder / "lock"))
-    market = stack.enter_context(open_market(settings.folder / "market", feeds, settings.seed, settings.speed, clock))
+    market = stack.enter_context(
+        open_market(settings.folder / "market", feeds, settings.seed, settings.speed, clock, settings.hidden)
+    )
     books = stack.enter_context(closing(Books(settings.folder / "books.sqlite")))
     terms = AccountTerms(
         server=server_name(feeds, settings.seed),

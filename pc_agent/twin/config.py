@@ -14,6 +14,9 @@ class TwinSettings(ProgramSettings):
     feeds: tuple[str, ...] = Field(
         ("synthetic",), min_length=1, description="'synthetic', or 'SYMBOL=FILE' for each file to replay."
     )
+    hidden: tuple[str, ...] = Field(
+        (), description="Symbols of the feeds that the terminal does not show until it is told to: they appear later."
+    )
     speed: str = Field(
         "1",
         coerce_numbers_to_str=True,

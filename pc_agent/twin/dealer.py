@@ -44,7 +44,7 @@ class Dealer:
         self._clock = clock
         self._requests = 0
         self.instruments: Mapping[str, Instrument] = {
-            symbol: instrument(symbol, series.digits, terms.currency) for symbol, series in market.symbols.items()
+            symbol: instrument(symbol, series.digits, terms.currency) for symbol, series in market.series.items()
         }
         books.open_account(terms.server, terms.login, self._deposit())
 
@@ -52,8 +52,8 @@ class Dealer:
         """Newest bid and ask; None before the first tick."""
         if symbol not in self._market.symbols:
             return None
-        ticks = self._market.ticks(symbol)
-        return (float(ticks[-1]["bid"]), float(ticks[-1]["ask"])) if len(ticks) else None
+        newest = self._market.newest(symbol)
+        return (float(newest[0]["bid"]), float(newest[0]["ask"])) if len(newest) else None
 
     def quote_rate(self, terms: Instrument) -> float | None:
         """What one unit of the symbol's quote currency is worth in the account's."""

@@ -2,14 +2,16 @@
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
+from pc_agent.twin.domain.history import ClockStep, History, Revision
 from pc_agent.twin.domain.random_walk import HABITS
 from pc_agent.twin.domain.ticks import Ticks, first_after
-from pc_agent.twin.feeds import replayed_files
+from pc_agent.twin.feeds import FeedError, replayed_files
+from pc_agent.twin.revisions import RevisionFile
 from pc_agent.twin.series import ReplaySeries, Series, SyntheticSeries
 
 Clock = Callable[[], int]  # milliseconds
@@ -18,8 +20,8 @@ Clock = Callable[[], int]  # milliseconds
 class FeedStatus(TypedDict):
     """How far a symbol's feed has got."""
 
-    sent: int  # ticks released so far, over the life of the folder
-    total: int | None  # ticks there are; None: it never ends
+    sent: int  # ticks that the terminal's history holds now
+    total: int | None  # ticks it will hold when the feed has ended; None: it never ends
     digits: int  # the most decimals of a price
     ended: bool
 
@@ -30,16 +32,33 @@ class Market:
     The clock starts where it stopped, so a terminal that was down released nothing meanwhile.
     """
 
-    def __init__(self, series: Mapping[str, Series], horizon: "HorizonFile", speed: float, clock: Clock) -> None:
-        """`speed` is market time over `clock` time; infinity releases everything at once."""
-        self._series = series
+    def __init__(
+        self,
+        series: Mapping[str, Series],
+        horizon: "HorizonFile",
+        revisions: RevisionFile,
+        hidden: frozenset[str],
+        speed: float,
+        clock: Clock,
+    ) -> None:
+        """`speed` is market time over `clock` time; infinity releases everything at once. Symbols that are `hidden`
+        and not shown yet have feeds that nobody sees."""
+        self.series = series
         self._horizon = horizon
+        self._revisions = revisions
+        self._hidden = hidden
         self._speed = speed
         self._clock = clock
         self._started_at = clock()
         self._started_from = horizon.time_msc
-        self._released = {symbol: first_after(one.ticks, horizon.time_msc) for symbol, one in series.items()}
+        self._histories = {symbol: History(one) for symbol, one in series.items()}
         self._held = False
+        for revision in revisions.revisions:
+            history = self._histories[revision.symbol]
+            history.release(revision.at)
+            history.revise(revision)
+        for symbol, history in self._histories.items():
+            history.release(first_after(series[symbol].ticks, horizon.time_msc, history.released))
 
     def hold(self) -> None:
         """Release nothing more, until the terminal is started anew: what was sent can then be counted."""
@@ -47,11 +66,40 @@ class Market:
 
     @property
     def symbols(self) -> Mapping[str, Series]:
-        return self._series
+        """Those that the terminal shows."""
+        unseen = self._hidden - self._revisions.shown
+        return {symbol: one for symbol, one in self.series.items() if symbol not in unseen}
 
     def ticks(self, symbol: str) -> Ticks:
-        """The released ticks: a view of the file."""
-        return self._series[symbol].ticks[: self._released[symbol]]
+        """The symbol's history: a view, until the next call that changes the market."""
+        return self._histories[symbol].ticks
+
+    def newest(self, symbol: str) -> Ticks:
+        """The tick that came last, or none."""
+        return self._histories[symbol].newest
+
+    def released(self, symbol: str) -> int:
+        """Ticks of the feed that are history."""
+        return self._histories[symbol].released
+
+    def now_msc(self, symbol: str) -> int:
+        """The server's clock."""
+        return self._horizon.time_msc + self._histories[symbol].offset_ms
+
+    def show(self, symbol: str) -> None:
+        """Make a hidden symbol one that the terminal has, with the history that it has by now."""
+        if symbol not in self.symbols:
+            self._revisions.show(symbol)
+
+    def step_clock(self, by_ms: int) -> None:
+        """The server's clock steps; what is history keeps its times."""
+        self.revise([ClockStep(symbol, history.released, by_ms) for symbol, history in self._histories.items()])
+
+    def revise(self, revisions: Sequence[Revision]) -> None:
+        """On disk before it is seen."""
+        self._revisions.revise(revisions)
+        for revision in revisions:
+            self._histories[revision.symbol].revise(revision)
 
     def advance(self) -> Iterator[tuple[str, Ticks]]:
         """Release what is due; yields each symbol that has new ticks, with them.
@@ -61,39 +109,41 @@ class Market:
         due = self._due()
         if due <= self._horizon.time_msc:
             return
-        for symbol, one in self._series.items():
+        for symbol, one in self.series.items():
             one.reach(due, self._speed)
-            before = self._released[symbol]
-            self._released[symbol] = first_after(one.ticks, due, before)
-            if self._released[symbol] > before:
-                yield symbol, one.ticks[before : self._released[symbol]]
+            before = self._histories[symbol].released
+            after = first_after(one.ticks, due, before)
+            if after > before:
+                yield symbol, self._histories[symbol].release(after)
         self._horizon.write(due)
 
     def _due(self) -> int:
         if self._held:
             return self._horizon.time_msc
         if math.isinf(self._speed):
-            return max(int(one.ticks[-1]["time_msc"]) for one in self._series.values())
+            return max(int(one.ticks[-1]["time_msc"]) for one in self.series.values())
         return self._started_from + int((self._clock() - self._started_at) * self._speed)
 
     def status(self) -> dict[str, FeedStatus]:
-        return {
-            symbol: FeedStatus(
-                sent=self._released[symbol],
-                total=len(one.ticks) if one.ends else None,
-                digits=one.digits,
-                ended=one.ends and self._released[symbol] == len(one.ticks),
-            )
-            for symbol, one in self._series.items()
-        }
+        return {symbol: self._status(one, self._histories[symbol]) for symbol, one in self.symbols.items()}
+
+    def _status(self, one: Series, history: History) -> FeedStatus:
+        sent, to_come = len(history.ticks), len(one.ticks) - history.released
+        return FeedStatus(
+            sent=sent,
+            total=sent + to_come if one.ends else None,
+            digits=one.digits,
+            ended=one.ends and not to_come,
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
-        for one in self._series.values():
+        for one in self.series.values():
             one.close()
         self._horizon.close()
+        self._revisions.close()
 
 
 class HorizonFile:
@@ -114,14 +164,18 @@ class HorizonFile:
         self._file.close()
 
 
-def open_market(folder: Path, feeds: tuple[str, ...], seed: int, speed: str, clock: Clock) -> Market:
+def open_market(
+    folder: Path, feeds: tuple[str, ...], seed: int, speed: str, clock: Clock, hidden: Sequence[str] = ()
+) -> Market:
     """The market that `feeds` describe, kept in `folder`; `clock` gives Unix milliseconds.
 
     Raises:
-        TickFileError, FeedError: a file can not be replayed.
+        TickFileError, FeedError: a file can not be replayed, or what is hidden has no feed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = replayed_files(feeds)
+    if unknown := set(hidden) - set(files or HABITS):
+        raise FeedError(f"{', '.join(sorted(unknown))} can not be hidden: there is no such feed")
     horizon = HorizonFile(folder / "released")
     series: dict[str, Series]
     if files:
@@ -131,4 +185,5 @@ def open_market(folder: Path, feeds: tuple[str, ...], seed: int, speed: str, clo
         # The synthetic market happens now: what would have happened while the terminal was down never did.
         horizon.time_msc = max(horizon.time_msc, clock())
         series = {symbol: SyntheticSeries(symbol, seed, folder, horizon.time_msc) for symbol in HABITS}
-    return Market(series, horizon, math.inf if speed == "max" else float(speed), clock)
+    revisions = RevisionFile(folder / "revisions")
+    return Market(series, horizon, revisions, frozenset(hidden), math.inf if speed == "max" else float(speed), clock)

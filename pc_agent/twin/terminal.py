@@ -20,7 +20,8 @@ from pc_agent.twin.domain.instrument import (
     VOLUME_STEP,
 )
 from pc_agent.twin.domain.ticks import first_after, first_at
-from pc_agent.twin.market import FeedStatus, Market
+from pc_agent.twin.market import Market
+from pc_agent.twin.operations import Operations
 from pc_agent.twin.results import (
     AccountInfo,
     OrderCheckResult,
@@ -39,6 +40,8 @@ BUILD = 5000
 RELEASED = "1 Jan 2026"
 _TERMINAL = 500  # what version() of a MetaTrader 5 begins with
 
+_HISTORY_READS = ("copy_ticks_from", "copy_ticks_range")
+
 R = TypeVar("R", TradeOrder, TradeDeal, TradePosition)
 
 NOT_FOUND = (mt5.RES_E_NOT_FOUND, "Terminal: Not found")
@@ -56,7 +59,8 @@ class Terminal:
         self._market = market
         self._books = books
         self._dealer = dealer
-        self._selected = set(market.symbols)
+        self._deselected: set[str] = set()
+        self._operations = Operations(market, books)
         self._lock = threading.Lock()
         self._closed = False
         self._functions: dict[str, Callable[..., Any]] = {
@@ -67,9 +71,8 @@ class Terminal:
                 self.copy_ticks_from, self.copy_ticks_range, self.order_check, self.order_send,
                 self.positions_total, self.positions_get, self.orders_total, self.orders_get,
                 self.history_orders_total, self.history_orders_get, self.history_deals_total, self.history_deals_get,
-                self.feed_status, self.hold_feeds, self.deal_count,
             )
-        }  # fmt: skip
+        } | self._operations.functions  # fmt: skip
 
     def handle(self, function: str, arguments: tuple[Any, ...]) -> Reply:
         """Answer one call; what falls due before it happens before it.
@@ -77,14 +80,16 @@ class Terminal:
         Raises:
             ConnectionError: the terminal has closed meanwhile.
         """
-        with self._lock:
-            if self._closed:
-                raise ConnectionError("the terminal has closed")
-            self._advance()
-            try:
+        try:
+            if function in _HISTORY_READS:
+                self._operations.before_history_read()
+            with self._lock:
+                if self._closed:
+                    raise ConnectionError("the terminal has closed")
+                self._advance()
                 return (*SUCCESS, self._functions[function](*arguments))
-            except TerminalError as error:
-                return error.code, error.message, None
+        except TerminalError as error:
+            return error.code, error.message, None
 
     def pulse(self) -> None:
         """Let the market move and meet its stops when nobody calls."""
@@ -146,13 +151,13 @@ class Terminal:
         self._require_symbol(symbol)
         terms = self._dealer.instruments[symbol]
         bid, ask = self._dealer.quote(symbol) or (0.0, 0.0)
-        ticks = self._market.ticks(symbol)
+        newest = self._market.newest(symbol)
         quote_rate = self._dealer.quote_rate(terms)
         tick_value = round(terms.contract_size * terms.point * (quote_rate or 0.0), 8)
         return SymbolInfo(
-            select=symbol in self._selected,
-            visible=symbol in self._selected,
-            time=int(ticks[-1]["time"]) if len(ticks) else 0,
+            select=symbol not in self._deselected,
+            visible=symbol not in self._deselected,
+            time=int(newest[0]["time"]) if len(newest) else 0,
             digits=terms.digits,
             spread=round((ask - bid) / terms.point),
             spread_float=True,
@@ -185,16 +190,16 @@ class Terminal:
 
     def symbol_info_tick(self, symbol: str) -> Tick:
         self._require_symbol(symbol)
-        ticks = self._market.ticks(symbol)
-        if not len(ticks):
+        newest = self._market.newest(symbol)
+        if not len(newest):
             raise TerminalError(*NOT_FOUND)
-        return Tick(*ticks[-1].item())
+        return Tick(*newest[0].item())
 
     def symbol_select(self, symbol: str, enable: bool) -> bool:
         self._require_symbol(symbol, CALL_FAILED)
         if not enable and symbol in self._books.positions:
             raise TerminalError(*CALL_FAILED)
-        (self._selected.add if enable else self._selected.discard)(symbol)
+        (self._deselected.discard if enable else self._deselected.add)(symbol)
         return True
 
     def copy_ticks_from(self, symbol: str, since_s: int, count: int, flags: int) -> bytes:
@@ -267,18 +272,6 @@ class Terminal:
         if dates is None:
             return _grouped(self._books.deals_of(order=ticket, position=position), group)
         return _grouped(self._books.deals_between(*dates), group)
-
-    # What only the twin is asked
-
-    def feed_status(self) -> dict[str, FeedStatus]:
-        return self._market.status()
-
-    def hold_feeds(self) -> dict[str, FeedStatus]:
-        self._market.hold()
-        return self._market.status()
-
-    def deal_count(self, magic: int | None) -> int:
-        return self._books.count_deals(magic)
 
     def _require_symbol(self, symbol: str, failure: tuple[int, str] = NOT_FOUND) -> None:
         if symbol not in self._market.symbols:

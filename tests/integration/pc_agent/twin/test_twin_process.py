@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 
 from pc_agent.twin import client as mt5
-from pc_agent.twin.control import TwinUnreachableError, deal_count, feed_status
+from pc_agent.twin.control import (
+    TwinRefusedError,
+    TwinUnreachableError,
+    correct_tick,
+    deal_count,
+    feed_status,
+    insert_ticks,
+    remove_ticks,
+    show_symbol,
+)
 from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.wire import Endpoint
 from tests.support import eventually
@@ -150,6 +159,27 @@ async def test_paging_by_seconds_reads_every_tick_once(start: Callable[..., Twin
         seen = int((page["time"] == second).sum())
     assert read == file.ticks
     assert slowest < 0.1
+
+
+async def test_what_was_done_to_a_history_survives_a_kill(start: Callable[..., Twin], tmp_path: Path) -> None:
+    """Corrected, removed, inserted, shown: after kill -9 the history is the changed one; nonsense is refused."""
+    files = [generate(tmp_path, symbol, 500, seed=6) for symbol in ("EURUSD", "GBPUSD")]
+    twin = start("--feeds", *(file.feed for file in files), "--speed", "max", "--hidden", "GBPUSD")
+    await twin.serving()
+    ticks = history("EURUSD")
+    with pytest.raises(TwinRefusedError, match="shows no GBPUSD"):
+        remove_ticks(twin.folder, "GBPUSD", 0, 1)
+    first, last = (int(ticks[place]["time_msc"]) for place in (0, -1))
+    correct_tick(twin.folder, "EURUSD", last, 0, 1.5, 1.6)
+    removed = remove_ticks(twin.folder, "EURUSD", first, first + 1000)
+    inserted = insert_ticks(twin.folder, "EURUSD", ticks[ticks["time_msc"] == first])
+    show_symbol(twin.folder, "GBPUSD")
+    changed = history("EURUSD")
+    assert len(changed) == len(ticks) - removed + inserted == feed_status(twin.folder)["EURUSD"]["sent"]
+    assert 1.5 in changed["bid"][changed["time_msc"] == last]
+    await twin.restart_after_kill()
+    assert np.array_equal(history("EURUSD"), changed)
+    assert len(history("GBPUSD")) == feed_status(twin.folder)["GBPUSD"]["sent"] == 500
 
 
 async def test_a_client_killed_inside_order_send_leaves_one_deal(start: Callable[..., Twin], tmp_path: Path) -> None:

@@ -52,9 +52,11 @@ def open_terminal(tmp_path: Path, hand: Hand) -> Iterator[OpenTerminal]:
     with ExitStack() as stack:
         before = stack.enter_context(ExitStack())
 
-        def start(*feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0) -> Terminal:
+        def start(
+            *feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0, hidden: tuple[str, ...] = ()
+        ) -> Terminal:
             before.close()
-            market = before.enter_context(open_market(tmp_path / "market", feeds, seed, speed, hand))
+            market = before.enter_context(open_market(tmp_path / "market", feeds, seed, speed, hand, hidden))
             books = before.enter_context(closing(Books(tmp_path / "books.sqlite")))
             dealer = Dealer(AccountTerms("test", 1, "USD", 100, deposit), market, books, hand)
             return Terminal(tmp_path, "secret", market, books, dealer)
