@@ -5,12 +5,15 @@ import re
 # Live ticks; and what comes later: healed gaps, imports, corrections. Each has a position of its own in the store.
 TICKS_STREAM = "TICKS"
 BACKFILL_STREAM = "BACKFILL"
-# A stream's metadata: its epoch (unix nanoseconds), and the message behind which the epoch began.
+# A stream's metadata: its epoch (unix nanoseconds), the message behind which the epoch began, and the message up to
+# which every sink had stored it when it was last purged.
 EPOCH_METADATA = "suho-epoch"
 EPOCH_START_METADATA = "suho-epoch-start"
+PURGED_METADATA = "suho-purged"
 _TICKS = "ticks"
 _BACKFILL = "backfill"
 _CORRECTIONS = "corrections"
+_HISTORY = "history"
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 
 
@@ -38,6 +41,11 @@ def correction_subject(server: str, symbol: str) -> str:
     return _subject(_CORRECTIONS, server, symbol)
 
 
+def history_subject(server: str, symbol: str) -> str:
+    """Where questions about a terminal's history go: the bridge that holds the symbol's source answers."""
+    return _subject(_HISTORY, server, symbol)
+
+
 def all_ticks() -> str:
     return f"{_TICKS}.>"
 
@@ -48,9 +56,9 @@ def stream_subjects(stream: str) -> list[str]:
 
 
 def parse_tick_subject(subject: str) -> tuple[str, str]:
-    """(server, symbol) of a subject of any stream of ticks."""
+    """(server, symbol) of a subject of any stream of ticks, or of questions."""
     prefix, server, symbol = subject.split(".")
-    if prefix not in (_TICKS, _BACKFILL, _CORRECTIONS):
+    if prefix not in (_TICKS, _BACKFILL, _CORRECTIONS, _HISTORY):
         raise ValueError(f"{subject!r} is not a tick subject")
     return decode(server), decode(symbol)
 
