@@ -116,12 +116,17 @@ def _new_part(arrival: Arrival, standing: Standing, cursor: TickId) -> Batch | R
         reason = judgement.flaw(batch)
         if not reason:
             return batch
+    return refused(batch, reason)
+
+
+def refused(batch: Batch, reason: str) -> Refused:
+    """What stands in the log for `batch`."""
     return Refused(
         server=batch.server,
         symbol=batch.symbol,
         agent=batch.agent,
         read_unix_ns=batch.read_unix_ns,
-        prev=cursor,
+        prev=batch.prev,
         # The greatest identity, not the last tick's: where time falls, the cursor must not.
         last=_greatest(batch),
         count=len(batch),
