@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from compose.embedded.alone import running
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.ports import free_ports
-from tests.support.engines import running
 
 pytestmark = pytest.mark.integration
 

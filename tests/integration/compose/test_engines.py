@@ -13,6 +13,7 @@ import nats as nats_client
 import pytest
 import redis.asyncio as redis
 
+from compose.embedded.alone import running
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
 from compose.embedded.ports import free_ports
@@ -21,7 +22,6 @@ from compose.embedded.process import Unwatched
 from compose.embedded.program import CannotStartError
 from compose.embedded.supervisor import Patience, Supervisor
 from compose.embedded.valkey import Valkey
-from tests.support.engines import running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration

@@ -19,7 +19,7 @@ from tests.integration.services.data_bridge.conftest import StartBridge, declare
 from tests.integration.services.data_bridge.test_feed import subscription, take
 from tests.integration.services.data_bridge.ticks import history, identities, logged_ticks
 from tests.support import eventually
-from tests.support.engines import running
+from compose.embedded.alone import running
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from services.database.sink import Sink
 from tests.integration.services.database.conftest import Stubs
 from tests.integration.services.database.ticks import batch, publish
 from tests.support import eventually, free_port
-from tests.support.engines import running
+from compose.embedded.alone import running
 
 pytestmark = pytest.mark.integration
 
