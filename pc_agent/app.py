@@ -15,7 +15,7 @@ from mesh.config import SettingsError
 from mesh.log import get_logger
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
-from pc_agent.domain.lanes import TICK_LANES
+from pc_agent.domain.lanes import TICK_LANES, LaneWatch
 from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
@@ -87,7 +87,7 @@ class Agent:
             clock, lease = ServerClock(), Lease()
             channel = await stack.enter_async_context(self._dial("agent-signals"))
             signals = SignalLane(channel, agent, ledger, clock, lease)
-            ticks = TickLanes(lanes, terminal, agent)
+            ticks = TickLanes(lanes, terminal, agent, self._settings.history_start_msc(), self._watch())
             terminal.listener = ticks
             self._missing = lambda: _missing(terminal, ticks, signals)
             trade = partial(self._trade, ledger, terminal, signals, clock, lease)
@@ -108,10 +108,13 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             for lane in lanes:
                 tasks.create_task(lane.run(), name=f"tick lane {lane.number}")
+            tasks.create_task(ticks.run(), name="tick lanes")
             tasks.create_task(terminal.run(), name="terminal")
-            facts = await terminal.first_facts()
-            ticks.open(facts, self._settings.history_start_msc())
-            await trade(facts, tasks)
+            await trade(await terminal.first_facts(), tasks)
+
+    def _watch(self) -> LaneWatch:
+        lanes = range(1, TICK_LANES + 1)
+        return LaneWatch(lanes, self._settings.lane_lost_s, self._settings.lane_back_s, time.monotonic())
 
     async def _trade(
         self,
@@ -127,8 +130,7 @@ class Agent:
         sequence = SignalSequence(account, *await ledger.last_seq(account))
         reconciler = Reconciler(ledger, terminal, clock, self._settings.reconcile_after_s, signals.tell)
         permission = Permission(terminal, clock, lease)
-        symbols = [symbol.symbol for symbol in facts.symbols]
-        execution = Execution(account, symbols, ledger, terminal, permission, reconciler, signals.tell)
+        execution = Execution(account, terminal.symbols, ledger, terminal, permission, reconciler, signals.tell)
         tasks.create_task(reconciler.run(), name="reconciler")
         tasks.create_task(execution.run(), name="execution")
         tasks.create_task(signals.run(facts, sequence, execution), name="lane 0")
@@ -145,6 +147,7 @@ def _terms(settings: AgentSettings) -> WorkerTerms:
         server=settings.server,
         password_file=settings.password_file,
         symbols=settings.symbols,
+        symbols_look_s=settings.symbols_look_s,
         lock_file=settings.state_dir / "terminal.lock",
         idle_ms=settings.idle_ms,
         deviation_points=settings.deviation_points,

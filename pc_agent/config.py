@@ -29,6 +29,15 @@ class AgentSettings(MeshSettings):
         "first",
         description="Where a symbol begins of which the mesh knows nothing: 'first' tick, 'now', or an ISO date (UTC).",
     )
+    symbols_look_s: float = Field(
+        5, gt=0, description="Time between two looks for symbols that the terminal shows or hides; without `symbols`."
+    )
+    lane_lost_s: float = Field(
+        1, gt=0, description="How long a tick lane must be away before its symbols move to the others."
+    )
+    lane_back_s: float = Field(
+        5, ge=0, description="How long a lane that was lost must stand before its symbols come back."
+    )
     reconcile_after_s: float = Field(
         60, gt=0, description="How long books must show nothing of an order before it counts as not executed."
     )

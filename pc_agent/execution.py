@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class Execution:
     def __init__(
         self,
         account: Account,
-        symbols: Iterable[str],
+        symbols: Container[str],
         ledger: Ledger,
         terminal: OrderTerminal,
         permission: Permission,
@@ -63,7 +63,7 @@ class Execution:
         told: Callable[[], None],
     ) -> None:
         self._account = account
-        self._symbols = frozenset(symbols)
+        self._symbols = symbols
         self._ledger = ledger
         self._terminal = terminal
         self._permission = permission

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.market import BEFORE_FIRST, TickId
+from mesh.market.digest import Digest
 from pc_agent.domain.orders import Mark, Result, Side
 from pc_agent.domain.reconciliation import Books
 from pc_agent.domain.symbol_feed import Reading
@@ -18,13 +20,18 @@ __all__ = [
     "Disconnected",
     "Event",
     "HistoryFound",
+    "HistoryPage",
+    "NewestRead",
     "OrderDone",
     "OrderTask",
     "Pulse",
     "ReadBooks",
+    "ReadHistory",
+    "ReadNewest",
     "Reading",
     "Stop",
     "SymbolFacts",
+    "SymbolsShown",
     "TicksRead",
     "WorkerTerms",
 ]
@@ -42,7 +49,9 @@ class WorkerTerms:
     login: int
     server: str
     password_file: Path | None
+    # Empty: all that the terminal shows, looked at again every `symbols_look_s`.
     symbols: tuple[str, ...]
+    symbols_look_s: float
     lock_file: Path
     idle_ms: int
     deviation_points: int
@@ -91,11 +100,34 @@ class ReadBooks:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """One page of the history behind `after` and before `to_msc`, read when nothing else is to do.
+
+    `bucket_ms` 0: the ticks; else the digests of the buckets, counted from `from_msc`, that they lie in.
+    """
+
+    request: int
+    symbol: str
+    after: TickId
+    from_msc: int
+    to_msc: int
+    bucket_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNewest:
+    """Which tick is the newest that the terminal shows?"""
+
+    request: int
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Let the terminal go and end."""
 
 
-Command = Reading | CloseSymbol | Credit | OrderTask | ReadBooks | Stop
+Command = Reading | CloseSymbol | Credit | OrderTask | ReadBooks | ReadHistory | ReadNewest | Stop
 
 
 # worker to agent
@@ -130,7 +162,16 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolsShown:
+    """The terminal shows other symbols than before: now these."""
+
+    symbols: tuple[SymbolFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnected:
+    """The terminal is away. No symbol is open any more."""
+
     reason: str
 
 
@@ -169,8 +210,43 @@ class BooksRead:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """An answer to ReadHistory: `columns` as in TicksRead (empty: no ticks), or `digests`; `error` says why neither.
+
+    `last`: behind which the next page begins; `ended`: there is none.
+    """
+
+    request: int
+    last: TickId = BEFORE_FIRST
+    ended: bool = True
+    read_unix_ns: int = 0
+    columns: dict[str, bytes] = field(default_factory=dict, repr=False)
+    digests: tuple[Digest, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRead:
+    """`newest` 0/0: there is none, or the terminal is away."""
+
+    request: int
+    newest: TickId
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
     """The worker's loop turns."""
 
 
-Event = Connected | Disconnected | TicksRead | HistoryFound | OrderDone | BooksRead | Pulse
+Event = (
+    Connected
+    | SymbolsShown
+    | Disconnected
+    | TicksRead
+    | HistoryFound
+    | OrderDone
+    | BooksRead
+    | HistoryPage
+    | NewestRead
+    | Pulse
+)

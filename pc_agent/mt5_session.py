@@ -7,12 +7,14 @@ from typing import Any
 
 from pc_agent.domain.orders import Mark
 from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, WorkerTerms
+from pc_agent.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, SymbolsShown, WorkerTerms
 
 # `initialize` may have to start the terminal; it must answer before the worker is taken for hung.
 _INITIALIZE_MS = 20_000
 # Servers are up to 14 h ahead of UTC: their tomorrow is within two days.
 _MARGIN = timedelta(days=2)
+# Looking for symbols takes at most one part in so many of the worker's time.
+_LOOK_SHARE = 200
 _IPC_ERRORS = range(-10_005, -9_999)
 
 
@@ -61,18 +63,52 @@ def connect(mt5: Any, terms: WorkerTerms, password: str) -> Connected:
     info = needed(mt5, mt5.account_info(), "account_info")
     if terms.login and (info.login, info.server) != (terms.login, terms.server or info.server):
         raise TerminalGoneError(f"the terminal is logged in to {info.login} at {info.server}, not {terms.login}")
-    return Connected(
-        AccountFacts(info.server, info.login, info.trade_mode),
-        tuple(_symbol_facts(mt5, symbol) for symbol in _shown(mt5, terms.symbols)),
-    )
-
-
-def _shown(mt5: Any, wanted: tuple[str, ...]) -> Iterable[Any]:
-    for name in wanted:
+    for name in terms.symbols:
         if not mt5.symbol_select(name, True):
             raise TerminalGoneError(f"the terminal has no symbol {name!r}: correct the setting 'symbols'")
     every = needed(mt5, mt5.symbols_get(), "symbols_get")
-    return [symbol for symbol in every if (symbol.name in wanted if wanted else symbol.select)]
+    carried = [symbol for symbol in every if (symbol.name in terms.symbols if terms.symbols else symbol.select)]
+    return Connected(
+        AccountFacts(info.server, info.login, info.trade_mode),
+        tuple(_symbol_facts(mt5, symbol) for symbol in carried),
+    )
+
+
+class ShownSymbols:
+    """Sees when the terminal shows other symbols: a look every `look_s`.
+
+    A terminal with thousands of symbols takes its time, in which no order is executed: then looks are rarer.
+    """
+
+    def __init__(self, mt5: Any, look_s: float) -> None:
+        self._mt5 = mt5
+        self._look_s = look_s
+        self._next = 0.0
+        self._names: frozenset[str] = frozenset()
+
+    def joined(self, symbols: Iterable[SymbolFacts]) -> None:
+        """What the agent knows of."""
+        self._names = frozenset(symbol.symbol for symbol in symbols)
+        self._next = time.monotonic() + self._look_s
+
+    def look(self) -> SymbolsShown | None:
+        """What changed, when it is time to look.
+
+        Raises:
+            TerminalGoneError: the terminal does not answer.
+        """
+        began = time.monotonic()
+        if began < self._next:
+            return None
+        every = needed(self._mt5, self._mt5.symbols_get(), "symbols_get")
+        now = time.monotonic()
+        self._next = now + max(self._look_s, _LOOK_SHARE * (now - began))
+        shown = [symbol for symbol in every if symbol.select]
+        names = frozenset(symbol.name for symbol in shown)
+        if names == self._names:
+            return None
+        self._names = names
+        return SymbolsShown(tuple(_symbol_facts(self._mt5, symbol) for symbol in shown))
 
 
 def _symbol_facts(mt5: Any, info: Any) -> SymbolFacts:
@@ -109,17 +145,25 @@ class BrokerLink:
         Raises:
             TerminalGoneError: it does not answer, or a person has logged it in to another account.
         """
-        account = needed(self._mt5, self._mt5.account_info(), "account_info")
-        if (account.server, account.login) != self._account:
-            raise TerminalGoneError(
-                f"the terminal was logged in to another account: {account.login} at {account.server}"
-            )
+        self.require_account()
         info = needed(self._mt5, self._mt5.terminal_info(), "terminal_info")
         if not info.connected:
             self._since = None
         elif self._since is None:
             self._since = time.monotonic()
         return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def require_account(self) -> None:
+        """What was read before this call is of the account that was joined.
+
+        Raises:
+            TerminalGoneError: it does not answer, or a person has logged it in to another account.
+        """
+        account = needed(self._mt5, self._mt5.account_info(), "account_info")
+        if (account.server, account.login) != self._account:
+            raise TerminalGoneError(
+                f"the terminal was logged in to another account: {account.login} at {account.server}"
+            )
 
 
 def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:

@@ -10,14 +10,14 @@ import os
 import signal
 import sys
 import time
-from datetime import UTC, datetime
+from collections import deque
 from multiprocessing.connection import Connection
 from typing import Any
 
 from mesh.log import configure_logging, get_logger
+from mesh.market import BEFORE_FIRST
 from mesh.waiting import backoff
 from pc_agent.domain.orders import OrderState, Result
-from pc_agent.domain.tick_cursor import Columns, TickCursor
 from pc_agent.file_lock import LockedError, file_lock
 from pc_agent.messages import (
     BooksRead,
@@ -26,24 +26,26 @@ from pc_agent.messages import (
     Credit,
     Disconnected,
     Event,
-    HistoryFound,
+    HistoryPage,
+    NewestRead,
     OrderDone,
     OrderTask,
     Pulse,
     ReadBooks,
+    ReadHistory,
     Reading,
+    ReadNewest,
     Stop,
-    TicksRead,
     WorkerTerms,
 )
 from pc_agent.mt5_orders import execute
-from pc_agent.mt5_session import BrokerLink, TerminalGoneError, answered, connect, read_books
+from pc_agent.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect, read_books
+from pc_agent.mt5_ticks import TickReaders, read_history, read_newest
 
 log = get_logger(__name__)
 
 PULSE_S = 1.0
 _LOCK_RETRY_S = 0.05
-_MESSAGE_TICKS = 2_000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -77,18 +79,6 @@ def _die_with(agent_pid: int) -> None:
             sys.exit(0)
 
 
-class _Reader:
-    """One open symbol."""
-
-    def __init__(self, reading: Reading) -> None:
-        self.symbol = reading.symbol
-        self.generation = reading.generation
-        self.credit = reading.credit
-        self.cursor = TickCursor(reading.after)
-        self.anchor_told = False
-        self.complained: int | None = None
-
-
 class Mt5Worker:
     """The loop around one terminal module."""
 
@@ -97,7 +87,9 @@ class Mt5Worker:
         self._terms = terms
         self._pipe = pipe
         self._broker = BrokerLink(mt5)
-        self._readers: dict[str, _Reader] = {}
+        self._shown = ShownSymbols(mt5, terms.symbols_look_s)
+        self._readers = TickReaders(mt5, self._broker, pipe.send)
+        self._questions: deque[ReadHistory | ReadNewest] = deque()
         self._connected = False
         self._stopping = False
         self._next_pulse = 0.0
@@ -116,12 +108,14 @@ class Mt5Worker:
                 self._connected = True
                 self._broker.joined(facts.account)
                 self._broker.check()
+                self._shown.joined(facts.symbols)
                 self._pipe.send(facts)
                 pauses = backoff(0.1, 5.0)
                 self._serve()
             except TerminalGoneError as gone:
                 self._connected = False
                 self._broker.lost()
+                self._readers.drop()
                 self._mt5.shutdown()
                 self._pipe.send(Disconnected(str(gone)))
                 self._wait(next(pauses))
@@ -135,23 +129,32 @@ class Mt5Worker:
         while not self._stopping:
             self._pulse()
             self._obey()
-            if not self._read_round():
+            more = self._readers.read_round(self._obey)
+            if self._questions:
+                self._obey()
+                self._answer(self._questions.popleft())
+            elif not more:
                 self._pipe.poll(self._terms.idle_ms / 1000)
 
     def _wait(self, seconds: float) -> None:
+        """Without the terminal."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._pulse()
             self._pipe.poll(min(left, PULSE_S))
             self._obey()
+            while self._questions:
+                self._answer(self._questions.popleft())
 
     def _pulse(self) -> None:
-        """Show that the loop turns; see whether the terminal still has its broker."""
+        """Show that the loop turns; see whether the terminal still has its broker, and what it shows."""
         if time.monotonic() >= self._next_pulse:
             self._next_pulse = time.monotonic() + PULSE_S
             self._pipe.send(Pulse())
             if self._connected:
                 self._broker.check()
+        if self._connected and not self._terms.symbols and (shown := self._shown.look()):
+            self._pipe.send(shown)
 
     # commands
 
@@ -169,16 +172,10 @@ class Mt5Worker:
                     self._pipe.send(self._books(command))
                 case Stop():
                     self._stopping = True
+                case ReadHistory() | ReadNewest():
+                    self._questions.append(command)
                 case Reading() | CloseSymbol() | Credit():
-                    self._steer(command)
-
-    def _steer(self, command: Reading | CloseSymbol | Credit) -> None:
-        if isinstance(command, Reading):
-            self._readers[command.symbol] = _Reader(command)
-        elif isinstance(command, CloseSymbol):
-            self._readers.pop(command.symbol, None)
-        elif reader := self._readers.get(command.symbol):
-            reader.credit += command.ticks
+                    self._readers.steer(command)
 
     def _order(self, task: OrderTask) -> Result:
         if not self._connected:
@@ -193,44 +190,26 @@ class Mt5Worker:
         except TerminalGoneError as gone:
             return BooksRead(command.request, None, str(gone))
 
-    # ticks
+    def _answer(self, ask: ReadHistory | ReadNewest) -> None:
+        """One page of history; the agent asks for the next.
 
-    def _read_round(self) -> bool:
-        """One page of every symbol; whether any may have more."""
-        more = False
-        for symbol in tuple(self._readers):
-            if self._pipe.poll(0):
-                self._obey()
-            reader = self._readers.get(symbol)
-            if reader and reader.credit > 0:
-                more |= self._read(reader)
-        return more
+        Raises:
+            TerminalGoneError: after the question was answered so.
+        """
+        if not self._connected:
+            self._pipe.send(_unanswered(ask, "the terminal does not answer"))
+            return
+        try:
+            if isinstance(ask, ReadNewest):
+                self._pipe.send(read_newest(self._mt5, self._broker, ask))
+            else:
+                self._pipe.send(read_history(self._mt5, self._broker, ask))
+        except TerminalGoneError as gone:
+            self._pipe.send(_unanswered(ask, str(gone)))
+            raise
 
-    def _read(self, reader: _Reader) -> bool:
-        cursor = reader.cursor
-        start = datetime.fromtimestamp(cursor.from_s, UTC)
-        page = self._mt5.copy_ticks_from(reader.symbol, start, cursor.count, self._mt5.COPY_TICKS_ALL)
-        read_unix_ns = time.time_ns()
-        if answered(self._mt5, page, f"copy_ticks_from {reader.symbol}") is None:
-            self._complain(reader)
-            return False
-        progress = cursor.accept(page, reader.credit)
-        if cursor.anchor and not reader.anchor_told:
-            reader.anchor_told = True
-            self._pipe.send(HistoryFound(reader.symbol, reader.generation, cursor.anchor))
-        if progress.columns is not None:
-            self._send_ticks(reader, read_unix_ns, progress.columns)
-        return progress.more and reader.credit > 0
 
-    def _send_ticks(self, reader: _Reader, read_unix_ns: int, columns: Columns) -> None:
-        total = len(columns["time_msc"])
-        reader.credit -= total
-        for at in range(0, total, _MESSAGE_TICKS):
-            part = {name: column[at : at + _MESSAGE_TICKS].tobytes() for name, column in columns.items()}
-            self._pipe.send(TicksRead(reader.symbol, reader.generation, read_unix_ns, part))
-
-    def _complain(self, reader: _Reader) -> None:
-        code, text = self._mt5.last_error()
-        if code != reader.complained:
-            reader.complained = code
-            log.warning("the terminal gives no ticks", symbol=reader.symbol, because=text, code=code)
+def _unanswered(ask: ReadHistory | ReadNewest, because: str) -> HistoryPage | NewestRead:
+    if isinstance(ask, ReadNewest):
+        return NewestRead(ask.request, BEFORE_FIRST)
+    return HistoryPage(ask.request, error=because)

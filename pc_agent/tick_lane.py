@@ -2,30 +2,23 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import grpc
 from suho.market.v1 import bridge_pb2 as pb
-from suho.market.v1 import tick_pb2
 
 from mesh.log import get_logger
-from mesh.market import BEFORE_FIRST, TickId, codec
 from mesh.waiting import backoff
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
-from pc_agent.messages import CloseSymbol, Credit
+from pc_agent.history import HistoryDesk, TooManyQuestionsError
+from pc_agent.lane_symbols import COUNT_S, LaneSymbols
 from pc_agent.stream_errors import reason_of
 from pc_agent.worker import TerminalWorker
 
 log = get_logger(__name__)
 
-MESSAGE_TICKS = 2_000
-MESSAGES_UNDER_WAY = 8
-# Batches under way when a symbol went out of sync are each answered so: one rewind is enough for them.
-_REWIND_PAUSE_S = 0.2
 # Ticks sent and nothing acknowledged for so long: ask the bridge again how far it got.
 _STALLED_S = 20.0
 
@@ -36,22 +29,13 @@ class _StalledError(Exception):
     pass
 
 
-class _LaneSymbol:
-    """A symbol on its lane."""
-
-    def __init__(self, feed: SymbolFeed) -> None:
-        self.feed = feed
-        self.ref = tick_pb2.SymbolRef(server=feed.server, symbol=feed.symbol)
-        self.expected: tuple[TickId, float, float] | None = None
-        self.rewound: tuple[TickId, float] = (BEFORE_FIRST, 0.0)
-
-
 class TickLane:
-    """Lane `number`, 1 to 4. Symbols may be added while it runs."""
+    """Lane `number`, 1 to 4. Symbols come and leave while it runs."""
 
     def __init__(self, number: int, channel: grpc.aio.Channel, agent: str, terminal: TerminalWorker) -> None:
         self.number = number
-        self.stands = False
+        # Monotonic seconds; None: it does not stand.
+        self.stood_since: float | None = None
         self._agent = agent
         self._terminal = terminal
         self._stream: Any = channel.stream_stream(
@@ -59,53 +43,39 @@ class TickLane:
             request_serializer=pb.StreamTicksRequestTwin.SerializeToString,
             response_deserializer=pb.StreamTicksResponse.FromString,
         )
-        self._symbols: dict[str, _LaneSymbol] = {}
-        self._unopened: list[_LaneSymbol] = []
-        self._under_way: Counter[int] = Counter()
-        self._messages = 0
-        self._progress = time.monotonic()
+        self._symbols = LaneSymbols(number, terminal)
         self._wake = asyncio.Event()
         self._draining = False
+        self._history_next = False
         self._pauses = backoff(0.1, 0.5)  # at start the other end is about to come
-        self._turn = 0
 
     @property
     def ready(self) -> bool:
-        """It stands and every symbol has its welcome."""
-        return self.stands and all(symbol.feed.welcomed for symbol in self._symbols.values())
-
-    @property
-    def feeds(self) -> Iterable[SymbolFeed]:
-        return [symbol.feed for symbol in self._symbols.values()]
-
-    def feed(self, symbol: str) -> SymbolFeed:
-        return self._symbols[symbol].feed
+        """It stands and every symbol has its welcome, or stands by."""
+        return self.stood_since is not None and self._symbols.ready
 
     def add(self, feed: SymbolFeed) -> None:
         """Carry this symbol too, from now on."""
-        symbol = self._symbols[feed.symbol] = _LaneSymbol(feed)
-        self._unopened.append(symbol)
+        self._symbols.add(feed)
         self._wake.set()
+
+    def leave(self, symbol: str) -> bool:
+        """Carry it no more; whether it is gone: until then ask again.
+
+        What was sent is acknowledged first, or the stream broke: then the next welcome, wherever, says what arrived.
+        """
+        self._symbols.leave(symbol, at_once=self.stood_since is None)
+        self._wake.set()
+        return not self._symbols.holds(symbol)
 
     def wake(self) -> None:
         """There are ticks to send."""
         self._wake.set()
 
     def history_found(self, symbol: str, anchor: Anchor) -> None:
-        """Compare the bridge's newest tick with the history at its place; once, because later anchors lie elsewhere."""
-        expected, self._symbols[symbol].expected = self._symbols[symbol].expected, None
-        if expected is None:
-            return
-        cursor, bid, ask = expected
-        if not anchor.present or (anchor.bid, anchor.ask) != (bid, ask):
-            log.error(
-                "HISTORY_CHANGED: the terminal's history differs from what was stored",
-                symbol=symbol,
-                time_msc=cursor.time_msc,
-                ordinal=cursor.ordinal,
-                stored=(bid, ask),
-                terminal=(anchor.bid, anchor.ask) if anchor.present else None,
-            )
+        """What the terminal holds where the welcome told it to begin."""
+        self._symbols.history_found(symbol, anchor)
+        self._wake.set()
 
     async def run(self) -> None:
         """Keep the lane for ever: a break is followed by a new stream and its welcomes."""
@@ -117,129 +87,76 @@ class TickLane:
                 because = reason_of(group)
             except* _StalledError:
                 because = "nothing was acknowledged for too long"
-            self._interrupt()
+            except* TooManyQuestionsError as group:
+                because = "; ".join(str(error) for error in group.exceptions)
+            self.stood_since = None
+            self._draining = False
+            self._symbols.interrupt()
             pause = next(self._pauses)
             log.warning("tick lane lost", lane=self.number, because=because, retry_s=round(pause, 2))
             await asyncio.sleep(pause)
 
-    def _interrupt(self) -> None:
-        self.stands = False
-        self._draining = False
-        self._under_way.clear()
-        for symbol in self._symbols.values():
-            symbol.feed.interrupt()
-            self._terminal.send(CloseSymbol(symbol.feed.symbol))
-
     async def _carry(self) -> None:
         call = self._stream()
         try:
-            hello = pb.LaneHello(agent=self._agent, lane=self.number)
-            self._unopened = []
-            await call.write(pb.StreamTicksRequestTwin(hello=hello, open=[s.ref for s in self._symbols.values()]))
-            self.stands = True
+            # Symbols are opened once it stands: while it does not they may leave.
+            await call.write(pb.StreamTicksRequestTwin(hello=pb.LaneHello(agent=self._agent, lane=self.number)))
+            self.stood_since = time.monotonic()
+            self._symbols.open_all()
+            desk = HistoryDesk(self.number, self._agent, self._terminal, self._symbols, self._wake.set)
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._write(call))
-                await self._read(call)
-                writer.cancel()
+                beside = [tasks.create_task(self._write(call, desk)), tasks.create_task(desk.run())]
+                await self._read(call, desk)
+                for task in beside:
+                    task.cancel()
         finally:
             call.cancel()
 
     # up
 
-    async def _write(self, call: Any) -> None:
+    async def _write(self, call: Any, desk: HistoryDesk) -> None:
         """While one write is in flight ticks gather; then all of them go."""
         try:
             while not self._draining:
-                request = self._gather()
+                self._refuse_stall()
+                request = self._next(desk)
                 if request is not None:
                     await call.write(request)
+                    self._symbols.written(request)
                     continue
                 self._wake.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_STALLED_S / 4):
+                    async with asyncio.timeout(min(COUNT_S, _STALLED_S / 4)):
                         await self._wake.wait()
-                self._refuse_stall()
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the reader learns of it too, with the reason
 
-    def _gather(self) -> pb.StreamTicksRequestTwin | None:
-        opened, self._unopened = self._unopened, []
-        batches = list(self._batches()) if len(self._under_way) < MESSAGES_UNDER_WAY else []
-        if not opened and not batches:
-            return None
-        return pb.StreamTicksRequestTwin(open=[symbol.ref for symbol in opened], batches=batches)
-
-    def _batches(self) -> Iterable[tick_pb2.TickBatchTwin]:
-        """Of every symbol in turn, as far as one message goes."""
-        symbols = list(self._symbols.values())
-        room = MESSAGE_TICKS
-        message = self._messages
-        for index in range(len(symbols)):
-            feed = symbols[(self._turn + index) % len(symbols)].feed
-            while room and (batch := feed.take(room, message)) is not None:
-                room -= len(batch)
-                self._under_way[message] += 1
-                yield tick_pb2.TickBatchTwin(**codec.fields(batch))
-        if message in self._under_way:
-            if len(self._under_way) == 1:
-                self._progress = time.monotonic()
-            self._messages += 1
-            self._turn += 1
+    def _next(self, desk: HistoryDesk) -> pb.StreamTicksRequestTwin | None:
+        """Live ticks first; behind each such message at most one of history, so that neither starves."""
+        if self._history_next:
+            self._history_next = False
+            if (request := desk.next()) is not None:
+                return request
+        if (request := self._symbols.request()) is not None:
+            self._history_next = True
+            return request
+        return desk.next()
 
     def _refuse_stall(self) -> None:
-        if self._under_way and time.monotonic() - self._progress > _STALLED_S:
+        if self._symbols.stalled_s() > _STALLED_S:
             raise _StalledError
 
     # down
 
-    async def _read(self, call: Any) -> None:
+    async def _read(self, call: Any, desk: HistoryDesk) -> None:
         """Until the stream ends."""
         while (response := await call.read()) is not grpc.aio.EOF:
-            self._take(response)
-
-    def _take(self, response: pb.StreamTicksResponse) -> None:
-        self._pauses = backoff(0.1, 2.0)
-        for welcome in response.welcome:
-            if symbol := self._symbols.get(welcome.symbol.symbol):
-                cursor = TickId(welcome.last.time_msc, welcome.last.ordinal)
-                quoted = welcome.bid or welcome.ask
-                symbol.expected = (cursor, welcome.bid, welcome.ask) if quoted else None
-                self._rewind(symbol, cursor)
-        for ack in response.acks:
-            if symbol := self._symbols.get(ack.symbol.symbol):
-                self._acknowledge(symbol, TickId(ack.last.time_msc, ack.last.ordinal))
-        for lost in response.out_of_sync:
-            if symbol := self._symbols.get(lost.symbol.symbol):
-                self._resynchronise(symbol, TickId(lost.cursor.time_msc, lost.cursor.ordinal))
-        if response.HasField("drain"):
-            log.info("the bridge asks this lane to go elsewhere", lane=self.number, because=response.drain.reason)
-            self._draining = True
-        self._wake.set()
-
-    def _rewind(self, symbol: _LaneSymbol, cursor: TickId) -> None:
-        reading, void = symbol.feed.rewind(cursor)
-        self._settle(void)
-        symbol.rewound = (cursor, time.monotonic())
-        self._terminal.send(reading)
-
-    def _resynchronise(self, symbol: _LaneSymbol, cursor: TickId) -> None:
-        last, at = symbol.rewound
-        if cursor == last and time.monotonic() - at < _REWIND_PAUSE_S:
-            return
-        log.warning("out of sync", lane=self.number, symbol=symbol.feed.symbol, cursor=cursor.time_msc)
-        symbol.expected = None
-        self._rewind(symbol, cursor)
-
-    def _acknowledge(self, symbol: _LaneSymbol, last: TickId) -> None:
-        credit, settled = symbol.feed.acknowledge(last)
-        self._settle(settled)
-        if credit:
-            self._progress = time.monotonic()
-            self._terminal.send(Credit(symbol.feed.symbol, credit))
-
-    def _settle(self, messages: Iterable[int]) -> None:
-        for message in messages:
-            self._under_way[message] -= 1
-            if self._under_way[message] <= 0:
-                del self._under_way[message]
+            self._pauses = backoff(0.1, 1.0)
+            self._symbols.take(response)
+            for question in response.history:
+                desk.ask(question)
+            if response.HasField("drain"):
+                log.info("the bridge asks this lane to go elsewhere", lane=self.number, because=response.drain.reason)
+                self._draining = True
+            self._wake.set()

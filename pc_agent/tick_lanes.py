@@ -1,14 +1,17 @@
-"""The four tick lanes together: every symbol on the one that its name says."""
+"""The four tick lanes together: every symbol on its home lane, or on another while that is lost."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mesh.log import get_logger
-from mesh.market import BEFORE_FIRST, Batch, TickId
+from mesh.market import Batch
 from mesh.market.batch import COLUMNS
-from pc_agent.domain.lanes import lane_of
+from pc_agent.domain.history import before
+from pc_agent.domain.lanes import LaneWatch, carrier_of
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.messages import Connected, HistoryFound, TicksRead
 from pc_agent.tick_lane import TickLane
@@ -16,55 +19,117 @@ from pc_agent.worker import TerminalWorker
 
 log = get_logger(__name__)
 
-_LAST_ORDINAL = 2**32 - 1
+_LOOK_S = 0.1
+
+
+class _Carried:
+    """A symbol and the lane that has it; None while it is between two."""
+
+    def __init__(self, feed: SymbolFeed) -> None:
+        self.feed = feed
+        self.lane: TickLane | None = None
+        self.leaving = False
+        self.shown = True
 
 
 class TickLanes:
-    """Hands each symbol's ticks to its lane; the worker's listener."""
+    """Hands each symbol's ticks to the lane that carries it; the worker's listener.
 
-    def __init__(self, lanes: Sequence[TickLane], terminal: TerminalWorker, agent: str) -> None:
+    A symbol is on one lane at a time: it is added to the next one when it is gone from the one before.
+    `start_msc`: where a symbol begins that is new to the mesh; None: after now.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[TickLane],
+        terminal: TerminalWorker,
+        agent: str,
+        start_msc: int | None,
+        watch: LaneWatch,
+    ) -> None:
         self._lanes = {lane.number: lane for lane in lanes}
         self._terminal = terminal
         self._agent = agent
-        self._lane_of: dict[str, TickLane] = {}
+        self._start_msc = start_msc
+        self._watch = watch
+        self._fit = frozenset(self._lanes)
+        self._carried: dict[str, _Carried] = {}
+        self._settled = True
 
-    def open(self, facts: Connected, start_msc: int | None) -> None:
-        """Carry the terminal's symbols. `start_msc`: where one begins that is new to the mesh; None: after now."""
-        for symbol in facts.symbols:
-            start = _start(symbol.newest_msc + 1 if start_msc is None else start_msc)
-            feed = SymbolFeed(facts.account.server, symbol.symbol, self._agent, start)
-            lane = self._lanes[lane_of(feed.server, feed.symbol)]
-            self._lane_of[feed.symbol] = lane
-            lane.add(feed)
-        log.info("symbols opened", lanes={symbol: lane.number for symbol, lane in self._lane_of.items()})
+    async def run(self) -> None:
+        """Keep every symbol where it belongs."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            fit = self._watch.look({n: lane.stood_since for n, lane in self._lanes.items()}, time.monotonic())
+            if fit != self._fit:
+                self._tell(fit)
+                self._fit = fit
+                self._settled = False
+            if not self._settled:
+                self._place()
 
     def missing(self) -> str:
         """What is not ready, in words; empty: all is."""
-        waiting = [str(number) for number, lane in self._lanes.items() if not lane.ready]
-        return f"tick lanes {', '.join(waiting)} have no bridge" if waiting else ""
+        waiting = [str(number) for number in sorted(self._fit) if not self._lanes[number].ready]
+        if waiting:
+            return f"tick lanes {', '.join(waiting)} have no bridge"
+        return "" if self._settled else "symbols are on their way to another lane"
+
+    def reader_ready(self, facts: Connected) -> None:
+        for carried in self._carried.values():
+            if carried.feed.welcomed:
+                self._terminal.send(carried.feed.resume())
+        self.symbols_shown(facts)
+
+    def symbols_shown(self, facts: Connected) -> None:
+        """Carry these, and no others."""
+        shown = {symbol.symbol: symbol for symbol in facts.symbols}
+        for name, carried in self._carried.items():
+            carried.shown = name in shown
+        hidden = [name for name, carried in self._carried.items() if not carried.shown]
+        opened = shown.keys() - self._carried.keys()
+        for name in opened:
+            start = before(shown[name].newest_msc + 1 if self._start_msc is None else self._start_msc)
+            self._carried[name] = _Carried(SymbolFeed(facts.account.server, name, self._agent, start))
+        self._place()
+        if opened or hidden:
+            lanes = {name: one.lane.number for name, one in self._carried.items() if name in opened and one.lane}
+            log.info("symbols opened", lanes=lanes, closed=hidden)
 
     def ticks_read(self, ticks: TicksRead) -> None:
-        lane = self._lane_of[ticks.symbol]
-        feed = lane.feed(ticks.symbol)
-        if feed.is_current(ticks.generation):
+        carried = self._carried.get(ticks.symbol)
+        if carried and carried.lane and carried.feed.is_current(ticks.generation):
             columns: dict[str, Any] = {
                 name: np.frombuffer(ticks.columns[name], dtype) for name, dtype in COLUMNS.items()
             }
+            feed = carried.feed
             server, agent, prev = feed.server, self._agent, feed.read_last
             feed.offer(Batch(server, ticks.symbol, agent, ticks.read_unix_ns, prev, **columns))
-            lane.wake()
+            carried.lane.wake()
 
     def history_found(self, found: HistoryFound) -> None:
-        lane = self._lane_of[found.symbol]
-        if lane.feed(found.symbol).is_current(found.generation):
-            lane.history_found(found.symbol, found.anchor)
+        carried = self._carried.get(found.symbol)
+        if carried and carried.lane and carried.feed.is_current(found.generation):
+            carried.lane.history_found(found.symbol, found.anchor)
 
-    def reader_lost(self) -> None:
-        for lane in self._lanes.values():
-            for feed in lane.feeds:
-                if feed.welcomed:
-                    self._terminal.send(feed.resume())
+    def _place(self) -> None:
+        """Bring symbols nearer to where they belong; what has to wait for acknowledgements takes several turns."""
+        for name, carried in list(self._carried.items()):
+            feed = carried.feed
+            belongs = self._lanes[carrier_of(feed.server, name, self._fit)] if carried.shown else None
+            if carried.lane and (carried.leaving or carried.lane is not belongs):
+                carried.leaving = not carried.lane.leave(name)
+                if not carried.leaving:
+                    carried.lane = None
+            if carried.lane is None and belongs:
+                belongs.add(feed)
+                carried.lane = belongs
+            elif carried.lane is None:
+                del self._carried[name]
+        self._settled = not any(carried.leaving for carried in self._carried.values())
 
-
-def _start(msc: int) -> TickId:
-    return TickId(msc - 1, _LAST_ORDINAL) if msc > 0 else BEFORE_FIRST
+    def _tell(self, fit: frozenset[int]) -> None:
+        if lost := self._fit - fit:
+            log.warning("tick lanes are lost: their symbols move", lanes=sorted(lost), to=sorted(fit))
+        if back := fit - self._fit:
+            log.info("tick lanes are back: their symbols come home", lanes=sorted(back))

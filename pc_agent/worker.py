@@ -6,10 +6,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from mesh.log import get_logger
+from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
 from pc_agent.domain.orders import Mark, Result
 from pc_agent.domain.reconciliation import Books
@@ -20,10 +22,15 @@ from pc_agent.messages import (
     Disconnected,
     Event,
     HistoryFound,
+    HistoryPage,
+    NewestRead,
     OrderDone,
     OrderTask,
     ReadBooks,
+    ReadHistory,
+    ReadNewest,
     Stop,
+    SymbolsShown,
     TicksRead,
     WorkerTerms,
 )
@@ -45,8 +52,11 @@ class TickListener(Protocol):
 
     def ticks_read(self, ticks: TicksRead) -> None: ...
     def history_found(self, found: HistoryFound) -> None: ...
-    def reader_lost(self) -> None:
-        """A new worker is there, and has no symbol open."""
+    def reader_ready(self, facts: Connected) -> None:
+        """The terminal answers, and the worker has no symbol open."""
+
+    def symbols_shown(self, facts: Connected) -> None:
+        """The terminal shows other symbols than before."""
 
 
 class AccountChangedError(Exception):
@@ -59,13 +69,15 @@ class TerminalWorker:
     def __init__(self, terms: WorkerTerms, hang_s: float) -> None:
         self.facts: Connected | None = None
         self.connected = False
+        # What the terminal shows now.
+        self.symbols: set[str] = set()
         self.listener: TickListener | None = None
         self._terms = terms
         self._hang_s = hang_s
         self._known = asyncio.Event()
         self._pipe: _Pipe | None = None
         self._orders: dict[str, asyncio.Future[Result]] = {}
-        self._books: dict[int, asyncio.Future[BooksRead]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
         self._stopping = False
 
@@ -86,8 +98,6 @@ class TerminalWorker:
             started = time.monotonic()
             self._pipe = pipe = _Pipe(self._terms)
             log.info("worker started", pid=pipe.pid)
-            if self.listener:
-                self.listener.reader_lost()
             try:
                 await self._hear(pipe)
             finally:
@@ -133,17 +143,45 @@ class TerminalWorker:
 
     async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
         """The terminal's books; None while they can not be read."""
-        if self._pipe is None:
-            return None
-        self._requests += 1
-        request = self._requests
-        future: asyncio.Future[BooksRead] = asyncio.get_running_loop().create_future()
-        self._books[request] = future
-        self._pipe.send(ReadBooks(request, since_unix_s, marks))
         try:
-            return (await future).books
+            read: BooksRead = await self._ask(lambda request: ReadBooks(request, since_unix_s, marks))
         except WorkerLostError:
             return None
+        return read.books
+
+    async def read_history(self, ask: ReadHistory) -> HistoryPage:
+        """One page, read behind everything else; `ask.request` is given here. Its `error` says why there is none."""
+        if not self.connected:
+            return HistoryPage(ask.request, error="the terminal is away")
+        try:
+            page: HistoryPage = await self._ask(lambda request: replace(ask, request=request))
+        except WorkerLostError as lost:
+            return HistoryPage(ask.request, error=str(lost))
+        return page
+
+    async def read_newest(self, symbol: str) -> TickId:
+        """The newest tick that the terminal shows; 0/0: none, or the terminal is away."""
+        if not self.connected:
+            return BEFORE_FIRST
+        try:
+            read: NewestRead = await self._ask(lambda request: ReadNewest(request, symbol))
+        except WorkerLostError:
+            return BEFORE_FIRST
+        return read.newest
+
+    async def _ask(self, command: Callable[[int], Command]) -> Any:
+        """The worker's answer. Raises WorkerLostError."""
+        if self._pipe is None:
+            raise WorkerLostError("the worker was away")
+        self._requests += 1
+        request = self._requests
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[request] = future
+        self._pipe.send(command(request))
+        try:
+            return await future
+        finally:
+            self._answers.pop(request, None)
 
     async def _hear(self, pipe: "_Pipe") -> None:
         """Until the worker ends or is silent for too long."""
@@ -170,10 +208,12 @@ class TerminalWorker:
                     self.listener.history_found(event)
             case OrderDone():
                 _resolve(self._orders.pop(event.signal_id, None), event.result)
-            case BooksRead():
-                _resolve(self._books.pop(event.request, None), event)
+            case BooksRead() | HistoryPage() | NewestRead():
+                _resolve(self._answers.get(event.request), event)
             case Connected():
                 self._take_facts(event)
+            case SymbolsShown():
+                self._take_symbols(event)
             case Disconnected():
                 self.connected = False
                 log.warning("the terminal is away", because=event.reason)
@@ -182,14 +222,29 @@ class TerminalWorker:
         if self.facts and self.facts.account != facts.account:
             raise AccountChangedError(f"the terminal had {self.facts.account}, now it has {facts.account}")
         self.facts, self.connected = facts, True
+        self._note_symbols()
         self._known.set()
         log.info("terminal connected", account=facts.account.login, server=facts.account.server)
+        if self.listener:
+            self.listener.reader_ready(facts)
+
+    def _take_symbols(self, shown: SymbolsShown) -> None:
+        if self.facts:
+            self.facts = replace(self.facts, symbols=shown.symbols)
+            self._note_symbols()
+            if self.listener:
+                self.listener.symbols_shown(self.facts)
+
+    def _note_symbols(self) -> None:
+        assert self.facts is not None
+        self.symbols.clear()
+        self.symbols.update(symbol.symbol for symbol in self.facts.symbols)
 
     def _lose(self) -> None:
         self.connected = False
-        lost: list[asyncio.Future[Any]] = [*self._orders.values(), *self._books.values()]
+        lost: list[asyncio.Future[Any]] = [*self._orders.values(), *self._answers.values()]
         self._orders.clear()
-        self._books.clear()
+        self._answers.clear()
         for future in lost:
             if not future.done():
                 future.set_exception(WorkerLostError("the worker died before it answered"))

@@ -16,6 +16,8 @@ from mesh.market.batch import COLUMNS, index_after, ordinals
 from mesh.market.tick import FLAG_MASK
 
 PAGE_TICKS = 4096
+# What the log and the store can hold: after 1970, before 2100. A tick of another time is refused.
+FIRST_MSC, END_MSC = 1, 4_102_444_800_000
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -31,10 +33,14 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Progress:
-    """What one page brought: `columns` of the new ticks (None: none), and whether another read may bring more."""
+    """What one page brought: `columns` of the new ticks (None: none), and whether another read may bring more.
+
+    `refused`: ticks among the new ones whose time is impossible.
+    """
 
     columns: Columns | None
     more: bool
+    refused: int = 0
 
 
 class TickCursor:
@@ -52,25 +58,28 @@ class TickCursor:
 
     @property
     def from_s(self) -> int:
-        """Never 0: terminals take it for a default."""
-        return max(1, self.after.time_msc // 1000)
+        """Never 0: terminals take it for a default; never beyond what is a date."""
+        return min(max(1, self.after.time_msc // 1000), END_MSC // 1000)
 
     def accept(self, page: npt.NDArray[Any], limit: int) -> Progress:
         """Take at most `limit` new ticks from what the terminal answered (its own record layout, time ascending)."""
         full = len(page) >= self.count
-        columns = columns_of(page)
+        places = np.flatnonzero((page["time_msc"] >= FIRST_MSC) & (page["time_msc"] < END_MSC))
+        columns = columns_of(page if len(places) == len(page) else page[places])
         self._note_anchor(columns)
         start = index_after(columns["time_msc"], columns["ordinal"], self.after)
-        stop = min(start + limit, len(page))
+        stop = min(start + limit, len(places))
         if start == stop:
-            if full and start == len(page):
+            if full and start == len(places):
                 self.count *= 2
             return Progress(None, full and limit > 0)
+        refused = int(places[stop - 1]) + 1 - stop - (int(places[start - 1]) + 1 - start if start else 0)
         self.after = TickId(int(columns["time_msc"][stop - 1]), int(columns["ordinal"][stop - 1]))
         second = self.after.time_msc // 1000 * 1000
         seen = stop - int(np.searchsorted(columns["time_msc"], second))
         self.count = self._page_ticks + 2 * seen
-        return Progress({name: column[start:stop] for name, column in columns.items()}, full or stop < len(page))
+        more = full or stop < len(places)
+        return Progress({name: column[start:stop] for name, column in columns.items()}, more, refused)
 
     def _note_anchor(self, columns: Columns) -> None:
         if self.anchor is not None:

@@ -1,0 +1,196 @@
+"""Reading a terminal's ticks: live ones of the open symbols, and pages of its history."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from mesh.log import get_logger
+from mesh.market import BEFORE_FIRST, TickId
+from pc_agent.domain.history import before, touched_digests
+from pc_agent.domain.tick_cursor import FIRST_MSC, PAGE_TICKS, Columns, Progress, TickCursor
+from pc_agent.messages import (
+    CloseSymbol,
+    Credit,
+    Event,
+    HistoryFound,
+    HistoryPage,
+    NewestRead,
+    ReadHistory,
+    Reading,
+    ReadNewest,
+    TicksRead,
+)
+from pc_agent.mt5_session import BrokerLink, answered
+
+log = get_logger(__name__)
+
+_MESSAGE_TICKS = 2_000
+# Of one page of history: what the agent turns into two messages.
+_HISTORY_TICKS = 2 * _MESSAGE_TICKS
+
+
+class _Reader:
+    """One open symbol."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.symbol = reading.symbol
+        self.generation = reading.generation
+        self.credit = reading.credit
+        self.cursor = TickCursor(reading.after)
+        self.anchor_told = False
+        self.complained: int | None = None
+        self.refused = self.refused_told = 0
+
+
+class TickReaders:
+    """The open symbols.
+
+    A person may log the terminal in to another account at any moment. So what was read is held, a page or a round,
+    until the account has been seen to be ours still, and only then sent; else it is dropped with all readers, and
+    the agent asks anew when the terminal is back.
+    """
+
+    def __init__(self, mt5: Any, broker: BrokerLink, send: Callable[[Event], None]) -> None:
+        self._mt5 = mt5
+        self._broker = broker
+        self._send = send
+        self._readers: dict[str, _Reader] = {}
+        self._unsent: list[Event] = []
+        self._unsent_ticks = 0
+
+    def steer(self, command: Reading | CloseSymbol | Credit) -> None:
+        if isinstance(command, Reading):
+            self._readers[command.symbol] = _Reader(command)
+        elif isinstance(command, CloseSymbol):
+            self._readers.pop(command.symbol, None)
+        elif reader := self._readers.get(command.symbol):
+            reader.credit += command.ticks
+
+    def drop(self) -> None:
+        """The terminal is gone: nothing is open any more."""
+        self._readers.clear()
+        self._unsent.clear()
+        self._unsent_ticks = 0
+
+    def read_round(self, between: Callable[[], None]) -> bool:
+        """One page of every symbol, `between` before each; whether any may have more.
+
+        Raises:
+            TerminalGoneError: it does not answer, or has another account.
+        """
+        more = False
+        for symbol in tuple(self._readers):
+            between()
+            reader = self._readers.get(symbol)
+            if reader and reader.credit > 0:
+                more |= self._read(reader)
+                if self._unsent_ticks >= PAGE_TICKS:
+                    self._hand_over()
+        self._hand_over()
+        return more
+
+    def _read(self, reader: _Reader) -> bool:
+        cursor = reader.cursor
+        page = _copy(self._mt5, reader.symbol, cursor)
+        read_unix_ns = time.time_ns()
+        if page is None:
+            self._complain(reader)
+            return False
+        progress = cursor.accept(page, reader.credit)
+        if cursor.anchor and not reader.anchor_told:
+            reader.anchor_told = True
+            self._unsent.append(HistoryFound(reader.symbol, reader.generation, cursor.anchor))
+        if progress.columns is not None:
+            self._keep(reader, read_unix_ns, progress.columns)
+        if progress.refused:
+            _tell_refused(reader, progress)
+        return progress.more and reader.credit > 0
+
+    def _keep(self, reader: _Reader, read_unix_ns: int, columns: Columns) -> None:
+        total = len(columns["time_msc"])
+        reader.credit -= total
+        self._unsent_ticks += total
+        for at in range(0, total, _MESSAGE_TICKS):
+            part = {name: column[at : at + _MESSAGE_TICKS].tobytes() for name, column in columns.items()}
+            self._unsent.append(TicksRead(reader.symbol, reader.generation, read_unix_ns, part))
+
+    def _hand_over(self) -> None:
+        if not self._unsent:
+            return
+        self._broker.require_account()
+        for event in self._unsent:
+            self._send(event)
+        self._unsent.clear()
+        self._unsent_ticks = 0
+
+    def _complain(self, reader: _Reader) -> None:
+        code, text = self._mt5.last_error()
+        if code != reader.complained:
+            reader.complained = code
+            log.warning("the terminal gives no ticks", symbol=reader.symbol, because=text, code=code)
+
+
+def read_history(mt5: Any, broker: BrokerLink, ask: ReadHistory) -> HistoryPage:
+    """One page; more than one read only where a second holds more ticks than a page.
+
+    Raises:
+        TerminalGoneError: it does not answer, or has another account.
+    """
+    cursor = TickCursor(ask.after)
+    progress = Progress(None, True)
+    while progress.columns is None and progress.more:
+        page = _copy(mt5, ask.symbol, cursor)
+        if page is None:
+            code, text = mt5.last_error()
+            return HistoryPage(ask.request, error=f"the terminal gives no ticks of {ask.symbol}: {text} ({code})")
+        progress = cursor.accept(page, _HISTORY_TICKS)
+    read_unix_ns = time.time_ns()
+    broker.require_account()
+    if progress.columns is None:
+        return HistoryPage(ask.request, cursor.after)
+    stop = int(np.searchsorted(progress.columns["time_msc"], ask.to_msc))
+    columns = {name: column[:stop] for name, column in progress.columns.items()}
+    ended = stop < len(progress.columns["time_msc"]) or not progress.more
+    if ask.bucket_ms:
+        found = touched_digests(columns, ask.from_msc, ask.bucket_ms)
+        return HistoryPage(ask.request, cursor.after, ended, digests=tuple(found))
+    given = {name: column.tobytes() for name, column in columns.items()} if stop else {}
+    return HistoryPage(ask.request, cursor.after, ended, read_unix_ns, given)
+
+
+def read_newest(mt5: Any, broker: BrokerLink, ask: ReadNewest) -> NewestRead:
+    """The newest tick, with its place in its millisecond.
+
+    Raises:
+        TerminalGoneError: it does not answer, or has another account.
+    """
+    quote = answered(mt5, mt5.symbol_info_tick(ask.symbol), "symbol_info_tick")
+    if quote is None or quote.time_msc < FIRST_MSC:
+        return NewestRead(ask.request, BEFORE_FIRST)
+    cursor = TickCursor(before(quote.time_msc // 1000 * 1000))
+    while (page := _copy(mt5, ask.symbol, cursor)) is not None and cursor.accept(page, len(page)).more:
+        pass
+    broker.require_account()
+    # The quote may be ahead of the history.
+    return NewestRead(ask.request, max(cursor.after, TickId(quote.time_msc, 0)))
+
+
+def _copy(mt5: Any, symbol: str, cursor: TickCursor) -> Any:
+    start = datetime.fromtimestamp(cursor.from_s, UTC)
+    page = mt5.copy_ticks_from(symbol, start, cursor.count, mt5.COPY_TICKS_ALL)
+    return answered(mt5, page, f"copy_ticks_from {symbol}")
+
+
+def _tell_refused(reader: _Reader, progress: Progress) -> None:
+    """At once, then each time that there are twice as many."""
+    reader.refused += progress.refused
+    if reader.refused >= 2 * reader.refused_told:
+        reader.refused_told = reader.refused
+        log.error(
+            "ticks of an impossible time are refused: before 1970 or after 2099",
+            symbol=reader.symbol,
+            ticks=reader.refused,
+        )
