@@ -1,37 +1,50 @@
 """Puts the database service together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from suho.database.v1 import order_service_pb2_grpc, tick_service_pb2_grpc
-from suho.hub.v1 import registry_pb2
+from nats.aio.client import Client
+from suho.database.v1 import order_service_pb2_grpc
 
 from mesh.bus import open_bus
-from mesh.clock import unix_ns
+from mesh.clock import unix_ms, unix_ns
 from mesh.errors import MeshError
+from mesh.market import subjects
 from mesh.server import Service, instance_of, open_server, serve, service
-from mesh.session import HubSession, open_session
+from mesh.session import open_session
 from mesh.waiting import until_available
 from services.database.clickhouse import client as clickhouse_client
 from services.database.clickhouse.client import ClickHouse, open_clickhouse
+from services.database.clickhouse.digests import TickDigests
+from services.database.clickhouse.history import TickHistory
+from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.log_store import IncompleteInsertError, LogStore
+from services.database.clickhouse.quality import StoredQuality
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
-from services.database.domain.log import LogMismatchError
+from services.database.domain.annotation import unannotated
 from services.database.jetstream import INTERRUPTED, TickLog
+from services.database.log_contents import LogContents
 from services.database.migrations import migrations
 from services.database.postgres import pool as postgres_pool
 from services.database.postgres.accounts import Accounts
-from services.database.postgres.lease import SINK_LEASE, while_leased
+from services.database.postgres.lease import BACKFILL_SINK_LEASE, TICKS_SINK_LEASE, holder, while_leased
 from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres, migration_lock, open_postgres
 from services.database.postgres.reports import Reports
+from services.database.purge import Purge
 from services.database.servicers.orders import OrderServicer
+from services.database.servicers.tick_service import tick_service
 from services.database.servicers.ticks import TickServicer
+from services.database.servicers.ticks_cache import CacheServicer
+from services.database.servicers.ticks_history import HistoryServicer
+from services.database.servicers.ticks_watch import WatchServicer
 from services.database.sink import Sink
+from services.database.sinks import SinkEntry, Sinks
 from services.database.valkey import NewestTicks, open_valkey
 
 PROGRAM = "database"
@@ -39,7 +52,6 @@ PROGRAM = "database"
 # After these the sink tries again, from the stored position.
 TRANSIENT = (*INTERRUPTED, *clickhouse_client.FAILED, MeshError, IncompleteInsertError)
 
-_TICK_SERVICE = "suho.database.v1.TickService"
 _ORDER_SERVICE = "suho.database.v1.OrderService"
 
 
@@ -50,7 +62,25 @@ class Engines:
     postgres: Postgres
     clickhouse: ClickHouse
     newest: NewestTicks
+    bus: Client
     tick_log: TickLog
+    backfill_log: TickLog
+
+
+@dataclass(frozen=True)
+class Following:
+    """One log on its way into ClickHouse: what runs under one lease."""
+
+    lease: int
+    log: TickLog
+    store: LogStore
+    sink: Sink
+    purge: Purge
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sink.run(), name="sink")
+            tasks.create_task(self.purge.run(), name="purge")
 
 
 async def main(settings: DatabaseSettings, stop: asyncio.Event) -> None:
@@ -72,25 +102,30 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
         async with migration_lock(postgres) as connection:
             await postgres_pool.migrate(connection, migrations("postgres"))
             await clickhouse_client.migrate(clickhouse, migrations("clickhouse"))
-        tick_log = TickLog(bus, settings.log_max_bytes)
-        await until_available("the tick log", tick_log.declare, INTERRUPTED)
-        yield Engines(postgres, clickhouse, newest, tick_log)
+        tick_log = TickLog(bus, subjects.TICKS_STREAM, settings.log_max_bytes, "log_max_bytes")
+        backfill_log = TickLog(bus, subjects.BACKFILL_STREAM, settings.backfill_max_bytes, "backfill_max_bytes")
+        for log in (tick_log, backfill_log):
+            await until_available(f"the log {log.name}", log.declare, INTERRUPTED)
+        yield Engines(postgres, clickhouse, newest, bus, tick_log, backfill_log)
 
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
-    store = LogStore(engines.clickhouse, unix_ns)
-    sink = Sink(engines.tick_log, store, settings.sink_max_bytes, TRANSIENT)
+    incidents = Incidents(engines.clickhouse)
+    followings = follow(settings, engines, incidents)
     outbox = Outbox(engines.postgres)
+    dsn = engines.postgres.dsn
     async with (
-        open_server(settings, services(engines, sink, outbox)) as server,
+        open_server(settings, services(engines, sinks_of(engines, followings), incidents, outbox)) as server,
         open_session(settings, instance_of(settings, PROGRAM, server)) as session,
         asyncio.TaskGroup() as tasks,
     ):
         serving = tasks.create_task(serve(server, session, stop), name="serve")
         background = [
             tasks.create_task(outbox.listen(), name="outbox"),
-            tasks.create_task(
-                while_leased(engines.postgres.dsn, SINK_LEASE, lambda: _store_ticks(sink, session)), name="sink"
+            tasks.create_task(incidents.run(), name="incidents"),
+            *(
+                tasks.create_task(while_leased(dsn, one.lease, settings.instance, one.run), name=one.log.name)
+                for one in followings
             ),
         ]
         await serving
@@ -98,20 +133,46 @@ async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Eve
             task.cancel()
 
 
-def services(engines: Engines, sink: Sink, outbox: Outbox) -> list[Service]:
-    """What is served."""
-    postgres = engines.postgres
-    orders = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
-    ticks = TickServicer(StoredTicks(engines.clickhouse), engines.newest, sink, engines.tick_log)
+def follow(settings: DatabaseSettings, engines: Engines, incidents: Incidents) -> list[Following]:
+    """Each log with its sink; TICKS first."""
+    keep_s = settings.log_keep_hours * 3600
     return [
-        service(tick_service_pb2_grpc.add_TickServiceServicer_to_server, ticks, _TICK_SERVICE),
-        service(order_service_pb2_grpc.add_OrderServiceServicer_to_server, orders, _ORDER_SERVICE),
+        _following(settings, engines, incidents, engines.tick_log, TICKS_SINK_LEASE, keep_s),
+        _following(settings, engines, incidents, engines.backfill_log, BACKFILL_SINK_LEASE, None),
     ]
 
 
-async def _store_ticks(sink: Sink, session: HubSession) -> None:
-    """Run the sink; when it stops for good, say so, and go on answering."""
-    try:
-        await sink.run()
-    except LogMismatchError as mismatch:
-        await session.set_status(registry_pb2.INSTANCE_STATUS_DOWN, f"sink stopped: {mismatch}")
+def _following(
+    settings: DatabaseSettings, engines: Engines, incidents: Incidents, log: TickLog, lease: int, keep_s: float | None
+) -> Following:
+    store = LogStore(engines.clickhouse, log.name, unannotated, settings.clickhouse_fsync, unix_ns)
+    sink = Sink(log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance)
+    contents = LogContents(engines.bus, log.name)
+    purge = Purge(log, contents, [sink], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)
+    return Following(lease, log, store, sink, purge)
+
+
+def sinks_of(engines: Engines, followings: Sequence[Following]) -> Sinks:
+    """Every sink, as it is seen from outside."""
+    entries = [
+        SinkEntry(one.log, "clickhouse", one.sink, one.store, partial(holder, engines.postgres, one.lease))
+        for one in followings
+    ]
+    return Sinks(entries, INTERRUPTED)
+
+
+def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbox) -> list[Service]:
+    """What is served."""
+    postgres = engines.postgres
+    orders = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
+    stored, quality = StoredTicks(engines.clickhouse), StoredQuality(engines.clickhouse)
+    ticks = tick_service(
+        TickServicer(stored, quality, sinks).handlers(),
+        CacheServicer(engines.newest).handlers(),
+        HistoryServicer(TickHistory(engines.clickhouse), TickDigests(engines.clickhouse)).handlers(),
+        WatchServicer(quality, incidents).handlers(),
+    )
+    return [
+        ticks,
+        service(order_service_pb2_grpc.add_OrderServiceServicer_to_server, orders, _ORDER_SERVICE),
+    ]

@@ -28,6 +28,15 @@ class DatabaseSettings(ServerSettings):
     log_max_bytes: int = Field(
         4 << 30, ge=1 << 20, description="How large the tick log may grow; a full log stops the agents, never drops."
     )
+    backfill_max_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="How large the log of late ticks may grow; a full one stops audits, imports.",
+    )
+    log_keep_hours: float = Field(
+        24, ge=0, description="How long a stored message stays in the tick log at least, while there is room."
+    )
+    purge_every_s: float = Field(60, gt=0, description="Seconds between two looks for messages to forget.")
     sink_max_bytes: int = Field(
         6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
     )

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mesh.market.batch import COLUMNS
+from services.database.domain.annotation import Annotations
 from services.database.domain.incident import Incident
-from services.database.domain.log import Marker, Ticks
+from services.database.domain.log import Correction, Marker, Ticks
 
 
-def tick_rows(messages: Sequence[Ticks], epoch: int, now_ns: int) -> pa.Table:
-    """Rows of the ticks table, handed over at `now_ns`."""
+def tick_rows(messages: Sequence[Ticks], annotations: Annotations, epoch: int, now_ns: int) -> pa.Table:
+    """Rows of the ticks table, handed over at `now_ns`; `annotations` are of all their ticks, in order."""
     batches = [message.batch for message in messages]
     lengths = np.array([len(batch) for batch in batches])
     rows = int(lengths.sum())
@@ -24,6 +25,9 @@ def tick_rows(messages: Sequence[Ticks], epoch: int, now_ns: int) -> pa.Table:
     for name in ("server", "symbol", "agent"):
         columns[name] = _words([getattr(batch, name) for batch in batches], lengths)
     columns["read_unix_ns"] = _numbers(np.repeat(np.array([b.read_unix_ns for b in batches], np.int64), lengths))
+    columns["generation"] = _numbers(np.repeat(np.array([b.generation for b in batches], np.uint32), lengths))
+    columns["utc_msc"] = _numbers(annotations.utc_msc)
+    columns["marks"] = _numbers(annotations.marks)
     columns["log_seq"] = _numbers(np.repeat(np.array([message.seq for message in messages], np.uint64), lengths))
     columns["stored_unix_ns"] = _numbers(np.full(rows, now_ns, np.int64))
     columns["log_epoch"] = _numbers(np.full(rows, epoch, np.uint64))
@@ -43,6 +47,22 @@ def marker_rows(markers: Sequence[Marker], epoch: int, now_ns: int) -> pa.Table:
         "stored_unix_ns": (np.int64, [now_ns] * len(markers)),
         "log_epoch": (np.uint64, [epoch] * len(markers)),
         "log_seq": (np.uint64, [m.seq for m in markers]),
+    }
+    columns |= {name: _numbers(np.array(values, kind)) for name, (kind, values) in numbers.items()}
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def correction_rows(corrections: Sequence[Correction], epoch: int, now_ns: int) -> pa.Table:
+    """Rows of the tick_corrections table, handed over at `now_ns`."""
+    columns = {name: _texts([getattr(c, name) for c in corrections]) for name in ("server", "symbol", "reason")}
+    numbers: dict[str, tuple[type[np.generic], list[int]]] = {
+        "generation": (np.uint32, [c.generation for c in corrections]),
+        "from_msc": (np.int64, [c.from_msc for c in corrections]),
+        "to_msc": (np.int64, [c.to_msc for c in corrections]),
+        "count": (np.uint64, [c.count for c in corrections]),
+        "stored_unix_ns": (np.int64, [now_ns] * len(corrections)),
+        "log_epoch": (np.uint64, [epoch] * len(corrections)),
+        "log_seq": (np.uint64, [c.seq for c in corrections]),
     }
     columns |= {name: _numbers(np.array(values, kind)) for name, (kind, values) in numbers.items()}
     return pa.Table.from_arrays(list(columns.values()), list(columns))

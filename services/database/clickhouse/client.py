@@ -1,12 +1,14 @@
 """The way to ClickHouse: its HTTP interface."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
@@ -39,13 +41,19 @@ class ClickHouse:
         Raises:
             MeshError: ENGINE_UNAVAILABLE.
         """
-        try:
+        with _answering():
             result = await self._client.query(sql, parameters=parameters)
-        except (OperationalError, OSError) as error:
-            raise MeshError(
-                Reason.ENGINE_UNAVAILABLE, f"ClickHouse does not answer ({type(error).__name__}); try again"
-            ) from error
         return list(result.named_results())
+
+    async def records(self, sql: str, row: np.dtype[Any], **parameters: Any) -> npt.NDArray[Any]:
+        """The rows of a query whose columns are the numbers of `row`, in its order, each as wide as there.
+
+        Raises:
+            MeshError: ENGINE_UNAVAILABLE.
+        """
+        with _answering():
+            data = await self._client.raw_query(sql, parameters=parameters, fmt="RowBinary")
+        return np.frombuffer(data, row)
 
     async def command(self, sql: str, **parameters: Any) -> None:
         await self._client.command(sql, parameters=parameters)
@@ -109,6 +117,16 @@ async def migrate(clickhouse: ClickHouse, available: tuple[Migration, ...]) -> N
             checksum=migration.checksum,
         )
         log.info("migrated", engine="clickhouse", migration=migration.name)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, OSError) as error:
+        raise MeshError(
+            Reason.ENGINE_UNAVAILABLE, f"ClickHouse does not answer ({type(error).__name__}); try again"
+        ) from error
 
 
 def _block(rows: pa.Table) -> pa.Buffer:

@@ -69,11 +69,12 @@ class Incidents:
         if self._forgotten:
             log.error("incidents forgotten: ClickHouse was away for too long", count=self._forgotten)
             self._forgotten = 0
-        while self._waiting:
-            batch = list(self._waiting)
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
             await self._store(batch)
-            for _ in range(min(len(batch), len(self._waiting))):
-                self._waiting.popleft()
+        except MeshError:
+            self._waiting.extendleft(reversed(batch))
+            raise
 
     async def report(self, incident: Incident) -> None:
         """Store one that another program noticed; it is durable when this returns. A known id changes nothing.

@@ -1,4 +1,4 @@
-"""What is stored of the log: inserts that carry their place in it, and the place that they reached."""
+"""What is stored of a log: inserts that carry their place in it, and the place that they reached."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,21 +6,30 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from mesh.market import TickId
-from services.database.clickhouse.arrow import marker_rows, tick_rows
+from services.database.clickhouse.arrow import correction_rows, marker_rows, tick_rows
 from services.database.clickhouse.client import ClickHouse
-from services.database.domain.log import Identity, MarkerRange, Position, TickRange
+from services.database.domain.annotation import Annotate
+from services.database.domain.log import Identity, MarkerRange, Range, TickRange
 
-_COMMENT = "suho sink"
 _SETTINGS = {
     "async_insert": "0",
     "wait_end_of_query": "1",
-    "log_comment": _COMMENT,
     # One block, one part: an insert is there as a whole or not at all.
     "max_insert_block_size": "4000000",
     "min_insert_block_size_rows": "4000000",
     "min_insert_block_size_bytes": "2000000000",
     "max_insert_threads": "1",
 }
+# What is stored survives also the loss of power.
+_FSYNC = {"fsync_after_insert": "1", "fsync_part_directory": "1"}
+
+_IDENTITIES = (
+    "SELECT server, symbol, max((time_msc, ordinal)) AS last, read_unix_ns FROM ticks WHERE log_seq = {seq:UInt64}"
+    " GROUP BY log_epoch, server, symbol, read_unix_ns"
+    " UNION ALL SELECT server, symbol, (last_time_msc, last_ordinal), read_unix_ns FROM tick_quarantine"
+    " WHERE log_seq = {seq:UInt64}"
+    " UNION ALL SELECT server, symbol, (to_msc, generation), 0 FROM tick_corrections WHERE log_seq = {seq:UInt64}"
+)
 
 
 class IncompleteInsertError(Exception):
@@ -28,61 +37,64 @@ class IncompleteInsertError(Exception):
 
 
 class LogStore:
-    """Ticks and markers in ClickHouse, by their place in the log.
+    """Ticks, markers and corrections in ClickHouse, by their place in one log.
 
     Args:
+        log: The log's name, under which this sink's inserts are known.
+        annotate: Says what is stored beside each tick.
+        fsync: Whether an insert returns only when it is on the disk itself.
         now_ns: The clock that says when rows were handed over.
     """
 
-    def __init__(self, clickhouse: ClickHouse, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, log: str, annotate: Annotate, fsync: bool, now_ns: Callable[[], int]
+    ) -> None:
         self._clickhouse = clickhouse
+        self._comment = f"suho sink {log}"
+        self._annotate = annotate
+        self._settings = {**_SETTINGS, "log_comment": self._comment, **(_FSYNC if fsync else {})}
         self._now_ns = now_ns
 
     async def end_older_inserts(self) -> None:
         """A sink that died may have left an insert under way, which must not arrive after the position is read."""
         await self._clickhouse.command(
             "KILL QUERY WHERE Settings['log_comment'] = {comment:String} AND query_kind = 'Insert' SYNC",
-            comment=_COMMENT,
+            comment=self._comment,
         )
 
-    async def position(self, epoch: int) -> Position:
-        """The last message of the epoch of which rows are stored."""
+    async def stored_seq(self, epoch: int) -> int:
+        """The last message of the epoch of which rows are stored; 0: none."""
         found = await self._clickhouse.rows(
             "SELECT max(seq) AS seq FROM ("
             "SELECT max(log_seq) AS seq FROM ticks WHERE log_epoch = {epoch:UInt64}"
-            " UNION ALL SELECT max(log_seq) FROM tick_quarantine WHERE log_epoch = {epoch:UInt64})",
+            " UNION ALL SELECT max(log_seq) FROM tick_quarantine WHERE log_epoch = {epoch:UInt64}"
+            " UNION ALL SELECT max(log_seq) FROM tick_corrections WHERE log_epoch = {epoch:UInt64})",
             epoch=epoch,
         )
-        return Position(epoch, int(found[0]["seq"]))
+        return int(found[0]["seq"])
 
-    async def identity(self, position: Position) -> Identity:
-        """Which message the rows at `position` say it was."""
-        found = await self._clickhouse.rows(
-            "SELECT server, symbol, time_msc, ordinal FROM ticks"
-            " WHERE log_epoch = {epoch:UInt64} AND log_seq = {seq:UInt64}"
-            " ORDER BY time_msc DESC, ordinal DESC LIMIT 1"
-            " UNION ALL SELECT server, symbol, last_time_msc, last_ordinal FROM tick_quarantine"
-            " WHERE log_epoch = {epoch:UInt64} AND log_seq = {seq:UInt64} LIMIT 1",
-            **position._asdict(),
-        )
-        row = found[0]
-        return Identity(row["server"], row["symbol"], TickId(row["time_msc"], row["ordinal"]))
+    async def identities(self, seq: int) -> set[Identity]:
+        """Which messages the rows under a number say they were, in whatever epoch."""
+        found = await self._clickhouse.rows(_IDENTITIES, seq=seq)
+        return {Identity(row["server"], row["symbol"], TickId(*row["last"]), row["read_unix_ns"]) for row in found}
 
-    async def store(self, span: TickRange | MarkerRange, epoch: int) -> None:
+    async def store(self, span: Range, epoch: int) -> None:
         """Insert one range.
 
         Raises:
             IncompleteInsertError: not all of its rows were written.
         """
         # Large ranges take tens of milliseconds, in which the loop has other callers to answer.
-        table, rows = await asyncio.to_thread(_rows, span, epoch, self._now_ns())
-        written = await self._clickhouse.insert(table, rows, _SETTINGS)
+        table, rows = await asyncio.to_thread(self._rows, span, epoch)
+        written = await self._clickhouse.insert(table, rows, self._settings)
         if written != rows.num_rows:
             raise IncompleteInsertError(f"ClickHouse wrote {written} of {rows.num_rows} rows into {table}")
 
-
-def _rows(span: TickRange | MarkerRange, epoch: int, now_ns: int) -> tuple[str, pa.Table]:
-    """The table and what goes into it."""
-    if isinstance(span, TickRange):
-        return "ticks", tick_rows(span.messages, epoch, now_ns)
-    return "tick_quarantine", marker_rows(span.messages, epoch, now_ns)
+    def _rows(self, span: Range, epoch: int) -> tuple[str, pa.Table]:
+        """The table and what goes into it."""
+        now_ns = self._now_ns()
+        if isinstance(span, TickRange):
+            return "ticks", tick_rows(span.messages, self._annotate(span.messages), epoch, now_ns)
+        if isinstance(span, MarkerRange):
+            return "tick_quarantine", marker_rows(span.messages, epoch, now_ns)
+        return "tick_corrections", correction_rows(span.messages, epoch, now_ns)

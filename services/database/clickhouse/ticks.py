@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from mesh.market import TickId
+from mesh.market import BEFORE_FIRST, TickId
 from services.database.clickhouse.client import ClickHouse
+from services.database.clickhouse.generations import corrections, newest
 from services.database.domain.tick import Tick, TickStats
 
 # No broker quotes more decimals.
@@ -24,22 +25,26 @@ _EXACT = ", ".join(
 _DIGITS = f"SELECT server, symbol, indexOf([{_EXACT}], 1) - 1 AS digits FROM ticks" + _OF + _PER_SYMBOL
 
 # Rows with the same identity and values collapse under FINAL, others do not: the sorting key holds the values too.
+# Grouped in the key's order, so that memory does not grow with the ticks; points of any price and number fit Int128.
 _AUDIT = (
-    "SELECT count() AS stored, uniqExact(time_msc, ordinal) AS distinct,"
-    " sum(toInt64(round(bid * {scale:Float64}))) AS bid_points_sum,"
-    " sum(toInt64(round(ask * {scale:Float64}))) AS ask_points_sum,"
-    " min((time_msc, ordinal)) AS first, max((time_msc, ordinal)) AS last"
-    " FROM ticks FINAL WHERE server = {server:String} AND symbol = {symbol:String}"
+    "SELECT sum(values) AS stored, count() AS distinct, countIf(values > 1) AS conflicting,"
+    " sum(bid_points) AS bid_points_sum, sum(ask_points) AS ask_points_sum, min(id) AS first, max(id) AS last"
+    " FROM (SELECT (time_msc, ordinal) AS id, count() AS values,"
+    " sum(toInt128(round(bid * {scale:Float64}))) AS bid_points,"
+    " sum(toInt128(round(ask * {scale:Float64}))) AS ask_points"
+    " FROM ticks FINAL WHERE server = {server:String} AND symbol = {symbol:String} AND %s"
+    " GROUP BY server, symbol, time_msc, ordinal)"
+    " SETTINGS optimize_aggregation_in_order = 1, do_not_merge_across_partitions_select_final = 1"
 )
-_CONFLICTING = (
-    "SELECT count() AS conflicting FROM (SELECT 1 FROM ticks FINAL"
-    " WHERE server = {server:String} AND symbol = {symbol:String}"
-    " GROUP BY time_msc, ordinal HAVING count() > 1)"
-)
+_LARGEST_SUM = 2**63 - 1
 
 _LAST = (
-    "SELECT server, symbol, time_msc, ordinal, bid, ask, last, volume, volume_real, flags FROM ticks"
+    "SELECT time_msc, ordinal, bid, ask, last, volume, volume_real, flags FROM ticks"
     " WHERE server = {server:String} AND symbol = {symbol:String} ORDER BY time_msc DESC, ordinal DESC LIMIT 1"
+)
+_LAST_REFUSED = (
+    "SELECT max((last_time_msc, last_ordinal)) AS id FROM tick_quarantine"
+    " WHERE server = {server:String} AND symbol = {symbol:String}"
 )
 
 
@@ -61,7 +66,7 @@ class StoredTicks:
         return [found[key] for key in sorted(found)]
 
     async def audit(self, server: str, symbol: str) -> list[TickStats]:
-        """Everything of each symbol, exactly; reads every tick."""
+        """Everything of each symbol, exactly, of the newest generation (raw: of all); reads every tick."""
         digits = {
             (row["server"], row["symbol"]): row["digits"] if row["digits"] >= 0 else _MOST_DIGITS
             for row in await self._clickhouse.rows(_DIGITS, server=server, symbol=symbol)
@@ -76,28 +81,29 @@ class StoredTicks:
 
     async def _audited(self, stats: TickStats, digits: int) -> TickStats:
         names = {"server": stats.server, "symbol": stats.symbol}
-        audit = (await self._clickhouse.rows(_AUDIT, scale=float(10**digits), **names))[0]
-        # Equal counts leave no room for a conflict: the costly question is asked only when they differ.
-        conflicting = 0
-        if audit["stored"] != audit["distinct"]:
-            conflicting = (await self._clickhouse.rows(_CONFLICTING, **names))[0]["conflicting"]
+        sql = _AUDIT % newest(await corrections(self._clickhouse, **names))
+        audit = (await self._clickhouse.rows(sql, scale=float(10**digits), **names))[0]
+        if max(abs(audit["bid_points_sum"]), abs(audit["ask_points_sum"])) > _LARGEST_SUM:
+            return await self._audited(stats, digits - 1)
         first, last = TickId(*audit.pop("first")), TickId(*audit.pop("last"))
-        return replace(stats, digits=digits, conflicting=conflicting, first=first, last=last, **audit)
+        if not audit["stored"]:
+            return replace(stats, digits=digits)
+        return replace(stats, digits=digits, first=first, last=last, **audit)
 
     async def last(self, server: str, symbol: str) -> Tick | None:
-        """The newest stored tick."""
-        found = await self._clickhouse.rows(_LAST, server=server, symbol=symbol)
-        if not found:
+        """The newest stored tick; without values where refused ones stand behind it.
+
+        Raises:
+            MeshError: ENGINE_UNAVAILABLE.
+        """
+        names = {"server": server, "symbol": symbol}
+        found = await self._clickhouse.rows(_LAST, **names)
+        refused = TickId(*(await self._clickhouse.rows(_LAST_REFUSED, **names))[0]["id"])
+        if found:
+            row = found[0]
+            stored = TickId(row.pop("time_msc"), row.pop("ordinal"))
+            if stored >= refused:
+                return Tick(**names, id=stored, **row)
+        if refused == BEFORE_FIRST:
             return None
-        row = found[0]
-        return Tick(
-            server=row["server"],
-            symbol=row["symbol"],
-            id=TickId(row["time_msc"], row["ordinal"]),
-            bid=row["bid"],
-            ask=row["ask"],
-            last=row["last"],
-            volume=row["volume"],
-            volume_real=row["volume_real"],
-            flags=row["flags"],
-        )
+        return Tick(**names, id=refused, bid=0.0, ask=0.0, last=0.0, volume=0, volume_real=0.0, flags=0)

@@ -1,12 +1,11 @@
 """What the tick log holds, and how it is cut into inserts (design section 5, point 4)."""
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mesh.market import Batch, TickId
-
-_REMEDY = "bring back the newer log, or give this one a new epoch"
 
 
 class Position(NamedTuple):
@@ -18,14 +17,15 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """A message with ticks."""
+    """A message with ticks. `data` is what stands in the log, for sinks that hand it on unchanged."""
 
     seq: int
     batch: Batch
+    data: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def identity(self) -> "Identity":
-        return Identity(self.batch.server, self.batch.symbol, self.batch.last_id)
+        return Identity(self.batch.server, self.batch.symbol, self.batch.last_id, self.batch.read_unix_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,41 @@ class Marker:
 
     @property
     def identity(self) -> "Identity":
-        return Identity(self.server, self.symbol, self.last)
+        return Identity(self.server, self.symbol, self.last, self.read_unix_ns)
 
 
-Message = Ticks | Marker
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A message that closes a correction: from here on generation `generation` stands in [from_msc, to_msc)."""
+
+    seq: int
+    server: str
+    symbol: str
+    generation: int
+    from_msc: int
+    to_msc: int
+    count: int
+    reason: str
+
+    @property
+    def identity(self) -> "Identity":
+        # No two corrections of a symbol share a generation.
+        return Identity(self.server, self.symbol, TickId(self.to_msc, self.generation), 0)
+
+
+Message = Ticks | Marker | Correction
 
 
 class Identity(NamedTuple):
-    """What tells one message of the log from another: its symbol and its last tick."""
+    """What tells one message of the log from another: its symbol, its last tick and when that was read.
+
+    Ticks that are sent again were read anew, so a log that lost messages and got them again never matches by chance.
+    """
 
     server: str
     symbol: str
     last: TickId
+    read_unix_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +111,31 @@ class MarkerRange:
         return self.messages[-1].seq
 
 
-class LogMismatchError(Exception):
-    """The log is not the one whose position is stored; the message says how it shows and what to do."""
+@dataclass(frozen=True, slots=True)
+class CorrectionRange:
+    """Consecutive corrections' ends: one insert."""
+
+    messages: tuple[Correction, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.messages)
+
+    @property
+    def last_seq(self) -> int:
+        return self.messages[-1].seq
 
 
-def ranges(messages: Sequence[Message]) -> Iterator[TickRange | MarkerRange]:
-    """Cut messages, in the log's order, where the month changes and where markers stand.
+Range = TickRange | MarkerRange | CorrectionRange
 
-    An insert is atomic only within one partition, and the partition is the month: the last message of what is
-    stored must imply all before it.
+
+def ranges(messages: Sequence[Message]) -> Iterator[Range]:
+    """Cut messages, in the log's order, where the month changes and where markers or corrections stand.
+
+    An insert is atomic only within one partition, and the partition is the month; and the last message of what is
+    stored must imply all before it. So months that alternate cost an insert each: to gather each month's messages
+    into one insert would store later messages before earlier ones, and a death between the two inserts would leave a
+    position that claims messages which were never stored, or rows that bear no true place in the log.
     """
     start = 0
     kinds = [_kind(message) for message in messages]
@@ -104,6 +143,12 @@ def ranges(messages: Sequence[Message]) -> Iterator[TickRange | MarkerRange]:
         if stop == len(messages) or kinds[stop] != kinds[start]:
             yield _range(messages[start:stop])
             start = stop
+
+
+def following_on(seq: int, messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages that follow on `seq` without a gap."""
+    expected = itertools.count(seq + 1)
+    return list(itertools.takewhile(lambda message: message.seq == next(expected), messages))
 
 
 def sound(message: Message) -> Message:
@@ -131,50 +176,16 @@ def refused(message: Ticks, reason: str) -> Marker:
     )
 
 
-def verify_start(position: Position, first_seq: int, last_seq: int) -> bool:
-    """Whether the log's message at `position` can be compared with what is stored.
-
-    Args:
-        first_seq, last_seq: The first and the last message in the log.
-
-    Raises:
-        LogMismatchError: The log ends before the position, or began to forget after it.
-    """
-    if last_seq < position.seq:
-        raise LogMismatchError(
-            f"the log ends at message {last_seq}, but ClickHouse holds up to {position.seq} of epoch {position.epoch}: "
-            f"the log was truncated or restored from an older copy; {_REMEDY}"
-        )
-    if first_seq > position.seq + 1:
-        raise missing(position.seq + 1, first_seq - 1)
-    return position.seq > 0 and first_seq <= position.seq
-
-
-def verify_identity(position: Position, in_log: Identity, stored: Identity) -> None:
-    """Raises LogMismatchError unless the message at `position` is the one whose rows are stored."""
-    if in_log != stored:
-        raise LogMismatchError(
-            f"message {position.seq} of the log ends with {_words(in_log)}, but ClickHouse holds {_words(stored)}: "
-            f"the log uses its numbers anew, so it was restored from an older copy; {_REMEDY}"
-        )
-
-
-def missing(first: int, last: int) -> LogMismatchError:
-    return LogMismatchError(
-        f"messages {first} to {last} left the log before they were stored; "
-        "send those ticks again from the terminal's history under a new epoch of the log"
-    )
-
-
 def _kind(message: Message) -> int:
-    return message.batch.month if isinstance(message, Ticks) else -1
+    if isinstance(message, Ticks):
+        return message.batch.month
+    return -1 if isinstance(message, Marker) else -2
 
 
-def _range(messages: Sequence[Message]) -> TickRange | MarkerRange:
-    if isinstance(messages[0], Ticks):
+def _range(messages: Sequence[Message]) -> Range:
+    first = messages[0]
+    if isinstance(first, Ticks):
         return TickRange(tuple(message for message in messages if isinstance(message, Ticks)))
-    return MarkerRange(tuple(message for message in messages if isinstance(message, Marker)))
-
-
-def _words(identity: Identity) -> str:
-    return f"{identity.symbol} of {identity.server} at {identity.last.time_msc}/{identity.last.ordinal}"
+    if isinstance(first, Marker):
+        return MarkerRange(tuple(message for message in messages if isinstance(message, Marker)))
+    return CorrectionRange(tuple(message for message in messages if isinstance(message, Correction)))

@@ -1,6 +1,8 @@
 """Single ticks and what is counted of many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mesh.market import TickId
 
@@ -42,3 +44,39 @@ class Latency:
 
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolSummary:
+    """A symbol that has ticks: how many rows, and between which server times."""
+
+    server: str
+    symbol: str
+    ticks: int
+    first_msc: int
+    last_msc: int
+
+
+# The bits of a tick's marks, by their names in `TickQuality`.
+MARKS: Mapping[str, int] = MappingProxyType(
+    {
+        "crossed": 1,
+        "zero_spread": 2,
+        "spikes": 4,
+        "out_of_session": 8,
+        "zero_price": 16,
+        "repeated_hour": 32,
+        "missing_hour": 64,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TickQuality:
+    """How many ticks of one symbol have each mark; and how many were refused."""
+
+    server: str
+    symbol: str
+    ticks: int
+    quarantined: int
+    marked: Mapping[str, int]

@@ -18,11 +18,10 @@ from compose.embedded.postgres import Postgres
 from compose.embedded.valkey import Valkey
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
-from mesh.clock import unix_ns
 from mesh.market import subjects
 from mesh.server import open_server
-from services.database.app import TRANSIENT, Engines, open_engines, services
-from services.database.clickhouse.log_store import LogStore
+from services.database.app import Engines, follow, open_engines, services, sinks_of
+from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
 from services.database.postgres.outbox import Outbox
 from services.database.sink import Sink
@@ -38,8 +37,9 @@ async def settings(
     """Settings for databases that only these tests use; the log is gone."""
     await ensure_database(postgres_engine.dsn, DATABASE)
     async with open_bus(nats_engine.url, "test") as bus:
-        with suppress(NotFoundError):
-            await bus.jetstream().delete_stream(subjects.TICKS_STREAM)
+        for stream in (subjects.TICKS_STREAM, subjects.BACKFILL_STREAM):
+            with suppress(NotFoundError):
+                await bus.jetstream().delete_stream(stream)
     return DatabaseSettings(
         instance="database-1",
         port=0,
@@ -51,6 +51,7 @@ async def settings(
         valkey_url=SecretStr(valkey_engine.url),
         nats_url=SecretStr(nats_engine.url),
         log_max_bytes=256 << 20,
+        backfill_max_bytes=64 << 20,
     )
 
 
@@ -59,7 +60,7 @@ async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with open_engines(settings) as opened:
         async with opened.postgres.connection() as connection:
             await connection.execute("TRUNCATE accounts, orders, exposures, reports, order_events, outbox")
-        for table in ("ticks", "tick_quarantine"):
+        for table in ("ticks", "tick_quarantine", "tick_corrections", "tick_incidents"):
             await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
         yield opened
 
@@ -78,16 +79,18 @@ class Stubs:
     orders: "order_service_pb2_grpc.OrderServiceAsyncStub"
     ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
     sink: Sink
+    incidents: Incidents
     outbox: Outbox
 
 
 @pytest_asyncio.fixture
 async def service(settings: DatabaseSettings, engines: Engines) -> AsyncIterator[Stubs]:
     """The service's calls, with a sink that does not run until a test runs it."""
-    sink = Sink(engines.tick_log, LogStore(engines.clickhouse, unix_ns), 4 << 20, TRANSIENT)
+    incidents = Incidents(engines.clickhouse)
+    followings = follow(settings, engines, incidents)
     outbox = Outbox(engines.postgres)
     async with (
-        open_server(settings, services(engines, sink, outbox)) as server,
+        open_server(settings, services(engines, sinks_of(engines, followings), incidents, outbox)) as server,
         direct_channel([f"127.0.0.1:{server.port}"]) as channel,
         asyncio.TaskGroup() as tasks,
     ):
@@ -95,7 +98,8 @@ async def service(settings: DatabaseSettings, engines: Engines) -> AsyncIterator
         yield Stubs(
             order_service_pb2_grpc.OrderServiceStub(channel),
             tick_service_pb2_grpc.TickServiceStub(channel),
-            sink,
+            followings[0].sink,
+            incidents,
             outbox,
         )
         listening.cancel()

@@ -11,18 +11,16 @@ import pytest
 from pydantic import SecretStr
 from suho.database.v1 import order_service_pb2 as pb
 
+from compose.embedded.alone import running
 from compose.embedded.nats import Nats
 from mesh.bus import open_bus
-from mesh.clock import unix_ns
-from services.database.app import TRANSIENT, Engines, open_engines
-from services.database.clickhouse.log_store import LogStore
+from services.database.app import Engines, follow, open_engines
+from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
-from services.database.postgres.lease import while_leased
-from services.database.sink import Sink
+from services.database.postgres.lease import holder, while_leased
 from tests.integration.services.database.conftest import Stubs
 from tests.integration.services.database.ticks import batch, publish
 from tests.support import eventually, free_port
-from compose.embedded.alone import running
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +36,7 @@ async def test_the_sink_goes_on_after_the_log_was_killed(settings: DatabaseSetti
     async with AsyncExitStack() as stack:
         async with running(nats.program(), log) as process:
             engines = await stack.enter_async_context(open_engines(own))
-            sink = Sink(engines.tick_log, LogStore(engines.clickhouse, unix_ns), 4 << 20, TRANSIENT)
+            sink = follow(own, engines, Incidents(engines.clickhouse))[0].sink
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             following = tasks.create_task(sink.run())
             async with open_bus(nats.url, "test") as bus:
@@ -66,7 +64,7 @@ async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:
             finally:
                 working.remove(name)
 
-        return tasks.create_task(while_leased(dsn, lease, hold))
+        return tasks.create_task(while_leased(dsn, lease, name, hold))
 
     async with asyncio.TaskGroup() as tasks, engines.postgres.connection() as connection:
         first = work("first")
@@ -79,9 +77,11 @@ async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:
 
         await eventually(stands_by)
         assert working == ["first"]
-        holder = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = $1 AND granted"
-        assert await connection.fetchval(holder, lease)
+        assert await holder(engines.postgres, lease) == "first"
+        end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = $1 AND granted"
+        assert await connection.fetchval(end, lease)
         await eventually(lambda: working == ["second"])
+        assert await holder(engines.postgres, lease) == "second"
         await eventually(stands_by)
         first.cancel()
         second.cancel()

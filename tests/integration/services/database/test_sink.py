@@ -15,8 +15,11 @@ from services.database.app import TRANSIENT, Engines
 from services.database.clickhouse.log_store import LogStore
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
-from services.database.domain.log import LogMismatchError, MarkerRange, TickRange
+from services.database.domain.annotation import unannotated
+from services.database.domain.incident import Incident
+from services.database.domain.log import Range
 from services.database.domain.tick import TickStats
+from services.database.jetstream import TickLog
 from services.database.sink import Sink
 from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_refusal
 from tests.support import eventually
@@ -27,16 +30,23 @@ pytestmark = pytest.mark.integration
 class DyingStore(LogStore):
     """Stores, then fails before the sink hears of it: a kill between the insert and what follows."""
 
-    deaths = 0
+    deaths = 0  # of all
 
-    async def store(self, span: TickRange | MarkerRange, epoch: int) -> None:
+    async def store(self, span: Range, epoch: int) -> None:
         await super().store(span, epoch)
-        self.deaths += 1
+        DyingStore.deaths += 1
         raise ConnectionResetError("killed after the insert")
 
 
-def sink_of(engines: Engines, store: LogStore | None = None) -> Sink:
-    return Sink(engines.tick_log, store or LogStore(engines.clickhouse, unix_ns), 4 << 20, TRANSIENT)
+def sink_of(
+    engines: Engines,
+    log: TickLog | None = None,
+    store_class: type[LogStore] = LogStore,
+    noted: list[Incident] | None = None,
+) -> Sink:
+    log = log or engines.tick_log
+    store = store_class(engines.clickhouse, log.name, unannotated, False, unix_ns)
+    return Sink(log, store, 4 << 20, TRANSIENT, [].append if noted is None else noted.append, "test")
 
 
 @asynccontextmanager
@@ -90,10 +100,9 @@ async def test_the_position_is_where_the_rows_end(engines: Engines, bus: Client)
 async def test_a_death_after_the_insert_doubles_nothing(engines: Engines, bus: Client) -> None:
     """The insert carried the position with it, so each retry goes on behind it."""
     await publish(bus, *batch(900).chunks(300))
-    store = DyingStore(engines.clickhouse, unix_ns)
-    async with running(sink_of(engines, store)) as sink:
+    async with running(sink_of(engines, store_class=DyingStore)) as sink:
         await eventually(lambda: sink.position.seq == 3)
-    assert store.deaths >= 1
+    assert DyingStore.deaths >= 1
     stats = await stored(engines)
     assert (stats.raw, stats.distinct) == (900, 900)
 
@@ -153,48 +162,6 @@ async def test_a_log_made_anew_has_its_own_epoch(engines: Engines, bus: Client) 
     assert (await stored(engines)).distinct == 600
 
 
-async def _restore(bus: Client, engines: Engines) -> None:
-    """The same epoch over an empty log, as a restored copy has it."""
-    stream = bus.jetstream()
-    config = (await stream.stream_info(subjects.TICKS_STREAM)).config
-    await stream.delete_stream(subjects.TICKS_STREAM)
-    await stream.add_stream(config)
-
-
-async def test_a_shorter_log_stops_the_sink(engines: Engines, bus: Client) -> None:
-    """Fewer messages than were stored: the sink stops and says why, and stores nothing."""
-    await publish(bus, *batch(600).chunks(300))
-    async with running(sink_of(engines)) as sink:
-        await eventually(lambda: sink.position.seq == 2)
-    await _restore(bus, engines)
-    await publish(bus, batch(50))
-    stopped = sink_of(engines)
-    with pytest.raises(LogMismatchError, match="ends at message 1, but ClickHouse holds up to 2"):
-        await stopped.run()
-    assert "restored" in stopped.stopped_reason
-    assert (await stored(engines)).raw == 600
-
-
-async def test_another_message_at_the_position_stops_the_sink(engines: Engines, bus: Client) -> None:
-    """A restored log that has grown again uses the stored numbers for other ticks."""
-    whole = batch(600)
-    await publish(bus, *whole.chunks(300))
-    async with running(sink_of(engines)) as sink:
-        await eventually(lambda: sink.position.seq == 2)
-    await _restore(bus, engines)
-    await publish(bus, *whole.chunks(100))
-    with pytest.raises(LogMismatchError, match="message 2 of the log ends with EURUSD of twin-1"):
-        await sink_of(engines).run()
-
-
-async def test_messages_that_left_unstored_stop_the_sink(engines: Engines, bus: Client) -> None:
-    """A hole in the log is a loss, and said, not skipped."""
-    await publish(bus, *batch(900).chunks(300))
-    await bus.jetstream().delete_msg(subjects.TICKS_STREAM, 2)
-    with pytest.raises(LogMismatchError, match="messages 2 to 2 left the log"):
-        await sink_of(engines).run()
-
-
 async def test_the_newest_stored_tick(engines: Engines, bus: Client) -> None:
     """The last tick by identity, with its values; none of a symbol never seen."""
     ticks = batch(101)
@@ -206,7 +173,7 @@ async def test_the_newest_stored_tick(engines: Engines, bus: Client) -> None:
     assert last is not None
     assert (last.id, last.bid, last.flags) == (TickId(*ticks.last_id), ticks.bid[-1], 6)
     assert await reader.last("twin-1", "GBPUSD") is None
-    latency = sink.delays.latency()
+    latency = sink.latency
     assert latency.p99_ms >= latency.p50_ms > 0
 
 

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from services.database.app import TRANSIENT
 from services.database.clickhouse.client import ClickHouse
 from services.database.clickhouse.log_store import LogStore
-from services.database.domain.log import Position
+from services.database.domain.annotation import unannotated
 
 
 class Away:
@@ -24,13 +24,13 @@ class Away:
     "question",
     [
         lambda store: store.end_older_inserts(),
-        lambda store: store.position(7),
-        lambda store: store.identity(Position(7, 1)),
+        lambda store: store.stored_seq(7),
+        lambda store: store.identities(1),
     ],
-    ids=["end older inserts", "position", "identity"],
+    ids=["end older inserts", "position", "identities"],
 )
 async def test_the_sink_tries_again_whichever_question_was_not_answered(question: Any) -> None:
     """ClickHouse may go away between any two questions: none of them ends the sink, and the service with it."""
     away: Any = Away()
     with pytest.raises(TRANSIENT):
-        await question(LogStore(ClickHouse(away), lambda: 0))
+        await question(LogStore(ClickHouse(away), "TICKS", unannotated, False, lambda: 0))

@@ -1,27 +1,24 @@
-"""How the log is cut into inserts, and how it is compared with what is stored."""
+"""How a log is cut into inserts."""
 
 from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.market import BEFORE_FIRST, Batch, TickId
 from services.database.domain.log import (
-    Identity,
-    LogMismatchError,
+    Correction,
+    CorrectionRange,
     Marker,
     MarkerRange,
     Message,
-    Position,
     TickRange,
     Ticks,
+    following_on,
     ranges,
     sound,
-    verify_identity,
-    verify_start,
 )
 
 MAY_2014 = 1_398_902_400_000
@@ -52,6 +49,10 @@ def marker(seq: int) -> Marker:
     return Marker(seq, "Demo", "EURUSD", "pc", 1, BEFORE_FIRST, TickId(MAY_2014, 0), 3, "NON_FINITE_PRICE")
 
 
+def correction(seq: int) -> Correction:
+    return Correction(seq, "Demo", "EURUSD", 1, MAY_2014, JUNE_2014, 2, "audit")
+
+
 def test_messages_of_one_month_are_one_insert() -> None:
     """Neither symbols nor batches cut a range; rows and position are those of all its messages."""
     spans = list(ranges([ticks(4, MAY_2014, MAY_2014 + 1), ticks(5, MAY_2014 + 2)]))
@@ -74,13 +75,27 @@ def test_markers_cut() -> None:
     ]
 
 
-@given(st.lists(st.sampled_from(["may", "june", "marker"]), max_size=30))
+def test_corrections_cut() -> None:
+    """A correction is stored only after all that stands before it in the log."""
+    spans = list(ranges([ticks(1, MAY_2014), correction(2), ticks(3, MAY_2014)]))
+    assert [(type(span), span.last_seq) for span in spans] == [(TickRange, 1), (CorrectionRange, 2), (TickRange, 3)]
+
+
+def test_what_follows_on_ends_at_the_first_gap() -> None:
+    """Nothing behind a missing message is stored before the gap is explained."""
+    messages = [ticks(4, MAY_2014), ticks(5, MAY_2014), ticks(7, MAY_2014)]
+    assert [message.seq for message in following_on(3, messages)] == [4, 5]
+    assert not following_on(4, messages)
+
+
+@given(st.lists(st.sampled_from(["may", "june", "marker", "correction"]), max_size=30))
 def test_ranges_hold_every_message_once_in_order(kinds: list[str]) -> None:
     """Whatever the order of months and markers, nothing is left out, doubled or moved, and neighbours differ."""
     make: dict[str, Callable[[int], Message]] = {
         "may": lambda seq: ticks(seq, MAY_2014),
         "june": lambda seq: ticks(seq, JUNE_2014),
         "marker": marker,
+        "correction": correction,
     }
     messages: list[Message] = [make[kind](seq) for seq, kind in enumerate(kinds, start=1)]
     spans = list(ranges(messages))
@@ -99,39 +114,3 @@ def test_a_batch_within_a_month_stays() -> None:
     """A sound batch passes unchanged."""
     message = ticks(7, MAY_2014, JUNE_2014 - 1)
     assert sound(message) is message
-
-
-@pytest.mark.parametrize(
-    ("seq", "first", "last", "comparable"),
-    [
-        pytest.param(0, 1, 0, False, id="nothing in either"),
-        pytest.param(0, 1, 9, False, id="nothing stored"),
-        pytest.param(5, 1, 9, True, id="within the log"),
-        pytest.param(9, 9, 9, True, id="all stored"),
-        pytest.param(9, 10, 20, False, id="purged up to the position"),
-        pytest.param(9, 10, 9, False, id="all purged"),
-    ],
-)
-def test_a_fitting_log_is_followed(seq: int, first: int, last: int, comparable: bool) -> None:
-    """The message at the position is compared when the log still holds it."""
-    assert verify_start(Position(1, seq), first, last) is comparable
-
-
-def test_a_log_shorter_than_the_position_is_refused() -> None:
-    """A truncated or restored log would hand out the same numbers again."""
-    with pytest.raises(LogMismatchError, match="ends at message 4, but ClickHouse holds up to 5"):
-        verify_start(Position(1, 5), 1, 4)
-
-
-def test_a_log_that_forgot_unstored_messages_is_refused() -> None:
-    """A hole between the position and the log's beginning is a loss, and said."""
-    with pytest.raises(LogMismatchError, match="messages 6 to 7 left the log"):
-        verify_start(Position(1, 5), 8, 20)
-
-
-def test_another_message_at_the_position_is_refused() -> None:
-    """The numbers are the same, the tick is not: the log is another one."""
-    stored = Identity("Demo", "EURUSD", TickId(1000, 0))
-    verify_identity(Position(1, 5), stored, stored)
-    with pytest.raises(LogMismatchError, match=r"message 5 .* 1000/1, but ClickHouse holds .* 1000/0"):
-        verify_identity(Position(1, 5), Identity("Demo", "EURUSD", TickId(1000, 1)), stored)
