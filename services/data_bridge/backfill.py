@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import nats.errors
 from nats.aio.client import Client
@@ -20,6 +20,7 @@ from mesh.market.subjects import BACKFILL_STREAM, backfill_subject, correction_s
 from mesh.waiting import backoff
 from services.data_bridge import wire
 from services.data_bridge.domain import judgement
+from services.data_bridge.domain.history import Appended
 from services.data_bridge.domain.progress import Refused, SymbolKey, refused
 
 # Publishes that wait for their acknowledgement at once.
@@ -28,17 +29,8 @@ _UNDER_WAY = 8
 _PATIENCE_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What is durable now; `seq` is the newest message of it, 0 for none."""
-
-    seq: int = 0
-    ticks: int = 0
-    quarantined: int = 0
-
-
 class Backfill:
-    """Appends to BACKFILL. Everything here raises MeshError LOG_UNAVAILABLE.
+    """Implements `domain.history.LaterTicks`.
 
     Args:
         most_ticks: Ticks of one message at most.
@@ -51,7 +43,6 @@ class Backfill:
         self._room = asyncio.Semaphore(_UNDER_WAY)
 
     async def add(self, batches: Iterable[Batch]) -> Appended:
-        """Ticks that were missing, of the generation that stands. Flawed values become quarantine markers."""
         pieces = [piece for batch in batches for piece in self._pieces(batch)]
         seq = await self._publish(
             [(backfill_subject(piece.server, piece.symbol), wire.payload(piece)) for piece in pieces]
@@ -65,10 +56,6 @@ class Backfill:
     async def correct(
         self, key: SymbolKey, ticks: Batch | None, generation: int, from_msc: int, to_msc: int, reason: str
     ) -> int:
-        """Tell [from_msc, to_msc) anew: `ticks`, and once they are durable the message that makes them count.
-
-        Returns that message's number.
-        """
         subject = correction_subject(*key)
         if ticks is not None:
             await self._publish([(subject, wire.payload(piece)) for piece in self._pieces(ticks)])
