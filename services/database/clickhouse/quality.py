@@ -52,9 +52,9 @@ class StoredQuality:
         known = {(summary.server, summary.symbol) for summary in await self.symbols(server, symbol)}
         found = []
         for names in sorted(known | set(refused)):
-            corrected = await corrections(self._clickhouse, *names, **asked)
+            corrected = await corrections(self._clickhouse, names[0], names[1], from_msc, to_msc)
             sql = _MARKS % newest(corrected)
             row = (await self._clickhouse.rows(sql, server=names[0], symbol=names[1], **asked))[0]
             ticks = row.pop("ticks")
-            found.append(TickQuality(*names, ticks=ticks, quarantined=refused.get(names, 0), marked=row))
+            found.append(TickQuality(names[0], names[1], ticks, refused.get(names, 0), row))
         return found

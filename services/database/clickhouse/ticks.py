@@ -81,7 +81,7 @@ class StoredTicks:
 
     async def _audited(self, stats: TickStats, digits: int) -> TickStats:
         names = {"server": stats.server, "symbol": stats.symbol}
-        sql = _AUDIT % newest(await corrections(self._clickhouse, **names))
+        sql = _AUDIT % newest(await corrections(self._clickhouse, stats.server, stats.symbol))
         audit = (await self._clickhouse.rows(sql, scale=float(10**digits), **names))[0]
         if max(abs(audit["bid_points_sum"]), abs(audit["ask_points_sum"])) > _LARGEST_SUM:
             return await self._audited(stats, digits - 1)
@@ -103,7 +103,7 @@ class StoredTicks:
             row = found[0]
             stored = TickId(row.pop("time_msc"), row.pop("ordinal"))
             if stored >= refused:
-                return Tick(**names, id=stored, **row)
+                return Tick(server, symbol, id=stored, **row)
         if refused == BEFORE_FIRST:
             return None
-        return Tick(**names, id=refused, bid=0.0, ask=0.0, last=0.0, volume=0, volume_real=0.0, flags=0)
+        return Tick(server, symbol, id=refused, bid=0.0, ask=0.0, last=0.0, volume=0, volume_real=0.0, flags=0)

@@ -41,8 +41,9 @@ class WatchServicer:
     ) -> pb.ListTickIncidentsResponse:
         if request.limit > LARGEST_PAGE:
             raise invalid(f"limit is {request.limit}; at most {LARGEST_PAGE} incidents fit an answer")
-        names = (phrase(field, getattr(request, field)) for field in ("server", "symbol", "kind"))
-        found = await self._incidents.newest(*names, limit=request.limit or DEFAULT_PAGE)
+        server, symbol = phrase("server", request.server), phrase("symbol", request.symbol)
+        kind = phrase("kind", request.kind)
+        found = await self._incidents.newest(server, symbol, kind, request.limit or DEFAULT_PAGE)
         return pb.ListTickIncidentsResponse(incidents=map(incident_message, found))
 
     async def ReportTickIncident(

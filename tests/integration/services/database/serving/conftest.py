@@ -1,0 +1,62 @@
+"""Stored ticks, served over gRPC from a real ClickHouse and a real cache; each test has a server's name of its own."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from suho.database.v1 import tick_service_pb2_grpc
+
+from compose.embedded.clickhouse import ClickHouse as Engine
+from mesh.channel import direct_channel
+from mesh.config import ServerSettings
+from mesh.server import open_server
+from services.database.clickhouse.client import ClickHouse, migrate, open_clickhouse
+from services.database.clickhouse.digests import TickDigests
+from services.database.clickhouse.history import TickHistory
+from services.database.clickhouse.incidents import Incidents
+from services.database.clickhouse.quality import StoredQuality
+from services.database.migrations import migrations
+from services.database.servicers.tick_service import tick_service
+from services.database.servicers.ticks_history import HistoryServicer
+from services.database.servicers.ticks_watch import WatchServicer
+
+_servers = iter(f"serving-{number}" for number in range(1_000_000))
+
+
+@dataclass(frozen=True)
+class Served:
+    """`server` is the test's own; nothing is stored of it yet."""
+
+    server: str
+    clickhouse: ClickHouse
+    ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clickhouse(clickhouse_engine: Engine) -> AsyncIterator[ClickHouse]:
+    async with open_clickhouse(
+        f"{clickhouse_engine.url}/suho_serving", clickhouse_engine.user, clickhouse_engine.password
+    ) as opened:
+        await migrate(opened, migrations("clickhouse"))
+        yield opened
+
+
+@pytest.fixture
+def server() -> str:
+    return next(_servers)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def served(clickhouse: ClickHouse, server: str) -> AsyncIterator[Served]:
+    settings = ServerSettings(instance="database-1", port=0, hubs=("127.0.0.1:1",))
+    quality = StoredQuality(clickhouse)
+    service = tick_service(
+        HistoryServicer(TickHistory(clickhouse), TickDigests(clickhouse)).handlers(),
+        WatchServicer(quality, Incidents(clickhouse)).handlers(),
+    )
+    async with (
+        open_server(settings, [service]) as opened,
+        direct_channel([f"127.0.0.1:{opened.port}"]) as channel,
+    ):
+        yield Served(server, clickhouse, tick_service_pb2_grpc.TickServiceStub(channel))
