@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import mesh_commands, orders, ticks
+from cli import bench, mesh_commands, orders, ticks
 from cli.up import up
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command()(orders.orders)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
 app.add_typer(ticks.app, name="ticks")
+app.add_typer(bench.app, name="bench")
 app.add_typer(orders.app, name="signal")
 
 

@@ -1,0 +1,1 @@
+"""What others use, doing the same work as well as they can."""
