@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
@@ -44,6 +44,13 @@ def rpc_duration() -> Histogram:
         unit="s",
         description="Calls served, by method and status",
         explicit_bucket_boundaries_advisory=_DURATION_BOUNDS,
+    )
+
+
+@cache
+def unreadable_messages() -> Counter:
+    return meter().create_counter(
+        "suho.bridge.feed.unreadable", unit="{message}", description="Messages on tick subjects that no bridge wrote"
     )
 
 

@@ -19,14 +19,17 @@ from services.data_bridge.database import StoredTicks
 from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.domain.terminal import HistoryChange, Resent
 from services.data_bridge.feed import Feed
+from services.data_bridge.feed_history import TickHistory
 from services.data_bridge.jetstream import TickLog
 from services.data_bridge.lane import Lane
 from services.data_bridge.newest import NewestTicks
 from services.data_bridge.publisher import Publisher
+from services.data_bridge.servicers.bars import BarServicer
 from services.data_bridge.servicers.feed import FeedServicer
 from services.data_bridge.servicers.lanes import LaneServicer
 from services.data_bridge.servicers.service import bridge_service
 from services.data_bridge.servicers.status import StatusServicer
+from services.data_bridge.tick_message import UnreadableMessages
 
 log = get_logger(__name__)
 
@@ -74,7 +77,8 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
             )
         stored = StoredTicks(database)
         newest = NewestTicks(stored, settings.newest_interval_ms / 1000)
-        feed = Feed(bus, ticks, settings.subscriber_bytes)
+        unreadable = UnreadableMessages()
+        feed, history = Feed(bus, unreadable), TickHistory(ticks, database, unreadable)
         joined = min(settings.joined_ticks, ticks.most_ticks)
 
         def publisher(key: SymbolKey) -> Publisher:
@@ -90,7 +94,8 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
         bridge.spawn(drain(), "drain")
         service = bridge_service(
             LaneServicer(bridge, settings.message_ticks).handlers(),
-            FeedServicer(feed, ticks).handlers(),
+            FeedServicer(feed, history, settings.subscriber_bytes).handlers(),
+            BarServicer(feed, history, settings.subscriber_bytes, settings.bars_interval_ms / 1000).handlers(),
             StatusServicer(bridge).handlers(),
         )
         try:

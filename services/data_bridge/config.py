@@ -16,7 +16,17 @@ class BridgeSettings(ServerSettings):
         10_000, ge=1, le=1_000_000, description="Ticks of waiting batches that are published as one message at most."
     )
     publish_timeout_ms: int = Field(2_000, ge=50, description="How long the log may take to confirm a message.")
+    source_ttl_s: int = Field(
+        3, ge=1, le=60, description="How long a bridge that says nothing is taken to be alive; others wait so long."
+    )
+    source_grace_ms: int = Field(
+        1_000, ge=0, description="How long a symbol waits for its agent, whose lane broke, before another streams it."
+    )
+    idle_symbol_s: float = Field(
+        300, gt=0, description="How long a symbol that nobody has open stays in memory, at least."
+    )
     newest_interval_ms: int = Field(50, ge=1, description="Least time between two updates of the cache.")
     subscriber_bytes: int = Field(
-        32 << 20, ge=1 << 16, description="What may wait for a subscriber before it is called too slow."
+        32 << 20, ge=1 << 16, description="What may wait for a subscriber before it is served from the log."
     )
+    bars_interval_ms: int = Field(100, ge=1, description="Least time between two states of a growing bar.")

@@ -1,75 +1,97 @@
-"""Subscribe and TailTicks: ticks for whoever wants them fresh."""
+"""Subscribe and TailTicks: ticks for whoever wants them fresh, or from a time on."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 from suho.market.v1 import bridge_pb2 as pb
-from suho.market.v1 import tick_pb2
 
 from mesh.errors import MeshError, Reason
-from mesh.market import codec
-from mesh.market.subjects import all_ticks, tick_subject
 from services.data_bridge import wire
-from services.data_bridge.domain.log import LogUnavailableError
+from services.data_bridge.conflation import ConflatedSubscription
+from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.feed import Feed
-from services.data_bridge.jetstream import TickLog
+from services.data_bridge.feed_history import History
+from services.data_bridge.servicers.encoding import subscribe_response
 from services.data_bridge.servicers.service import Handlers
+from services.data_bridge.servicers.symbols import asked, in_log, require_named, with_servers
+from services.data_bridge.subscription import Subscription
 
 
 class FeedServicer:
-    def __init__(self, feed: Feed, ticks: TickLog) -> None:
+    """`most_bytes` may wait for a subscriber before it is served from the log."""
+
+    def __init__(self, feed: Feed, history: History, most_bytes: int) -> None:
         self._feed = feed
-        self._log = ticks
+        self._history = history
+        self._most_bytes = most_bytes
 
     def handlers(self) -> Handlers:
         return {
-            "Subscribe": grpc.unary_stream_rpc_method_handler(
-                self.Subscribe, pb.SubscribeRequest.FromString, pb.SubscribeResponseTwin.SerializeToString
-            ),
+            # Encoded by `wire`: ticks go out as the bytes that they came as.
+            "Subscribe": grpc.unary_stream_rpc_method_handler(self.Subscribe, pb.SubscribeRequest.FromString, None),
             "TailTicks": grpc.unary_stream_rpc_method_handler(
                 self.TailTicks, pb.TailTicksRequest.FromString, pb.TailTicksResponse.SerializeToString
             ),
         }
 
-    async def Subscribe(self, request: pb.SubscribeRequest, context: Any) -> AsyncIterator[pb.SubscribeResponseTwin]:
-        async with self._feed.subscribe(_subjects(request.symbols)) as subscription:
+    async def Subscribe(self, request: pb.SubscribeRequest, context: Any) -> AsyncIterator[bytes]:
+        keys = asked(request.symbols)
+        if request.HasField("conflation"):
+            async for response in self._newest(request, keys, context):
+                yield response
+            return
+        if request.from_msc:
+            require_named(keys, request.from_msc, "only named symbols can begin in the past")
+        async with self._every_tick(keys) as subscription:
+            for key in await with_servers(self._history, keys) if request.from_msc else ():
+                subscription.replay(key, request.from_msc)
             await context.send_initial_metadata(())  # from here on nothing is missed
-            async for batches in subscription.batches():
-                yield pb.SubscribeResponseTwin(batches=batches)
+            while True:
+                portion = await subscription.read()
+                yield subscribe_response((message.payload for message in portion.messages), portion.live)
+
+    async def _newest(
+        self, request: pb.SubscribeRequest, keys: Sequence[SymbolKey], context: Any
+    ) -> AsyncIterator[bytes]:
+        if request.from_msc:
+            raise MeshError(
+                Reason.INVALID_ARGUMENT, "conflation shows the newest ticks only; leave out it, or from_msc"
+            )
+        subscription = ConflatedSubscription(request.conflation.interval_ms / 1000)
+        async with self._feed.listening(subscription, keys):
+            await context.send_initial_metadata(())
+            while True:
+                newest = await subscription.read()
+                missed = {key: item.missed for key, item in newest.items() if item.missed}
+                yield subscribe_response((item.payload for item in newest.values()), missed=missed)
 
     async def TailTicks(self, request: pb.TailTicksRequest, context: Any) -> AsyncIterator[pb.TailTicksResponse]:
-        subjects = _subjects(request.symbols)
+        keys = asked(request.symbols)
         left = request.limit or -1
-        async with self._feed.subscribe(subjects) as subscription:
-            await self._require_known(request.symbols)
+        async with self._every_tick(keys) as subscription:
+            await self._require_known(keys)
             await context.send_initial_metadata(())
-            async for batches in subscription.batches():
-                for tick in _readable(batches):
-                    yield pb.TailTicksResponse(tick=tick)
-                    left -= 1
-                    if left == 0:
-                        return
+            while True:
+                for message in (await subscription.read()).messages:
+                    for tick in wire.ticks(message.decode()) if message.ticks else ():
+                        yield pb.TailTicksResponse(tick=tick)
+                        left -= 1
+                        if left == 0:
+                            return
 
-    async def _require_known(self, symbols: Iterable[tick_pb2.SymbolRef]) -> None:
+    @asynccontextmanager
+    async def _every_tick(self, keys: Sequence[SymbolKey]) -> AsyncIterator[Subscription]:
+        subscription = Subscription(self._history, self._most_bytes)
+        async with self._feed.listening(subscription, keys):
+            yield subscription
+
+    async def _require_known(self, keys: Iterable[SymbolKey]) -> None:
         """A person's slip of the pen would otherwise look like a silent market."""
-        for ref in symbols:
-            try:
-                known = await self._log.holds(tick_subject(ref.server, ref.symbol))
-            except LogUnavailableError as error:
-                raise MeshError(Reason.LOG_UNAVAILABLE, f"the log can not be asked: {error}; try again") from None
-            if not known:
+        for key in keys:
+            if not await in_log(self._history, key):
                 unknown = (
-                    f"no tick of {ref.symbol or 'any symbol'} has come yet; is the name spelled as the broker does?"
+                    f"no tick of {key.symbol or 'any symbol'} has come yet; is the name spelled as the broker does?"
                 )
                 raise MeshError(Reason.UNKNOWN_SYMBOL, unknown)
-
-
-def _subjects(symbols: Iterable[tick_pb2.SymbolRef]) -> list[str]:
-    return sorted({tick_subject(*wire.symbol_key(ref, any_name=True)) for ref in symbols}) or [all_ticks()]
-
-
-def _readable(batches: Iterable[tick_pb2.TickBatchTwin]) -> Iterable[tick_pb2.Tick]:
-    for message in batches:
-        if not message.HasField("quarantine"):
-            yield from wire.ticks(codec.decode(message))

@@ -18,6 +18,7 @@ from suho.market.v1 import tick_pb2
 from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.market import Batch, TickId, codec
 from mesh.market.subjects import TICKS_STREAM, all_ticks
 from mesh.server import MeshServer
 from services.data_bridge.app import open_bridge
@@ -32,11 +33,25 @@ class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
     def __init__(self) -> None:
         self.stored: dict[tuple[str, str], tick_pb2.Tick] = {}
         self.newest: dict[str, tick_pb2.Tick] = {}
+        self.history: dict[tuple[str, str], Batch] = {}
+        self.history_calls = 0
+        self.history_is_away = False
         self.calls = 0
         self.failing = False
 
     async def GetLastTick(self, request: db.GetLastTickRequest, _: Any) -> db.GetLastTickResponse:
         return db.GetLastTickResponse(tick=self.stored.get((request.symbol.server, request.symbol.symbol)))
+
+    async def GetTicks(self, request: db.GetTicksRequest, context: Any) -> AsyncIterator[db.GetTicksResponse]:
+        self.history_calls += 1
+        if self.history_is_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "ClickHouse is away")
+        stored = self.history.get((request.symbol.server, request.symbol.symbol))
+        start = max(TickId(request.after.time_msc, request.after.ordinal), TickId(request.from_msc - 1, 2**32 - 1))
+        found = stored.after(start) if stored else None
+        for piece in found.slice(0, min(request.limit or len(found), len(found))).chunks(2000) if found else ():
+            twin = db.GetTicksResponseTwin(batch=tick_pb2.TickBatchTwin(**codec.fields(piece)))
+            yield db.GetTicksResponse.FromString(twin.SerializeToString())
 
     async def PutNewestTicks(self, request: db.PutNewestTicksRequest, context: Any) -> db.PutNewestTicksResponse:
         self.calls += 1
@@ -49,7 +64,9 @@ class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
 
 
 async def declare_log(bus: Client) -> None:
-    await bus.jetstream().add_stream(name=TICKS_STREAM, subjects=[all_ticks()], discard=DiscardPolicy.NEW)
+    await bus.jetstream().add_stream(
+        name=TICKS_STREAM, subjects=[all_ticks()], discard=DiscardPolicy.NEW, allow_direct=True
+    )
 
 
 @pytest_asyncio.fixture
