@@ -48,6 +48,8 @@ class LaneWatch:
                 self._lost.add(lane)
             elif since is not None and stood_s >= self._back_after_s:
                 self._lost.discard(lane)
+        if len(self._lost) == len(self._steady):  # better one that has only just come than none
+            self._lost = {lane for lane, since in stood_since.items() if since is None}
         return frozenset(self._steady) - self._lost
 
 

@@ -1,11 +1,14 @@
 """What a lane holds of a symbol until it is acknowledged."""
 
 import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.market import BEFORE_FIRST, Batch, TickId
 from mesh.market.batch import ordinals
 from pc_agent.domain.lanes import lane_of
-from pc_agent.domain.symbol_feed import WINDOW_TICKS, SymbolFeed
+from pc_agent.domain.symbol_feed import WINDOW_TICKS, ReadCount, Reading, SymbolFeed
 
 JANUARY_END = 1_580_515_199_000  # 2020-01-31T23:59:59Z
 
@@ -88,3 +91,98 @@ def test_a_symbol_keeps_its_lane() -> None:
     assert lane_of("MetaQuotes-Demo", "EURUSD") == lane_of("MetaQuotes-Demo", "EURUSD")
     assert {lane_of("broker", f"SYMBOL{n}") for n in range(64)} == {1, 2, 3, 4}
     assert lane_of("twin-1", "EURUSD") == 1
+
+
+def test_what_was_read_is_counted_when_it_is_acknowledged() -> None:
+    """From the welcome on, as far as all of it is durable; and again only when there is more."""
+    feed = welcomed(TickId(JANUARY_END - 1, 4))
+    assert feed.count() is None
+    feed.offer(ticks(feed, 30))
+    assert feed.count() is None
+    batch = feed.take(30, 0)
+    assert batch
+    feed.offer(ticks(feed, 5, JANUARY_END + 30))
+    feed.acknowledge(batch.last_id)
+    assert feed.count() == ReadCount(TickId(JANUARY_END - 1, 4), batch.last_id, 30)
+    rest = feed.take(30, 1)
+    assert rest
+    feed.acknowledge(rest.last_id)
+    assert feed.count() == ReadCount(TickId(JANUARY_END - 1, 4), rest.last_id, 35)
+    assert feed.count() is None
+
+
+def test_a_halted_feed_sends_nothing_and_awaits_what_it_sent() -> None:
+    """What was not sent is forgotten, counted neither as read nor as held."""
+    feed = welcomed()
+    feed.offer(ticks(feed, 50))
+    sent = feed.take(20, 3)
+    assert sent
+    generation = feed.resume().generation
+    feed.halt()
+    assert not feed.is_current(generation)
+    assert feed.take(100, 4) is None
+    assert (feed.held, feed.is_under_way, feed.read_last) == (20, True, sent.last_id)
+    assert feed.acknowledge(sent.last_id) == (0, [3])
+    assert (feed.held, feed.is_under_way) == (0, False)
+    assert feed.count() == ReadCount(BEFORE_FIRST, sent.last_id, 20)
+
+
+class FeedUnderRandomUse(RuleBasedStateMachine):
+    """A worker that reads as far as it has credit, a lane that sends, a bridge that acknowledges, rewinds, breaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feed = SymbolFeed("s", "EURUSD", "a")
+        self.feed.window = 500
+        self.credit = 0
+        self.sent: list[TickId] = []
+        self._read(self.feed.rewind(BEFORE_FIRST)[0])
+
+    def _read(self, reading: Reading) -> None:
+        self.credit = reading.credit
+        self.sent = [tick for tick in self.sent if self.feed.is_under_way]
+
+    @rule(share=st.floats(0, 1))
+    def read(self, share: float) -> None:
+        count = int(self.credit * share)
+        if count and self.feed.welcomed:
+            self.credit -= count
+            self.feed.offer(ticks(self.feed, count, self.feed.read_last.time_msc + 1))
+
+    @rule(limit=st.integers(1, 300))
+    def send(self, limit: int) -> None:
+        if batch := self.feed.take(limit, len(self.sent)):
+            self.sent.append(batch.last_id)
+
+    @rule(share=st.floats(0, 1))
+    def acknowledge(self, share: float) -> None:
+        if self.sent:
+            more, _ = self.feed.acknowledge(self.sent[int((len(self.sent) - 1) * share)])
+            self.credit += more
+
+    @rule(window=st.sampled_from([100, 500]))
+    def share(self, window: int) -> None:
+        self.feed.window = window
+
+    @rule()
+    def rewind(self) -> None:
+        self._read(self.feed.rewind(self.feed.acknowledged_last)[0])
+
+    @rule()
+    def restart_the_worker(self) -> None:
+        if self.feed.welcomed:
+            self._read(self.feed.resume())
+
+    @rule()
+    def halt(self) -> None:
+        self.feed.halt()
+
+    @invariant()
+    def the_window_bounds_what_is_held(self) -> None:
+        assert 0 <= self.feed.held <= 500
+        if self.feed.welcomed:
+            assert self.feed.held + self.credit <= 500
+
+
+TestFeedUnderRandomUse = FeedUnderRandomUse.TestCase
+TestFeedUnderRandomUse.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -113,3 +113,28 @@ def test_a_missing_anchor_is_noticed_only_when_history_goes_on() -> None:
     assert cursor.anchor is None
     cursor.accept(History([0, 10]).ticks, 10)
     assert cursor.anchor == Anchor(False, 0.0, 0.0)
+
+
+@given(steps, st.integers(1, 9), st.data())
+def test_ticks_of_an_impossible_time_are_passed_over_and_counted(
+    gaps: list[int], page: int, data: st.DataObject
+) -> None:
+    """Wherever they stand, the others come with the identities that they have without them."""
+    clean = History(gaps)
+    places = data.draw(st.lists(st.integers(0, len(gaps) - 1), max_size=6))
+    bad = data.draw(st.sampled_from([0, -1, 4_102_444_800_000, 2**62]))
+    history = History(gaps)
+    history.ticks = np.insert(history.ticks, places, history.ticks[places])
+    strange = np.array(sorted(places), int) + np.arange(len(places))
+    history.ticks["time_msc"][strange] = bad
+    history.shown = len(history.ticks)
+    cursor = TickCursor(BEFORE_FIRST, page)
+    found, refused, more = [], 0, True
+    while more:
+        progress = cursor.accept(history.copy_from(cursor.from_s, cursor.count), 7)
+        more, refused = progress.more, refused + progress.refused
+        if progress.columns is not None:
+            rows = zip(progress.columns["time_msc"], progress.columns["ordinal"], strict=True)
+            found += [TickId(int(t), int(o)) for t, o in rows]
+    assert found == clean.ids()
+    assert refused == len(places)
