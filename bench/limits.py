@@ -7,6 +7,7 @@ from collections import deque
 import nats
 import numpy as np
 import pyarrow as pa
+from nats.js.api import PubAck
 from suho.market.v1 import tick_pb2
 
 from bench.source import Source
@@ -57,7 +58,7 @@ async def jetstream(source: Source, most: int, survives_power_loss: bool = False
             stream = bus.jetstream()
             await stream.add_stream(name="BENCH", subjects=["bench.>"])
             began = time.perf_counter()
-            under_way: deque[asyncio.Future[object]] = deque()
+            under_way: deque[asyncio.Future[PubAck]] = deque()
             for message in messages:
                 under_way.append(await stream.publish_async("bench.ticks", message))
                 if len(under_way) == _UNDER_WAY:

@@ -10,7 +10,7 @@ from bench.source import Source
 
 
 def receive(pipe: Any, ticks: int) -> None:
-    class Ticks(rpyc.Service):
+    class Ticks(rpyc.Service):  # type: ignore[misc]  # rpyc has no types
         count = 0
 
         def exposed_tick(self, symbol: str, time_msc: int, bid: float, ask: float) -> None:
