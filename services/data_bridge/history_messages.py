@@ -3,7 +3,8 @@
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
-from mesh.market import TickId
+from mesh.errors import MeshError, Reason
+from mesh.market import Batch, TickId
 from mesh.market.digest import Digest
 from services.data_bridge import wire
 from services.data_bridge.domain.audit import Finding, State
@@ -61,6 +62,23 @@ def finding_message(finding: Finding) -> pb.AuditTicksResponse:
         generation=finding.generation,
         detail=finding.detail,
     )
+
+
+def imported(raw: bytes, most_ticks: int) -> list[Batch]:
+    """The batches of an ImportTicksRequest.
+
+    Raises:
+        MeshError: MALFORMED_BATCH, BATCH_TOO_LARGE or INVALID_ARGUMENT, with what is wrong.
+    """
+    message = wire.in_one_piece(raw, pb.ImportTicksRequestTwin, pb.ImportTicksRequest, lambda request: request.batches)
+    ticks = sum(batch.count for batch in message.batches)
+    if ticks > most_ticks:
+        raise MeshError(
+            Reason.BATCH_TOO_LARGE, f"a message holds at most {most_ticks} ticks, this one {ticks}; send several"
+        )
+    for batch in message.batches:
+        wire.symbol_key(tick_pb2.SymbolRef(server=batch.server, symbol=batch.symbol))
+    return [wire.arrival(batch).batch for batch in message.batches]
 
 
 def _id(message: tick_pb2.TickId) -> TickId:

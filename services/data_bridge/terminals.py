@@ -1,7 +1,7 @@
 """The terminals, asked through the bridge that holds each one's lane: this one or another, in one way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
 from mesh.errors import MeshError, Reason
+from mesh.log import get_logger
 from mesh.market import Batch, codec
 from mesh.market.digest import Digest
 from mesh.market.subjects import history_subject
@@ -23,8 +24,12 @@ from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.history import ACCEPTED, AGENT, ANSWER, BRIDGE, PART, REFUSED, TICKS
 from services.data_bridge.history_messages import digest, position
 
+log = get_logger(__name__)
+
 # How long a bridge may take to say that it holds the source, and to pass on what it was told.
 _ACCEPT_S = 2.0
+# Whoever traces a symbol looks at it now.
+_TRACE_S = 3.0
 _NO_RESPONDERS = "503"
 
 
@@ -44,10 +49,16 @@ class _Reply:
 
 
 class AgentTerminals:
-    """Implements `domain.history.Terminals`. `silence_s`: how long an agent may say nothing."""
+    """Implements `domain.history.Terminals`.
 
-    def __init__(self, bus: Client, silence_s: float) -> None:
+    Args:
+        streamed: Whether an agent streams the symbol, through whatever bridge, as far as is known.
+        silence_s: How long an agent may say nothing.
+    """
+
+    def __init__(self, bus: Client, streamed: Callable[[SymbolKey], bool], silence_s: float) -> None:
         self._bus = bus
+        self._streamed = streamed
         self._silence_s = silence_s + _ACCEPT_S
 
     async def position(self, key: SymbolKey) -> Position:
@@ -64,15 +75,16 @@ class AgentTerminals:
         batches = (await self._ask(key, pb.HISTORY_QUESTION_RESEND, from_msc, to_msc)).batches
         return Batch.join(batches) if batches else None
 
-    async def source(self, key: SymbolKey) -> Source | None:
-        """Who streams the symbol; None: nobody. Raises MeshError HISTORY_UNAVAILABLE."""
+    async def trace(self, key: SymbolKey) -> tuple[Source | None, Position | None]:
+        """Who streams the symbol and where the agent stands; None for what nobody says."""
+        source = None
         try:
             async with self._asked(key, pb.HISTORY_QUESTION_POSITION) as replies:
-                return _source(await self._accepted(replies, key))
+                source = _source(await self._accepted(replies, key))
+                return source, position((await self._answer(replies, source, _TRACE_S)).answer.position)
         except MeshError as error:
-            if error.reason is Reason.NO_SOURCE:
-                return None
-            raise
+            log.debug("a trace without a position", symbol=key.symbol, because=str(error))
+            return source, None
 
     async def _ask(
         self,
@@ -83,22 +95,26 @@ class AgentTerminals:
         bucket: int = 0,
     ) -> _Reply:
         async with self._asked(key, question, from_msc, to_msc, bucket) as replies:
-            source = _source(await self._accepted(replies, key))
-            batches: list[Batch] = []
-            while True:
-                message = await self._next(replies, self._silence_s, f"bridge {source.bridge} went silent; ask again")
-                if _source(message) != source:  # two bridges believe that they hold it: one is right
-                    continue
-                part = _header(message, PART)
-                if part == TICKS:
-                    batches.append(codec.decode(tick_pb2.TickBatchTwin.FromString(message.data)))
-                elif part == REFUSED:
-                    raise _unavailable(message.data.decode("utf-8", "replace"))
-                elif part == ANSWER:
-                    return _Reply(source, batches, pb.HistoryAnswer.FromString(message.data))
+            return await self._answer(replies, _source(await self._accepted(replies, key)), self._silence_s)
+
+    async def _answer(self, replies: asyncio.Queue[Msg], source: Source, silence_s: float) -> _Reply:
+        batches: list[Batch] = []
+        while True:
+            message = await self._next(replies, silence_s, f"bridge {source.bridge} went silent; ask again")
+            if _source(message) != source:  # two bridges believe that they hold it: one is right
+                continue
+            part = _header(message, PART)
+            if part == TICKS:
+                batches.append(codec.decode(tick_pb2.TickBatchTwin.FromString(message.data)))
+            elif part == REFUSED:
+                raise _unavailable(message.data.decode("utf-8", "replace"))
+            elif part == ANSWER:
+                return _Reply(source, batches, pb.HistoryAnswer.FromString(message.data))
 
     async def _accepted(self, replies: asyncio.Queue[Msg], key: SymbolKey) -> Msg:
         nobody = f"no agent streams {key.symbol} of {key.server} now; start one, or try again when it is back"
+        if not self._streamed(key):
+            raise MeshError(Reason.NO_SOURCE, nobody)
         try:
             message = await self._next(replies, _ACCEPT_S, nobody)
         except MeshError:
