@@ -1,0 +1,155 @@
+"""What the worker reads, and what it does not let out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from mesh.market import BEFORE_FIRST, TickId
+from mesh.market.batch import COLUMNS
+from mesh.market.digest import digests
+from pc_agent.domain.history import Asked, DigestSum, Question
+from pc_agent.domain.tick_cursor import PAGE_TICKS
+from pc_agent.messages import AccountFacts, HistoryFound, HistoryPage, ReadHistory, Reading, ReadNewest, TicksRead
+from pc_agent.mt5_session import BrokerLink, TerminalGoneError
+from pc_agent.mt5_ticks import TickReaders, read_history, read_newest
+from tests.unit.pc_agent.terminals import FakeMt5, columns_of, ids_of, ticks_at
+
+HOUR = 3_600_000
+FROM = 1_580_511_600_000  # 2020-01-31T23:00:00Z
+
+
+def joined(mt5: FakeMt5) -> BrokerLink:
+    broker = BrokerLink(mt5)
+    broker.joined(AccountFacts(*mt5.account, 0))
+    return broker
+
+
+def history(count: int = 30_000) -> Any:
+    """Two hours with bursts, and a second that is denser than a page."""
+    rng = np.random.default_rng(1)
+    steps = rng.choice([0, 0, 1, 50, 700], count)
+    steps[9_000 : 9_000 + 2 * PAGE_TICKS] = 0
+    return (
+        ticks_at(FROM + np.cumsum(steps) % (2 * HOUR)) if steps.sum() < 2 * HOUR else ticks_at(FROM + np.cumsum(steps))
+    )
+
+
+def pages(mt5: FakeMt5, ask: ReadHistory) -> list[HistoryPage]:
+    """All that follow on `ask`."""
+    broker, found = joined(mt5), [HistoryPage(0, ask.after, ended=False)]
+    while not found[-1].ended:
+        found.append(
+            read_history(
+                mt5, broker, ReadHistory(1, ask.symbol, found[-1].last, ask.from_msc, ask.to_msc, ask.bucket_ms)
+            )
+        )
+    return found[1:]
+
+
+@pytest.mark.parametrize("switch", ["during the read", "before the next"])
+def test_ticks_of_another_account_are_not_let_out(switch: str) -> None:
+    """A person may log the terminal in elsewhere at any moment: what was read then is dropped, not stored as ours."""
+    mt5 = FakeMt5(EURUSD=ticks_at(FROM + np.arange(10)))
+    sent: list[Any] = []
+    readers = TickReaders(mt5, joined(mt5), sent.append)
+    readers.steer(Reading("EURUSD", 1, BEFORE_FIRST, 1000))
+    if switch == "before the next":
+        readers.read_round(lambda: None)
+        assert [len(event.columns["time_msc"]) // 8 for event in sent if isinstance(event, TicksRead)] == [10]
+        mt5.ticks["EURUSD"] = ticks_at(FROM + np.arange(20))
+    sent.clear()
+
+    def log_in_elsewhere() -> None:
+        mt5.account = ("another broker", 7)
+
+    mt5.during_copy = log_in_elsewhere
+    with pytest.raises(TerminalGoneError, match="7 at another broker"):
+        readers.read_round(lambda: None)
+    readers.drop()
+    mt5.account, mt5.during_copy = ("broker", 42), lambda: None
+    readers.read_round(lambda: None)
+    assert sent == []  # nothing is open until the agent asks anew
+
+
+def test_what_waits_for_the_account_to_be_seen_is_bounded() -> None:
+    """However many symbols have much to read, no more than two pages wait, and the account is not asked for each."""
+    mt5 = FakeMt5(**{f"S{n}": ticks_at(FROM + np.arange(3 * PAGE_TICKS)) for n in range(8)})
+    held: list[int] = []
+    sent: list[Any] = []
+    readers = TickReaders(mt5, joined(mt5), sent.append)
+    for symbol in mt5.ticks:
+        readers.steer(Reading(symbol, 1, BEFORE_FIRST, 32_000))
+
+    def note() -> None:
+        read = PAGE_TICKS * sum(call.startswith("copy") for call in mt5.calls)
+        held.append(read - sum(len(event.columns["flags"]) // 4 for event in sent if isinstance(event, TicksRead)))
+
+    assert readers.read_round(note)
+    assert max(held) <= PAGE_TICKS
+    assert len([event for event in sent if isinstance(event, HistoryFound)]) == 8
+
+
+def test_the_pages_of_a_range_are_its_ticks_with_their_identities() -> None:
+    """Nothing before or behind it, each tick once, a second denser than a page too; at most 4,000 at a time."""
+    ticks = history()
+    mt5 = FakeMt5(EURUSD=ticks)
+    end = FROM + HOUR // 2
+    found = pages(mt5, ReadHistory(0, "EURUSD", TickId(FROM - 1, 2**32 - 1), FROM, end))
+    parts = [page.columns for page in found if page.columns]
+    joined_up = {
+        name: np.concatenate([np.frombuffer(p[name], dtype) for p in parts]) for name, dtype in COLUMNS.items()
+    }
+    wanted = ticks[ticks["time_msc"] < end]
+    assert 2 * PAGE_TICKS < len(wanted) < len(ticks)
+    got = [TickId(int(t), int(o)) for t, o in zip(joined_up["time_msc"], joined_up["ordinal"], strict=True)]
+    assert got == ids_of(wanted)
+    assert joined_up["bid"].tolist() == wanted["bid"].tolist()
+    assert max(len(page.columns["flags"]) // 4 for page in found if page.columns) <= 4_000
+
+
+def test_the_pages_digests_add_up() -> None:
+    """To those of all ticks of the range."""
+    ticks = history()
+    asked = Asked(1, "EURUSD", Question.DIGEST, FROM, FROM + 4 * HOUR, HOUR)
+    total = DigestSum(asked)
+    for page in pages(FakeMt5(EURUSD=ticks), ReadHistory(0, "EURUSD", asked.before, FROM, asked.to_msc, HOUR)):
+        total.add(page.digests)
+    assert total.digests() == digests(columns_of(ticks), FROM, asked.to_msc, HOUR)
+    assert sum(digest.count for digest in total.digests()) == len(ticks)
+
+
+def test_a_page_of_another_account_is_no_answer() -> None:
+    """The question is refused, and whoever asked asks again."""
+    mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
+    broker = joined(mt5)
+    mt5.account = ("broker", 43)
+    with pytest.raises(TerminalGoneError):
+        read_history(mt5, broker, ReadHistory(1, "EURUSD", BEFORE_FIRST, 0, FROM + HOUR))
+    with pytest.raises(TerminalGoneError):
+        read_newest(mt5, broker, ReadNewest(1, "EURUSD"))
+
+
+def test_the_newest_tick_has_its_place_in_its_millisecond() -> None:
+    """As live reading would name it; 0/0 where there is none."""
+    mt5 = FakeMt5(EURUSD=ticks_at([FROM, FROM + 5, FROM + 5, FROM + 5]), GBPUSD=ticks_at([]))
+    broker = joined(mt5)
+    assert read_newest(mt5, broker, ReadNewest(1, "EURUSD")).newest == TickId(FROM + 5, 2)
+    assert read_newest(mt5, broker, ReadNewest(2, "GBPUSD")).newest == BEFORE_FIRST
+
+
+def test_ticks_of_an_impossible_time_do_not_stop_a_symbol() -> None:
+    """They are refused and told, once and then as they double; the others go on."""
+    times = FROM + np.arange(100)
+    times[[10, 20, 30, 40]] = [0, -5, 2**61, 4_102_444_800_000]
+    mt5 = FakeMt5(EURUSD=ticks_at(times))
+    mt5.ticks["EURUSD"]["time"] = FROM // 1000
+    sent: list[Any] = []
+    readers = TickReaders(mt5, joined(mt5), sent.append)
+    readers.steer(Reading("EURUSD", 1, BEFORE_FIRST, 1000))
+    with capture_logs() as logs:
+        readers.read_round(lambda: None)
+        readers.read_round(lambda: None)
+    assert sum(len(event.columns["flags"]) // 4 for event in sent if isinstance(event, TicksRead)) == 96
+    assert [(log["symbol"], log["ticks"]) for log in logs] == [("EURUSD", 4)]
