@@ -1,7 +1,7 @@
 """Puts the database service together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,10 @@ from services.database.clickhouse.log_store import IncompleteInsertError, LogSto
 from services.database.clickhouse.quality import StoredQuality
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
-from services.database.domain.annotation import unannotated
+from services.database.domain.alarm import Alarm
+from services.database.domain.liveness import Liveness
+from services.database.domain.log import MarkerRange, Range, TickRange
+from services.database.domain.quality import Monitor
 from services.database.jetstream import INTERRUPTED, TickLog
 from services.database.log_contents import LogContents
 from services.database.migrations import migrations
@@ -37,6 +40,7 @@ from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres, migration_lock, open_postgres
 from services.database.postgres.reports import Reports
 from services.database.purge import Purge
+from services.database.recent import RecentTicks
 from services.database.servicers.orders import OrderServicer
 from services.database.servicers.tick_service import tick_service
 from services.database.servicers.ticks import TickServicer
@@ -62,6 +66,7 @@ class Engines:
     postgres: Postgres
     clickhouse: ClickHouse
     newest: NewestTicks
+    recent: RecentTicks
     bus: Client
     tick_log: TickLog
     backfill_log: TickLog
@@ -96,7 +101,7 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with (
         open_postgres(settings.postgres_dsn.get_secret_value(), settings.postgres_connections) as postgres,
         open_clickhouse(settings.clickhouse_url, settings.clickhouse_user, secret) as clickhouse,
-        open_valkey(settings.valkey_url.get_secret_value()) as newest,
+        open_valkey(settings.valkey_url.get_secret_value()) as cache,
         open_bus(settings.nats_url.get_secret_value(), PROGRAM) as bus,
     ):
         async with migration_lock(postgres) as connection:
@@ -106,7 +111,8 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
         backfill_log = TickLog(bus, subjects.BACKFILL_STREAM, settings.backfill_max_bytes, "backfill_max_bytes")
         for log in (tick_log, backfill_log):
             await until_available(f"the log {log.name}", log.declare, INTERRUPTED)
-        yield Engines(postgres, clickhouse, newest, bus, tick_log, backfill_log)
+        recent = RecentTicks(cache, TickHistory(clickhouse).last)
+        yield Engines(postgres, clickhouse, NewestTicks(cache), recent, bus, tick_log, backfill_log)
 
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
@@ -123,6 +129,7 @@ async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Eve
         background = [
             tasks.create_task(outbox.listen(), name="outbox"),
             tasks.create_task(incidents.run(), name="incidents"),
+            tasks.create_task(engines.recent.run(), name="recent ticks"),
             *(
                 tasks.create_task(while_leased(dsn, one.lease, settings.instance, one.run), name=one.log.name)
                 for one in followings
@@ -145,11 +152,35 @@ def follow(settings: DatabaseSettings, engines: Engines, incidents: Incidents) -
 def _following(
     settings: DatabaseSettings, engines: Engines, incidents: Incidents, log: TickLog, lease: int, keep_s: float | None
 ) -> Following:
-    store = LogStore(engines.clickhouse, log.name, unannotated, settings.clickhouse_fsync, unix_ns)
-    sink = Sink(log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance)
+    monitor = monitor_of(settings, incidents, live=log is engines.tick_log)
+    store = LogStore(engines.clickhouse, log.name, monitor, settings.clickhouse_fsync, unix_ns)
+    sink = Sink(
+        log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance, _teller(engines, log)
+    )
     contents = LogContents(engines.bus, log.name)
     purge = Purge(log, contents, [sink], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)
     return Following(lease, log, store, sink, purge)
+
+
+def _teller(engines: Engines, log: TickLog) -> Callable[[Range], None]:
+    """Tells what goes by stored ticks of each range that is stored."""
+
+    def tell(span: Range) -> None:
+        if isinstance(span, TickRange) and log is engines.tick_log:
+            engines.recent.offer([message.batch for message in span.messages])
+        elif not isinstance(span, MarkerRange):
+            for server, symbol in {message.identity[:2] for message in span.messages}:
+                engines.recent.changed(server, symbol)
+
+    return tell
+
+
+def monitor_of(settings: DatabaseSettings, incidents: Incidents, live: bool) -> Monitor:
+    """What marks ticks on their way into the store, and alerts."""
+    zones, sessions = settings.zone_rules(), settings.session_rules()
+    alarm = Alarm(unix_ms, incidents.note, settings.instance, int(settings.alert_every_s * 1000))
+    liveness = Liveness(alarm, zones.of, sessions, settings.stale_after_s) if live else None
+    return Monitor(zones.of, sessions, settings.spike_threshold, alarm, liveness)
 
 
 def sinks_of(engines: Engines, followings: Sequence[Following]) -> Sinks:
@@ -168,7 +199,7 @@ def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbo
     stored, quality = StoredTicks(engines.clickhouse), StoredQuality(engines.clickhouse)
     ticks = tick_service(
         TickServicer(stored, quality, sinks).handlers(),
-        CacheServicer(engines.newest).handlers(),
+        CacheServicer(engines.newest, engines.recent).handlers(),
         HistoryServicer(TickHistory(engines.clickhouse), TickDigests(engines.clickhouse)).handlers(),
         WatchServicer(quality, incidents).handlers(),
     )

@@ -55,6 +55,7 @@ class Sink:
         transient: What is worth another try, from the stored position.
         note: Told what people must know.
         reporter: Who notices it: this instance.
+        stored: Told of each range when it is stored; must not block.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Sink:
         transient: tuple[type[Exception], ...],
         note: Callable[[Incident], None],
         reporter: str,
+        stored: Callable[[Range], None],
         now_ns: Callable[[], int] = unix_ns,
     ) -> None:
         self._log = tick_log
@@ -73,6 +75,7 @@ class Sink:
         self._transient: tuple[type[Exception], ...] = (*transient, DeliveryGapError)
         self._note = note
         self._reporter = reporter
+        self._stored = stored
         self._now_ns = now_ns
         self.position = Position(0, 0)
         self.stored_rows = 0
@@ -144,6 +147,7 @@ class Sink:
             failpoint("sink.stored")
             self.position = Position(self.position.epoch, span.last_seq)
             self.stored_rows += span.rows
+            self._stored(span)
             self._time(span)
 
     async def _resume(self, epoch: LogEpoch) -> Position:

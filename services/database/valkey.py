@@ -1,4 +1,4 @@
-"""The cache: Valkey, DragonflyDB or Redis."""
+"""The cache: Valkey, DragonflyDB or Redis. The newest tick of each symbol."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -41,14 +41,14 @@ class NewestTicks:
         Raises:
             MeshError: ENGINE_UNAVAILABLE.
         """
-        async with _answering(), self._redis.pipeline(transaction=False) as pipeline:
+        async with answering(), self._redis.pipeline(transaction=False) as pipeline:
             for tick in ticks:
                 await self._put_newer(keys=[_key(tick.server, tick.symbol)], args=_fields(tick), client=pipeline)
             await pipeline.execute()
 
     async def get(self, server: str, symbol: str) -> Tick | None:
         """Raises MeshError ENGINE_UNAVAILABLE."""
-        async with _answering():
+        async with answering():
             values = await self._redis.hmget(_key(server, symbol), list(_FIELDS))
         found = [value for value in values if value is not None]
         if not found:
@@ -68,14 +68,14 @@ class NewestTicks:
 
 
 @asynccontextmanager
-async def open_valkey(url: str) -> AsyncIterator[NewestTicks]:
+async def open_valkey(url: str) -> AsyncIterator[Redis]:
     """Wait for the cache; a client for as long as the block runs.
 
     Raises:
         SettingsError: the password is refused, or the URL is none.
     """
     try:
-        redis = Redis.from_url(url, decode_responses=True, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        redis = Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     except ValueError:
         raise SettingsError("setting 'valkey_url': write redis://:password@host:port/db") from None
 
@@ -87,11 +87,12 @@ async def open_valkey(url: str) -> AsyncIterator[NewestTicks]:
 
     async with redis:
         await until_available("valkey", attempt, (RedisError, OSError))
-        yield NewestTicks(redis)
+        yield redis
 
 
 @asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
+async def answering() -> AsyncIterator[None]:
+    """Raises MeshError ENGINE_UNAVAILABLE for what the client raises when the cache is away."""
     try:
         yield
     except (RedisError, OSError) as error:

@@ -14,6 +14,7 @@ from services.database.domain.span import Columns, Span
 _PAGE = 50_000
 
 _ROW: np.dtype[Any] = np.dtype([*COLUMNS.items(), ("generation", "<u4"), ("utc_msc", "<i8"), ("marks", "<u4")])
+_NONE = np.zeros(0, _ROW)
 _NAMES = ", ".join(_ROW.names or ())
 
 _WITHIN = (
@@ -25,6 +26,11 @@ _PAGE_SQL = (
     f"SELECT {_NAMES}{_WITHIN} AND (time_msc, ordinal) > ({{after_msc:Int64}}, {{after_ordinal:UInt32}}) AND "
     "%s ORDER BY time_msc, ordinal LIMIT {limit:UInt64} WITH TIES"
     " SETTINGS do_not_merge_across_partitions_select_final = 1"
+)
+# How far back so many rows lie, doubles counted; read backwards, so that it costs no more than those rows.
+_FLOOR_SQL = (
+    "SELECT min(time_msc) AS floor, count() AS rows FROM (SELECT time_msc FROM ticks"
+    " WHERE server = {server:String} AND symbol = {symbol:String} AND %s ORDER BY time_msc DESC LIMIT {rows:UInt64})"
 )
 _GENERATIONS = f"SELECT DISTINCT generation{_WITHIN} ORDER BY generation"
 
@@ -44,6 +50,23 @@ class TickHistory:
         corrected = await corrections(self._clickhouse, span.server, span.symbol, span.from_msc, span.to_msc)
         async for page in self._pages(span, newest(corrected)):
             yield page
+
+    async def last(self, server: str, symbol: str, count: int) -> Columns:
+        """The newest `count` ticks, in order, of the generation that stands; fewer when there are fewer.
+
+        Raises:
+            MeshError: ENGINE_UNAVAILABLE.
+        """
+        condition = newest(await corrections(self._clickhouse, server, symbol))
+        rows = 2 * count
+        while True:
+            floor = await self._clickhouse.rows(_FLOOR_SQL % condition, server=server, symbol=symbol, rows=rows)
+            span = Span(server, symbol, from_msc=floor[0]["floor"])
+            pages = [page async for page in self._pages(span, condition)]
+            found = {name: np.concatenate([_NONE[name], *(page[name] for page in pages)]) for name in _ROW.names or ()}
+            if len(found["time_msc"]) >= count or floor[0]["rows"] < rows:
+                return {name: column[-count:] for name, column in found.items()}
+            rows *= 8
 
     async def all_generations(self, span: Span) -> AsyncIterator[Columns]:
         """Pages of every generation, one generation after the other, each in order.

@@ -1,26 +1,20 @@
 """The sink against real engines: exact, whatever dies."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 from nats.aio.client import Client
 
 from mesh.bus import open_bus
-from mesh.clock import unix_ns
 from mesh.market import TickId, subjects
-from services.database.app import TRANSIENT, Engines
+from services.database.app import Engines
 from services.database.clickhouse.log_store import LogStore
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
-from services.database.domain.annotation import unannotated
-from services.database.domain.incident import Incident
 from services.database.domain.log import Range
 from services.database.domain.tick import TickStats
-from services.database.jetstream import TickLog
-from services.database.sink import Sink
+from tests.integration.services.database.sinks import running, sink_of
 from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_refusal
 from tests.support import eventually
 
@@ -36,25 +30,6 @@ class DyingStore(LogStore):
         await super().store(span, epoch)
         DyingStore.deaths += 1
         raise ConnectionResetError("killed after the insert")
-
-
-def sink_of(
-    engines: Engines,
-    log: TickLog | None = None,
-    store_class: type[LogStore] = LogStore,
-    noted: list[Incident] | None = None,
-) -> Sink:
-    log = log or engines.tick_log
-    store = store_class(engines.clickhouse, log.name, unannotated, False, unix_ns)
-    return Sink(log, store, 4 << 20, TRANSIENT, [].append if noted is None else noted.append, "test")
-
-
-@asynccontextmanager
-async def running(sink: Sink) -> AsyncIterator[Sink]:
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(sink.run())
-        yield sink
-        task.cancel()
 
 
 async def stored(engines: Engines, symbol: str = "EURUSD") -> TickStats:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from suho.database.v1 import tick_service_pb2_grpc
 
 from compose.embedded.clickhouse import ClickHouse as Engine
+from compose.embedded.valkey import Valkey
 from mesh.channel import direct_channel
 from mesh.config import ServerSettings
 from mesh.server import open_server
@@ -17,9 +19,12 @@ from services.database.clickhouse.history import TickHistory
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.quality import StoredQuality
 from services.database.migrations import migrations
+from services.database.recent import RecentTicks
 from services.database.servicers.tick_service import tick_service
+from services.database.servicers.ticks_cache import CacheServicer
 from services.database.servicers.ticks_history import HistoryServicer
 from services.database.servicers.ticks_watch import WatchServicer
+from services.database.valkey import NewestTicks, open_valkey
 
 _servers = iter(f"serving-{number}" for number in range(1_000_000))
 
@@ -30,6 +35,7 @@ class Served:
 
     server: str
     clickhouse: ClickHouse
+    recent: RecentTicks
     ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
 
 
@@ -42,21 +48,29 @@ async def clickhouse(clickhouse_engine: Engine) -> AsyncIterator[ClickHouse]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cache(valkey_engine: Valkey) -> AsyncIterator[Redis]:
+    async with open_valkey(valkey_engine.url.removesuffix("0") + "7") as opened:
+        yield opened
+
+
 @pytest.fixture
 def server() -> str:
     return next(_servers)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served(clickhouse: ClickHouse, server: str) -> AsyncIterator[Served]:
+async def served(clickhouse: ClickHouse, cache: Redis, server: str) -> AsyncIterator[Served]:
     settings = ServerSettings(instance="database-1", port=0, hubs=("127.0.0.1:1",))
-    quality = StoredQuality(clickhouse)
+    quality, history = StoredQuality(clickhouse), TickHistory(clickhouse)
+    recent = RecentTicks(cache, history.last)
     service = tick_service(
-        HistoryServicer(TickHistory(clickhouse), TickDigests(clickhouse)).handlers(),
+        CacheServicer(NewestTicks(cache), recent).handlers(),
+        HistoryServicer(history, TickDigests(clickhouse)).handlers(),
         WatchServicer(quality, Incidents(clickhouse)).handlers(),
     )
     async with (
         open_server(settings, [service]) as opened,
         direct_channel([f"127.0.0.1:{opened.port}"]) as channel,
     ):
-        yield Served(server, clickhouse, tick_service_pb2_grpc.TickServiceStub(channel))
+        yield Served(server, clickhouse, recent, tick_service_pb2_grpc.TickServiceStub(channel))
