@@ -11,8 +11,9 @@ from mesh.market import BEFORE_FIRST, Batch, TickId
 from services.data_bridge import wire
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.domain.sources import Lease, Write
 from services.data_bridge.lane import Answers, Lane
-from services.data_bridge.publisher import Publisher
+from services.data_bridge.publisher import Listener, Publisher, SymbolRecord
 from tests.support import eventually
 from tests.unit.services.data_bridge.ticks import arrival, history, identities
 
@@ -73,10 +74,25 @@ class NothingStored:
         return LogEnd()
 
 
+class AlwaysValid:
+    valid = True
+    alive = frozenset({"bridge-1"})
+
+    async def confirmed(self) -> None: ...
+
+    def lease(self, key: SymbolKey) -> Lease:
+        raise NotImplementedError
+
+    async def write(self, key: SymbolKey, write: Write) -> Lease:
+        raise NotImplementedError
+
+
 @asynccontextmanager
 async def publishing(log: UnreliableLog) -> AsyncIterator[tuple[Publisher, list[Batch]]]:
     published: list[Batch] = []
-    publisher = Publisher(KEY, log, NothingStored(), published.append, 1000)
+    differences: list[int] = []
+    listener = Listener(published.append, lambda _, difference: differences.append(difference))
+    publisher = Publisher(SymbolRecord(KEY), log, NothingStored(), AlwaysValid(), listener, 1000)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(publisher.run())
         yield publisher, published
@@ -100,10 +116,10 @@ async def test_whatever_becomes_of_a_publish_each_tick_is_there_once(seed: int) 
     ticks = history(400)
     lane = a_lane()
     async with publishing(log) as (publisher, published):
-        publisher.open(lane)
+        publisher.grant(lane)
         for piece in ticks.chunks(40):
             publisher.submit(arrival(piece), lane.admit(1))
-        await eventually(lambda: publisher.cursor == ticks.last_id)
+        await eventually(lambda: publisher.record.cursor == ticks.last_id)
     assert log.ticks() == identities(ticks)
     assert identities(*published) == identities(ticks)
 
@@ -114,14 +130,14 @@ async def test_another_writer_is_noticed_and_built_upon() -> None:
     ticks = history(100)
     lane = a_lane()
     async with publishing(log) as (publisher, _):
-        publisher.open(lane)
+        publisher.grant(lane)
         await next_answers(lane)
         log.messages.append(wire.payload(ticks.slice(0, 60)))
         publisher.submit(arrival(ticks), lane.admit(1))
         answers = await next_answers(lane)
     assert answers.acks == {KEY: ticks.last_id}
-    assert publisher.conflicts == 1
-    assert publisher.published_ticks == 40
+    assert publisher.record.conflicts == 1
+    assert publisher.record.published_ticks == 40
     assert log.ticks() == identities(ticks)
 
 
@@ -131,10 +147,10 @@ async def test_a_moving_symbol_is_welcomed_after_what_came_before() -> None:
     ticks = history(400)
     old, new = a_lane(1), a_lane(2)
     async with publishing(log) as (publisher, _):
-        publisher.open(old)
+        publisher.grant(old)
         for piece in ticks.chunks(50):
             publisher.submit(arrival(piece), old.admit(1))
-        publisher.open(new)
+        publisher.grant(new)
         [(key, end)] = (await next_answers(new)).welcome
     assert (key, end.last) == (KEY, ticks.last_id)
 
@@ -145,10 +161,10 @@ async def test_what_a_broken_lane_sent_is_published() -> None:
     ticks = history(100)
     lane = a_lane()
     async with publishing(log) as (publisher, _):
-        publisher.open(lane)
+        publisher.grant(lane)
         publisher.submit(arrival(ticks), lane.admit(1))
         lane.leave()
-        await eventually(lambda: publisher.cursor == ticks.last_id)
+        await eventually(lambda: publisher.record.cursor == ticks.last_id)
     assert log.ticks() == identities(ticks)
 
 
@@ -158,12 +174,12 @@ async def test_an_agent_that_is_ahead_is_told_where_the_log_ends() -> None:
     ticks = history(100)
     lane = a_lane()
     async with publishing(log) as (publisher, _):
-        publisher.open(lane)
+        publisher.grant(lane)
         await next_answers(lane)
         for start in (50, 60, 70):
             publisher.submit(arrival(ticks.slice(start, start + 10)), lane.admit(1))
         answers = await next_answers(lane)
-        await eventually(lambda: publisher.out_of_sync == 3)
+        await eventually(lambda: publisher.record.out_of_sync == 3)
         publisher.submit(arrival(ticks), lane.admit(1))
         later = await next_answers(lane)
     assert answers.out_of_sync == {KEY: BEFORE_FIRST}
