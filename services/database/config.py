@@ -1,5 +1,7 @@
 """What the database service can be told."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr, field_validator
 
 from mesh.config import ServerSettings
@@ -40,6 +42,16 @@ class DatabaseSettings(ServerSettings):
     sink_max_bytes: int = Field(
         6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
     )
+
+    kafka_bootstrap: str = Field(
+        "",
+        pattern=r"^([^\s:,]+:\d+(,[^\s:,]+:\d+)*)?$",
+        description="Kafka or Redpanda, which gets ticks and signals too: host:port,host:port; empty: none.",
+    )
+    kafka_replication: int = Field(
+        0, ge=0, le=9, description="Copies of what topics hold that are made here; 0: three, or one a broker."
+    )
+    kafka_compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="How records for Kafka are packed.")
 
     @field_validator("clickhouse_url")
     @classmethod

@@ -13,6 +13,8 @@ log = get_logger(__name__)
 
 TICKS_SINK_LEASE = 0x5355484F_02
 BACKFILL_SINK_LEASE = 0x5355484F_03
+KAFKA_TICKS_LEASE = 0x5355484F_04
+KAFKA_SIGNALS_LEASE = 0x5355484F_05
 
 # A holder that is cut off from PostgreSQL stops, and PostgreSQL gives its lease on, within so many seconds each.
 _BEAT_S = 2.0
