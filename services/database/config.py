@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mesh.config import ServerSettings
+from mesh.market.zone import Zone
+from services.database.domain.name_rules import NameRules
+from services.database.domain.session import Session
 
 
 class DatabaseSettings(ServerSettings):
@@ -42,6 +45,42 @@ class DatabaseSettings(ServerSettings):
     sink_max_bytes: int = Field(
         6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
     )
+    zones: tuple[str, ...] = Field(
+        (),
+        description="Each broker's clock, SERVER=rule or PREFIX*=rule: UTC, UTC+3, Europe/Athens, America/New_York+7;"
+        " UTC where none is given.",
+    )
+    sessions: tuple[str, ...] = Field(
+        (),
+        description="When a symbol trades, SYMBOL=rule or PREFIX*=rule: 'Sun 17:00-Fri 17:00 America/New_York', more"
+        " stretches after ';'; always where none is given.",
+    )
+    spike_threshold: float = Field(
+        30, gt=1, description="How many usual changes away from its neighbours a price is marked as a spike."
+    )
+    stale_after_s: float = Field(
+        900, ge=0, description="Silence of one symbol, while others of its server tick, that is alerted on; 0: none is."
+    )
+    alert_every_s: float = Field(300, ge=0, description="Least time between two alerts of one kind about one symbol.")
+    ticks_keep_days: int = Field(0, ge=0, description="Days after which a tick is deleted from ClickHouse; 0: never.")
+    ticks_cold_after_days: int = Field(0, ge=0, description="Days after which a tick moves to `cold_volume`; 0: never.")
+    cold_volume: str = Field("", description="Volume of ClickHouse's storage policy for old ticks.")
+
+    def zone_rules(self) -> NameRules[Zone]:
+        """Each server's clock."""
+        return NameRules(self.zones, Zone, Zone("UTC"))
+
+    def session_rules(self) -> NameRules[Session | None]:
+        """Each symbol's session; None: always."""
+        return NameRules(self.sessions, Session, None)
+
+    @model_validator(mode="after")
+    def _rules_can_be_read(self) -> "DatabaseSettings":
+        self.zone_rules()
+        self.session_rules()
+        if bool(self.ticks_cold_after_days) != bool(self.cold_volume):
+            raise ValueError("give ticks_cold_after_days and cold_volume together, or neither")
+        return self
 
     kafka_bootstrap: str = Field(
         "",

@@ -8,7 +8,7 @@ import pyarrow as pa
 from mesh.market import TickId
 from services.database.clickhouse.arrow import correction_rows, marker_rows, tick_rows
 from services.database.clickhouse.client import ClickHouse
-from services.database.domain.annotation import Annotate
+from services.database.domain.annotation import Annotator
 from services.database.domain.log import Identity, MarkerRange, Range, TickRange
 
 _SETTINGS = {
@@ -41,17 +41,17 @@ class LogStore:
 
     Args:
         log: The log's name, under which this sink's inserts are known.
-        annotate: Says what is stored beside each tick.
+        annotator: Says what is stored beside each tick.
         fsync: Whether an insert returns only when it is on the disk itself.
         now_ns: The clock that says when rows were handed over.
     """
 
     def __init__(
-        self, clickhouse: ClickHouse, log: str, annotate: Annotate, fsync: bool, now_ns: Callable[[], int]
+        self, clickhouse: ClickHouse, log: str, annotator: Annotator, fsync: bool, now_ns: Callable[[], int]
     ) -> None:
         self._clickhouse = clickhouse
         self._comment = f"suho sink {log}"
-        self._annotate = annotate
+        self._annotator = annotator
         self._settings = {**_SETTINGS, "log_comment": self._comment, **(_FSYNC if fsync else {})}
         self._now_ns = now_ns
 
@@ -94,7 +94,8 @@ class LogStore:
         """The table and what goes into it."""
         now_ns = self._now_ns()
         if isinstance(span, TickRange):
-            return "ticks", tick_rows(span.messages, self._annotate(span.messages), epoch, now_ns)
+            return "ticks", tick_rows(span.messages, self._annotator.annotate(span.messages), epoch, now_ns)
         if isinstance(span, MarkerRange):
+            self._annotator.refused(span.messages)
             return "tick_quarantine", marker_rows(span.messages, epoch, now_ns)
         return "tick_corrections", correction_rows(span.messages, epoch, now_ns)

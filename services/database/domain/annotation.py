@@ -1,12 +1,12 @@
 """What is stored beside each tick, and who says it."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from services.database.domain.log import Ticks
+from services.database.domain.log import Marker, Ticks
 
 
 class Annotations(NamedTuple):
@@ -16,10 +16,8 @@ class Annotations(NamedTuple):
     marks: npt.NDArray[np.uint32]
 
 
-Annotate = Callable[[Sequence[Ticks]], Annotations]
+class Annotator(Protocol):
+    """Sees what is stored of a log, in its order; some of it again when an insert failed."""
 
-
-def unannotated(messages: Sequence[Ticks]) -> Annotations:
-    """Server time taken for UTC, nothing odd."""
-    time_msc = np.concatenate([message.batch.time_msc for message in messages])
-    return Annotations(time_msc, np.zeros(len(time_msc), np.uint32))
+    def annotate(self, messages: Sequence[Ticks]) -> Annotations: ...
+    def refused(self, markers: Sequence[Marker]) -> None: ...

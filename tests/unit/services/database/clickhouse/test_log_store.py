@@ -8,7 +8,6 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from services.database.app import TRANSIENT
 from services.database.clickhouse.client import ClickHouse
 from services.database.clickhouse.log_store import LogStore
-from services.database.domain.annotation import unannotated
 
 
 class Away:
@@ -33,4 +32,4 @@ async def test_the_sink_tries_again_whichever_question_was_not_answered(question
     """ClickHouse may go away between any two questions: none of them ends the sink, and the service with it."""
     away: Any = Away()
     with pytest.raises(TRANSIENT):
-        await question(LogStore(ClickHouse(away), "TICKS", unannotated, False, lambda: 0))
+        await question(LogStore(ClickHouse(away), "TICKS", away, False, lambda: 0))
