@@ -60,13 +60,17 @@ class TickLanes:
         """Keep every symbol where it belongs."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            fit = self._watch.look({n: lane.stood_since for n, lane in self._lanes.items()}, time.monotonic())
-            if fit != self._fit:
-                self._tell(fit)
-                self._fit = fit
-                self._settled = False
-            if not self._settled:
-                self._place()
+            self.look(time.monotonic())
+
+    def look(self, now: float) -> None:
+        """See which lanes stand at monotonic `now`, and what that moves."""
+        fit = self._watch.look({number: lane.stood_since for number, lane in self._lanes.items()}, now)
+        if fit != self._fit:
+            self._tell(fit)
+            self._fit = fit
+            self._settled = False
+        if not self._settled:
+            self._place()
 
     def missing(self) -> str:
         """What is not ready, in words; empty: all is."""

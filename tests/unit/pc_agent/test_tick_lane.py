@@ -7,14 +7,12 @@ from typing import Any
 
 import grpc
 import pytest
-from structlog.testing import capture_logs
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
 from mesh.market import TickId
 from pc_agent import tick_lane
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.tick_lane import TickLane
 from tests.support import eventually
 from tests.unit.pc_agent.domain.test_symbol_feed import ticks
@@ -29,9 +27,13 @@ class Call:
     def __init__(self) -> None:
         self.answers: asyncio.Queue[Any] = asyncio.Queue()
         self.requests: list[pb.StreamTicksRequestTwin] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def write(self, request: pb.StreamTicksRequestTwin) -> None:
         self.requests.append(request)
+        await asyncio.sleep(0)
+        await self.gate.wait()
 
     async def read(self) -> Any:
         return await self.answers.get()
@@ -105,18 +107,27 @@ async def test_a_bridge_that_acknowledges_nothing_is_left_though_ticks_go_on_com
         await eventually(goes_on, timeout_s=3, interval_s=0.01)
 
 
-async def test_only_the_tick_that_the_bridge_named_is_compared_with_the_history() -> None:
-    """A new worker reads on from elsewhere: what stands there says nothing about what was stored."""
-    async with welcomed_lane(1.1, 1.2) as (lane, _, __):
-        with capture_logs() as logs:
-            lane.history_found("EURUSD", Anchor(True, 1.1, 1.2))
-            lane.history_found("EURUSD", Anchor(True, 1.3, 1.4))
-    assert logs == []
+async def test_history_goes_behind_live_ticks_and_neither_starves() -> None:
+    """While both wait, messages of one kind follow on those of the other; alone, history goes on."""
+    async with welcomed_lane() as (lane, feed, channel):
+        call = channel.calls[0]
+        symbol = tick_pb2.SymbolRef(server="s", symbol="EURUSD")
+        refused = pb.HistoryRequest(symbol=symbol, question=pb.HISTORY_QUESTION_DIGEST)
+        call.requests.clear()
+        call.gate.clear()
+        feed.offer(ticks(feed, 7_000, CURSOR.time_msc + 1))
+        await call.answers.put(pb.StreamTicksResponse(history=[refused] * 6))
+        lane.wake()
+        call.gate.set()
+        await eventually(lambda: sum(len(request.answers) for request in call.requests) == 6)
+    kinds = ["live" if request.batches else "history" for request in call.requests]
+    assert kinds == ["live", "history"] * 4 + ["history"] * 2
 
 
-async def test_a_cursor_whose_values_are_not_known_is_compared_with_nothing() -> None:
-    """Behind refused ticks the bridge knows no quote."""
-    async with welcomed_lane(0.0, 0.0) as (lane, _, __):
-        with capture_logs() as logs:
-            lane.history_found("EURUSD", Anchor(True, 1.1, 1.2))
-    assert logs == []
+async def test_a_symbol_is_opened_when_the_stream_stands() -> None:
+    """The hello names none: while it is under way a symbol may go to another lane."""
+    async with welcomed_lane() as (_, __, channel):
+        requests = channel.calls[0].requests
+    assert requests[0].HasField("hello")
+    assert not requests[0].open
+    assert [ref.symbol for ref in requests[1].open] == ["EURUSD"]
