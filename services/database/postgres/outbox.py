@@ -1,7 +1,8 @@
 """The outbox: signals in their account's order, those there are and then each as it is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -21,6 +22,8 @@ CHANNEL = "suho_outbox"
 _PAGE = 100
 # A notification can only be late, not lost, while its connection lives; this bounds how late.
 _LOOK_AGAIN_S = 5.0
+# No account has this id.
+_ANY = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,18 @@ class Outbox:
 
     def _wake(self, account_id: int | None) -> None:
         for event, watched in self._watches.items():
-            if account_id in (None, watched):
+            if account_id is None or watched in (_ANY, account_id):
                 event.set()
+
+    @contextmanager
+    def commits(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever a signal of any account may have been committed."""
+        woken = asyncio.Event()
+        self._watches[woken] = _ANY
+        try:
+            yield woken
+        finally:
+            del self._watches[woken]
 
     async def watch(self, ref: AccountRef, epoch: int, after_seq: int, to_seq: int) -> AsyncIterator[list[OutboxEntry]]:
         """Entries after `after_seq` in order, up to `to_seq` (0: for ever).
