@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from pc_agent.twin.control import deal_count
+from pc_agent.twin.link import Link
 from tests.integration.pc_agent.ends import BridgeEnd, EngineEnd, serve
 from tests.support import eventually
 
@@ -66,6 +67,15 @@ class Rig:
         assert self.agent is not None
         children = psutil.Process(self.agent.pid).children()
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+    def select(self, symbol: str, shown: bool) -> None:
+        """Show or hide a symbol in the terminal, as a person does."""
+        link = Link()
+        link.open(self.terminal, 5.0)
+        try:
+            link.ask("symbol_select", symbol, shown)
+        finally:
+            link.close()
 
     def deals(self) -> int:
         return deal_count(self.terminal)

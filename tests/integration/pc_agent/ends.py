@@ -16,17 +16,34 @@ from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 
 
 class BridgeEnd:
-    """Takes ticks by the contract's rules. `forget` breaks them."""
+    """Takes ticks by the contract's rules. `forget` breaks them.
+
+    `violations`: what no agent may do, such as to send a symbol on two lanes.
+    """
 
     def __init__(self) -> None:
         self.batches: dict[str, list[Batch]] = {}
         self.lanes: dict[int, list[str]] = {}
+        self.closed: list[tuple[int, str]] = []
+        self.violations: list[str] = []
+        self.counts: dict[str, list[market.SymbolCount]] = {}
+        self.changed: list[market.HistoryChanged] = []
+        self.resent: dict[int, list[Batch]] = {}
+        self.answers: dict[int, market.HistoryAnswer] = {}
         self.out_of_sync = 0
         self.largest = 0
         # The lane that is asked to go elsewhere next, and how many went when asked.
         self.draining = 0
         self.drained = 0
         self.welcome_values: dict[str, tuple[float, float]] = {}
+        # Lanes whose streams are refused, and symbols that another agent streams.
+        self.refused: set[int] = set()
+        self.others: set[str] = set()
+        # Of these, nothing is acknowledged once so many ticks are there.
+        self.hold_at: dict[str, int] = {}
+        self._held: dict[int, list[market.TickAck]] = {}
+        self._open: dict[int, set[str]] = {}
+        self._calls: dict[int, asyncio.Queue[market.StreamTicksResponse | None]] = {}
 
     def joined(self, symbol: str) -> Batch | None:
         batches = self.batches.get(symbol)
@@ -43,24 +60,94 @@ class BridgeEnd:
         """Lose the newest batch, as a log restored from a backup would."""
         self.batches[symbol].pop()
 
-    async def stream(self, requests: AsyncIterator[market.StreamTicksRequestTwin], _: Any) -> AsyncIterator[Any]:
-        lane, went = 0, False
+    def lane_of(self, symbol: str) -> int:
+        """The lane on which it is open; 0: none."""
+        return next((lane for lane, symbols in self._open.items() if symbol in symbols), 0)
+
+    def break_lane(self, lane: int) -> None:
+        """End its stream, and refuse it until it is taken out of `refused`."""
+        self.refused.add(lane)
+        self._calls[lane].put_nowait(None)
+
+    def release(self) -> None:
+        """Acknowledge what was held back, and hold nothing more."""
+        self.hold_at.clear()
+        for lane, acks in self._held.items():
+            self._say(lane, market.StreamTicksResponse(acks=acks))
+        self._held.clear()
+
+    def let(self, ref: tick_pb2.SymbolRef) -> None:
+        """It is this agent's turn."""
+        self.others.discard(ref.symbol)
+        self._say(self.lane_of(ref.symbol), market.StreamTicksResponse(welcome=[self._welcome(ref)]))
+
+    def ask(self, ref: tick_pb2.SymbolRef, question: str, request: int, from_msc: int = 0, to_msc: int = 0) -> None:
+        """On the symbol's lane; digests are of the whole range."""
+        asked = market.HistoryRequest(
+            request=request, symbol=ref, question=market.HistoryQuestion.Value(f"HISTORY_QUESTION_{question}"),
+            from_msc=from_msc, to_msc=to_msc, bucket_ms=to_msc - from_msc,
+        )  # fmt: skip
+        self._say(self.lane_of(ref.symbol), market.StreamTicksResponse(history=[asked]))
+
+    def _say(self, lane: int, response: market.StreamTicksResponse) -> None:
+        if lane in self._calls:
+            self._calls[lane].put_nowait(response)
+
+    async def stream(self, requests: AsyncIterator[market.StreamTicksRequestTwin], context: Any) -> AsyncIterator[Any]:
+        lane = (await anext(requests)).hello.lane
+        if lane in self.refused:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants the lane away")
+        self.lanes[lane], self._open[lane] = [], set()
+        answers = self._calls[lane] = asyncio.Queue()
+        reader = asyncio.ensure_future(self._read(lane, requests))
+        reader.add_done_callback(lambda _: answers.put_nowait(None))
+        try:
+            while (response := await answers.get()) is not None:
+                yield response
+        finally:
+            reader.cancel()
+            if self._calls.get(lane) is answers:
+                self._open[lane] = set()
+                del self._calls[lane]
+        if lane in self.refused:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants the lane away")
+
+    async def _read(self, lane: int, requests: AsyncIterator[market.StreamTicksRequestTwin]) -> None:
+        went = False
         async for request in requests:
-            if request.HasField("hello"):
-                lane = request.hello.lane
-                self.lanes[lane] = []
-            self.lanes[lane] += [ref.symbol for ref in request.open]
-            response = market.StreamTicksResponse(welcome=[self._welcome(ref) for ref in request.open])
-            self.largest = max(self.largest, sum(batch.count for batch in request.batches))
-            for message in request.batches:
-                self._take(codec.decode(message), response)
-            asked = self.draining and lane == self.draining
-            if asked:
-                self.draining = 0
+            response = self._take_request(lane, request)
+            if lane == self.draining:
+                self.draining, went = 0, True
                 response.drain.reason = "the test wants the lane elsewhere"
-            yield response
-            went |= asked
+            self._say(lane, response)
         self.drained += went
+
+    def _take_request(self, lane: int, request: market.StreamTicksRequestTwin) -> market.StreamTicksResponse:
+        response = market.StreamTicksResponse()
+        for ref in request.open:
+            if self.lane_of(ref.symbol):
+                self.violations.append(f"{ref.symbol} opened on {lane}, open on {self.lane_of(ref.symbol)}")
+            self.lanes[lane].append(ref.symbol)
+            self._open[lane].add(ref.symbol)
+            if ref.symbol in self.others:
+                response.stand_by.append(market.StandBy(symbol=ref, holder="another agent"))
+            else:
+                response.welcome.append(self._welcome(ref))
+        for ref in request.close:
+            if any(ack.symbol == ref for ack in self._held.get(lane, ())):
+                self.violations.append(f"{ref.symbol} closed before it was acknowledged")
+            self.closed.append((lane, ref.symbol))
+            self._open[lane].discard(ref.symbol)
+        self.largest = max(self.largest, sum(batch.count for batch in request.batches))
+        for message in request.batches:
+            self._take(lane, codec.decode(message), response)
+        for count in request.counts:
+            self.counts.setdefault(count.symbol.symbol, []).append(count)
+        self.changed += request.changed
+        for item in request.resent:
+            self.resent.setdefault(item.request, []).append(codec.decode(item.batch))
+        self.answers.update({answer.request: answer for answer in request.answers})
+        return response
 
     def _welcome(self, ref: tick_pb2.SymbolRef) -> market.Welcome:
         batches = self.batches.get(ref.symbol)
@@ -71,8 +158,10 @@ class BridgeEnd:
     def _id(self, symbol: str) -> tick_pb2.TickId:
         return tick_pb2.TickId(**self.cursor(symbol)._asdict())
 
-    def _take(self, batch: Batch, response: market.StreamTicksResponse) -> None:
+    def _take(self, lane: int, batch: Batch, response: market.StreamTicksResponse) -> None:
         ref = tick_pb2.SymbolRef(server=batch.server, symbol=batch.symbol)
+        if batch.symbol not in self._open[lane] or batch.symbol in self.others:
+            self.violations.append(f"{batch.symbol} sent on {lane}, where it is not open or stands by")
         cursor = self.cursor(batch.symbol)
         if batch.prev > cursor:
             self.out_of_sync += 1
@@ -80,7 +169,11 @@ class BridgeEnd:
             return
         if (new := batch.after(cursor)) is not None:
             self.batches.setdefault(batch.symbol, []).append(new)
-        response.acks.append(market.TickAck(symbol=ref, last=self._id(batch.symbol)))
+        ack = market.TickAck(symbol=ref, last=self._id(batch.symbol))
+        if self.count(batch.symbol) >= self.hold_at.get(batch.symbol, 2**63):
+            self._held.setdefault(lane, []).append(ack)
+        else:
+            response.acks.append(ack)
 
 
 class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):

@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from suho.market.v1 import bridge_pb2 as market
+from suho.market.v1 import tick_pb2
 
+from mesh.market import Batch, TickId
+from mesh.market.digest import digests
 from pc_agent.domain.lanes import lane_of
 from tests.integration.pc_agent.conftest import Rig
 from tests.support import eventually
@@ -35,6 +39,7 @@ async def all_there(rig: Rig, files: list[ReplayFile]) -> None:
     await eventually(lambda: all(rig.bridge.count(file.symbol) >= file.ticks for file in files), timeout_s=25)
     for file in files:
         assert_exact(rig, file)
+    assert rig.bridge.violations == []
 
 
 async def test_every_tick_arrives_once_on_its_symbols_lane(rig: Rig, tmp_path: Path) -> None:
@@ -100,5 +105,86 @@ async def test_a_history_that_differs_from_what_was_stored_is_told(rig: Rig, tmp
         rig.bridge.welcome_values["EURUSD"] = (9.0, 9.1)
         while proxy.connections:
             proxy.cut_one()
-        await eventually(lambda: "HISTORY_CHANGED" in rig.log.read_text())
+        await eventually(lambda: "HISTORY_CHANGED" in rig.log.read_text() and rig.bridge.changed)
         await all_there(rig, [file])
+    told = rig.bridge.changed[0]
+    stored = rig.bridge.joined("EURUSD")
+    assert stored
+    at = stored.index_after(TickId(told.at.time_msc, told.at.ordinal)) - 1
+    assert (told.bid, told.ask) == (stored.bid[at], stored.ask[at])
+
+
+async def test_a_lost_lanes_symbols_go_to_the_others_and_come_home(rig: Rig, tmp_path: Path) -> None:
+    """With ticks under way both times: settled first, never on two lanes, none lost and none twice."""
+    file = generate(tmp_path, "EURUSD", 80_000, 4)
+    bridge = rig.bridge
+    bridge.hold_at["EURUSD"] = 4_000
+    await rig.start_terminal([file.feed], "max")
+    await rig.start_agent(lane_lost_s=0.2, lane_back_s=0.3)
+    await eventually(lambda: bridge.count("EURUSD") >= 16_000, interval_s=0.002)
+    home = bridge.lane_of("EURUSD")
+    bridge.hold_at["EURUSD"] = 30_000
+    bridge.break_lane(home)
+    await eventually(lambda: bridge.count("EURUSD") >= 40_000, interval_s=0.002)
+    away = bridge.lane_of("EURUSD")
+    assert away not in (0, home)
+    assert bridge.closed == []
+    bridge.refused.clear()
+    await eventually(lambda: "come home" in rig.log.read_text())
+    bridge.release()
+    await all_there(rig, [file])
+    await eventually(lambda: bridge.lane_of("EURUSD") == home)
+    assert bridge.closed == [(away, "EURUSD")]
+    assert bridge.counts["EURUSD"][-1].count > 0
+
+
+async def test_a_symbol_stands_by_and_comes_and_goes_on_a_running_stream(rig: Rig, tmp_path: Path) -> None:
+    """What another agent streams is not sent until its welcome; what the terminal hides is closed, shows opened."""
+    files = two_files(tmp_path, 9_000)
+    bridge = rig.bridge
+    bridge.others.add("EURUSD")
+    await rig.start_terminal([file.feed for file in files], "max")
+    await rig.start_agent(symbols_look_s=0.1)
+    await eventually(lambda: bridge.count("GBPUSD") == files[1].ticks)
+    assert bridge.count("EURUSD") == 0
+    assert rig.log.read_text().count("standing by") == 1
+    server = bridge.batches["GBPUSD"][0].server
+    rig.select("GBPUSD", False)
+    await eventually(lambda: not bridge.lane_of("GBPUSD"))
+    bridge.let(tick_pb2.SymbolRef(server=server, symbol="EURUSD"))
+    rig.select("GBPUSD", True)
+    await eventually(lambda: bridge.lane_of("GBPUSD"))
+    await all_there(rig, files)
+    assert [symbol for _, symbol in bridge.closed] == ["GBPUSD"]
+    assert max(count.count for count in bridge.counts["GBPUSD"]) == files[1].ticks
+
+
+async def test_the_history_is_told_as_it_was_streamed(rig: Rig, tmp_path: Path) -> None:
+    """A range sent again has the same ticks with the same identities, its digest is theirs, the position their end."""
+    file = generate(tmp_path, "EURUSD", 20_000, 5)
+    bridge = rig.bridge
+    await rig.start_terminal([file.feed], "max")
+    await rig.start_agent()
+    await all_there(rig, [file])
+    stored = bridge.joined("EURUSD")
+    assert stored
+    ref = tick_pb2.SymbolRef(server=stored.server, symbol="EURUSD")
+    begin = int(stored.time_msc[5_000]) // 1000 * 1000
+    end = int(stored.time_msc[15_000]) // 1000 * 1000
+    bridge.ask(ref, "RESEND", 1, begin, end)
+    bridge.ask(ref, "DIGEST", 2, begin, end)
+    bridge.ask(ref, "POSITION", 3)
+    await eventually(lambda: bridge.answers.keys() == {1, 2, 3})
+    wanted = stored.slice(*np.searchsorted(stored.time_msc, [begin, end]))
+    resent = Batch.join(bridge.resent[1])
+    assert len(wanted) > 9_000
+    for name, column in wanted.columns().items():
+        assert np.array_equal(getattr(resent, name), column)
+    assert bridge.answers[1] == market.HistoryAnswer(request=1)
+    whole = digests(stored.columns(), begin, end, end - begin)[0]
+    found = bridge.answers[2].digests[0]
+    assert (found.from_msc, found.to_msc, found.count, found.hash) == (begin, end, whole.count, whole.hash)
+    position = bridge.answers[3].position
+    last = tick_pb2.TickId(**stored.last_id._asdict())
+    assert [position.terminal, position.read, position.sent, position.acknowledged] == [last] * 4
+    assert position.terminal_connected
