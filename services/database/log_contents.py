@@ -5,14 +5,12 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import api
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 _INACTIVE_S = 10.0
 _ANSWER_S = 5.0
-_NONE_S = 0.5
 
 
 class LogContents:
@@ -26,7 +24,7 @@ class LogContents:
         """The number of the first message that was logged at or after a time; None when none was."""
         time = datetime.fromtimestamp(unix_ms / 1000, UTC)
         async with self._numbers(deliver_policy=api.DeliverPolicy.BY_START_TIME, opt_start_time=time) as numbers:
-            found = await _fetch(numbers, 1)
+            found = await numbers.fetch(1)
         return found[0][1] if found else None
 
     async def newest_of_each(self) -> dict[str, tuple[int, int]]:
@@ -35,7 +33,7 @@ class LogContents:
         if not counts:
             return {}
         async with self._numbers(deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT, filter_subject=">") as numbers:
-            newest = dict(await _fetch(numbers, len(counts)))
+            newest = dict(await numbers.fetch(len(counts)))
         return {subject: (count, newest[subject]) for subject, count in counts.items() if subject in newest}
 
     async def purge(self, before: int, subject: str = "") -> None:
@@ -43,7 +41,7 @@ class LogContents:
         await self._stream.purge_stream(self._name, seq=before, subject=subject or None)
 
     @asynccontextmanager
-    async def _numbers(self, **which: object) -> AsyncIterator["JetStreamContext.PullSubscription"]:
+    async def _numbers(self, **which: object) -> AsyncIterator["_Numbers"]:
         config = api.ConsumerConfig(
             ack_policy=api.AckPolicy.NONE,
             headers_only=True,
@@ -54,20 +52,25 @@ class LogContents:
         consumer = await self._stream.add_consumer(self._name, config.evolve(**which))
         subscription = await self._stream.pull_subscribe_bind(consumer.name, stream=self._name)
         try:
-            yield subscription
+            yield _Numbers(subscription, consumer.num_pending or 0)
         finally:
             await subscription.unsubscribe()
             with suppress(NotFoundError):
                 await self._stream.delete_consumer(self._name, consumer.name)
 
 
-async def _fetch(numbers: "JetStreamContext.PullSubscription", count: int) -> list[tuple[str, int]]:
-    """(subject, number) of `count` messages, or of those that there are."""
-    found: list[tuple[str, int]] = []
-    while len(found) < count:
-        try:
-            messages = await numbers.fetch(count - len(found), timeout=_ANSWER_S if count > 1 else _NONE_S)
-        except NatsTimeoutError:
-            break
-        found += [(message.subject, message.metadata.sequence.stream) for message in messages]
-    return found
+class _Numbers:
+    """What a consumer has to give: subjects and numbers."""
+
+    def __init__(self, subscription: "JetStreamContext.PullSubscription", pending: int) -> None:
+        self._subscription = subscription
+        self._pending = pending
+
+    async def fetch(self, count: int) -> list[tuple[str, int]]:
+        """(subject, number) of `count` messages, or of those that there are."""
+        count = min(count, self._pending)
+        found: list[tuple[str, int]] = []
+        while len(found) < count:
+            messages = await self._subscription.fetch(count - len(found), timeout=_ANSWER_S)
+            found += [(message.subject, message.metadata.sequence.stream) for message in messages]
+        return found
