@@ -11,6 +11,7 @@ import grpc
 import typer
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mesh.errors import MeshError, Reason
@@ -69,6 +70,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     console.print(table)
+
+
+def progress(what: str, total: int) -> Progress:
+    """A bar of one task on standard error, seen by people only; it is to be entered."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar.add_task(what, total=total)
+    return bar
 
 
 def fail(message: str, status: int = EXIT_REFUSED) -> NoReturn:
