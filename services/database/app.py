@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from nats.aio.client import Client
 from suho.database.v1 import order_service_pb2_grpc
@@ -16,6 +17,7 @@ from mesh.market import subjects
 from mesh.server import Service, instance_of, open_server, serve, service
 from mesh.session import open_session
 from mesh.waiting import until_available
+from services.database import kafka
 from services.database.clickhouse import client as clickhouse_client
 from services.database.clickhouse.client import ClickHouse, open_clickhouse
 from services.database.clickhouse.digests import TickDigests
@@ -39,7 +41,7 @@ from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres, migration_lock, open_postgres
 from services.database.postgres.reports import Reports
-from services.database.purge import Purge
+from services.database.purge import Progress, Purge
 from services.database.recent import RecentTicks
 from services.database.servicers.orders import OrderServicer
 from services.database.servicers.tick_service import tick_service
@@ -50,6 +52,9 @@ from services.database.servicers.ticks_watch import WatchServicer
 from services.database.sink import Sink
 from services.database.sinks import SinkEntry, Sinks
 from services.database.valkey import NewestTicks, open_valkey
+
+if TYPE_CHECKING:
+    from services.database.kafka.app import KafkaSinks
 
 PROGRAM = "database"
 
@@ -90,6 +95,7 @@ class Following:
 
 async def main(settings: DatabaseSettings, stop: asyncio.Event) -> None:
     """Serve until `stop`; waits for engines that are not there yet."""
+    kafka.require(settings)
     async with open_engines(settings) as engines:
         await _serve(settings, engines, stop)
 
@@ -116,12 +122,20 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
 
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
-    incidents = Incidents(engines.clickhouse)
-    followings = follow(settings, engines, incidents)
     outbox = Outbox(engines.postgres)
+    async with kafka.open_if_configured(settings, engines.tick_log, engines.postgres, outbox, TRANSIENT) as second:
+        await _serve_with(settings, engines, outbox, second, stop)
+
+
+async def _serve_with(
+    settings: DatabaseSettings, engines: Engines, outbox: Outbox, second: "KafkaSinks | None", stop: asyncio.Event
+) -> None:
+    incidents = Incidents(engines.clickhouse)
+    followings = follow(settings, engines, incidents, [second.progress] if second else [])
+    sinks = sinks_of(engines, followings, second.entries(engines.tick_log, engines.postgres) if second else [])
     dsn = engines.postgres.dsn
     async with (
-        open_server(settings, services(engines, sinks_of(engines, followings), incidents, outbox)) as server,
+        open_server(settings, services(engines, sinks, incidents, outbox)) as server,
         open_session(settings, instance_of(settings, PROGRAM, server)) as session,
         asyncio.TaskGroup() as tasks,
     ):
@@ -135,22 +149,32 @@ async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Eve
                 for one in followings
             ),
         ]
+        if second:
+            background.append(tasks.create_task(second.run(dsn, settings.instance), name="kafka"))
         await serving
         for task in background:
             task.cancel()
 
 
-def follow(settings: DatabaseSettings, engines: Engines, incidents: Incidents) -> list[Following]:
-    """Each log with its sink; TICKS first."""
+def follow(
+    settings: DatabaseSettings, engines: Engines, incidents: Incidents, others: Sequence[Progress] = ()
+) -> list[Following]:
+    """Each log with its sink; TICKS first, whose purge waits for `others` too."""
     keep_s = settings.log_keep_hours * 3600
     return [
-        _following(settings, engines, incidents, engines.tick_log, TICKS_SINK_LEASE, keep_s),
-        _following(settings, engines, incidents, engines.backfill_log, BACKFILL_SINK_LEASE, None),
+        _following(settings, engines, incidents, engines.tick_log, TICKS_SINK_LEASE, keep_s, others),
+        _following(settings, engines, incidents, engines.backfill_log, BACKFILL_SINK_LEASE, None, ()),
     ]
 
 
 def _following(
-    settings: DatabaseSettings, engines: Engines, incidents: Incidents, log: TickLog, lease: int, keep_s: float | None
+    settings: DatabaseSettings,
+    engines: Engines,
+    incidents: Incidents,
+    log: TickLog,
+    lease: int,
+    keep_s: float | None,
+    others: Sequence[Progress],
 ) -> Following:
     monitor = monitor_of(settings, incidents, live=log is engines.tick_log)
     store = LogStore(engines.clickhouse, log.name, monitor, settings.clickhouse_fsync, unix_ns)
@@ -158,7 +182,7 @@ def _following(
         log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance, _teller(engines, log)
     )
     contents = LogContents(engines.bus, log.name)
-    purge = Purge(log, contents, [sink], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)
+    purge = Purge(log, contents, [sink, *others], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)
     return Following(lease, log, store, sink, purge)
 
 
@@ -183,13 +207,13 @@ def monitor_of(settings: DatabaseSettings, incidents: Incidents, live: bool) -> 
     return Monitor(zones.of, sessions, settings.spike_threshold, alarm, liveness)
 
 
-def sinks_of(engines: Engines, followings: Sequence[Following]) -> Sinks:
+def sinks_of(engines: Engines, followings: Sequence[Following], others: Sequence[SinkEntry] = ()) -> Sinks:
     """Every sink, as it is seen from outside."""
     entries = [
         SinkEntry(one.log, "clickhouse", one.sink, one.store, partial(holder, engines.postgres, one.lease))
         for one in followings
     ]
-    return Sinks(entries, INTERRUPTED)
+    return Sinks([*entries, *others], INTERRUPTED)
 
 
 def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbox) -> list[Service]:

@@ -56,6 +56,8 @@ class SinkEntry:
     sink: RunningSink
     store: Store
     holder: Callable[[], Awaitable[str]]
+    # Whoever asks gets an answer although its store gives none.
+    optional: bool = False
 
 
 class Sinks:
@@ -91,9 +93,14 @@ class Sinks:
         return [await self._state(entry, logs[entry.log.name]) for entry in self._entries]
 
     async def _state(self, entry: SinkEntry, log: LogState) -> SinkState:
-        position = entry.sink.position
+        position, trouble = entry.sink.position, ""
         if not entry.sink.following or position.epoch != log.epoch:
-            stored = await entry.store.stored_seq(log.epoch)
+            try:
+                stored = await entry.store.stored_seq(log.epoch)
+            except MeshError as error:
+                if not entry.optional:
+                    raise
+                stored, trouble = 0, str(error)
             position = Position(log.epoch, max(stored, log.floor))
         return SinkState(
             entry.log.name,
@@ -102,4 +109,5 @@ class Sinks:
             await entry.holder(),
             entry.sink.stored_rows,
             entry.sink.latency,
+            trouble,
         )

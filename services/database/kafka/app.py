@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from mesh.log import get_logger
 from services.database.config import DatabaseSettings
@@ -14,11 +15,13 @@ from services.database.kafka.signals import SignalsLostError, SignalTopic
 from services.database.kafka.ticks import SecondLog, TickProgress, TickTopic
 from services.database.kafka.topics import INTERRUPTED, Cluster, UnfitTopicError
 from services.database.kafka.writer import FencedError, open_writer
-from services.database.postgres.lease import KAFKA_SIGNALS_LEASE, KAFKA_TICKS_LEASE, while_leased
+from services.database.postgres.lease import KAFKA_SIGNALS_LEASE, KAFKA_TICKS_LEASE, holder, while_leased
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres
 from services.database.postgres.signals import Signals
 from services.database.sink import Log, Sink
+from services.database.sinks import Log as StatedLog
+from services.database.sinks import SinkEntry
 
 log = get_logger(__name__)
 
@@ -38,6 +41,11 @@ class KafkaSinks:
         async with asyncio.TaskGroup() as tasks:
             for lease, work in ((KAFKA_TICKS_LEASE, self.ticks.run), (KAFKA_SIGNALS_LEASE, self.signals.run)):
                 tasks.create_task(_lined_up(dsn, lease, instance, work))
+
+    def entries(self, tick_log: StatedLog, postgres: Postgres) -> list[SinkEntry]:
+        """The sink of ticks as it is seen from outside."""
+        leased_by = partial(holder, postgres, KAFKA_TICKS_LEASE)
+        return [SinkEntry(tick_log, "kafka", self.ticks, self.progress, leased_by, optional=True)]
 
 
 @asynccontextmanager
