@@ -1,5 +1,8 @@
 """The `suho` command."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from cli import bench, mesh_commands, orders, ticks
@@ -9,8 +12,24 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Suho: a gRPC mesh for trading through MetaTrader 5.",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"suho {version('suho')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    tell_version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and end.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Suho: a gRPC mesh for trading through MetaTrader 5."""
+
+
 app.command()(up)
 app.command()(mesh_commands.status)
 app.command()(mesh_commands.services)
