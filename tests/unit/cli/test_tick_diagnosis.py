@@ -59,7 +59,7 @@ def test_all_is_well() -> None:
         ({"cached": None}, "warning", "cache does not answer", "suho logs database"),
         ({"cached": OLD}, "warning", "cache is behind the store", "next tick"),
         ({"quarantined": 4}, "warning", "4 ticks were refused", "suho ticks quality"),
-        ({"incidents": (Incident("HOLE", 5, 2, "2 of 9"),)}, "warning", "1 times HOLE: ticks are missing (2 of", "heal"),
+        ({"incidents": (Incident("HOLE", 5, 2, "2 of 9"),)}, "warning", "HOLE: ticks are missing (2 of 9)", "heal"),
         ({"incidents": (Incident("HISTORY_CHANGED", 5),)}, "warning", "HISTORY_CHANGED", "suho ticks audit X --heal"),
         ({"incidents": (Incident("AUDIT_DIFFERS", 5),)}, "warning", "not healed", "suho ticks audit X --heal"),
         ({"incidents": (Incident("LOG_GAP", 5),)}, "warning", "lost before they were stored", "--heal"),
