@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 from suho.database.v1 import tick_service_pb2 as pb
+from suho.database.v1 import tick_service_pb2_grpc
 
 from mesh.errors import MeshError
 from mesh.market import TickId
@@ -44,8 +45,11 @@ class History(Protocol):
     async def stored(self, key: SymbolKey, cursor: TickId) -> Past:
         """Of the store: what follows on `cursor`."""
 
-    async def known(self, key: SymbolKey) -> list[SymbolKey]:
+    async def in_log(self, key: SymbolKey) -> list[SymbolKey]:
         """The symbols of which the log holds ticks, an empty name standing for any."""
+
+    async def known(self, key: SymbolKey) -> list[SymbolKey]:
+        """Those and the ones of which the store does."""
 
     async def newest_msc(self, key: SymbolKey) -> int:
         """The time of the newest tick that the log holds; 0: none."""
@@ -57,6 +61,7 @@ class TickHistory:
     def __init__(self, ticks: TickLog, database: grpc.aio.Channel, unreadable: UnreadableMessages) -> None:
         self._log = ticks
         self._unreadable = unreadable
+        self._ticks: tick_service_pb2_grpc.TickServiceAsyncStub = tick_service_pb2_grpc.TickServiceStub(database)
         self._get_ticks: Any = database.unary_stream(
             _GET_TICKS,
             request_serializer=pb.GetTicksRequest.SerializeToString,
@@ -96,7 +101,7 @@ class TickHistory:
             call.cancel()
         return Past(messages, 0, sum(message.ticks for message in messages) < _STORE_TICKS)
 
-    async def known(self, key: SymbolKey) -> list[SymbolKey]:
+    async def in_log(self, key: SymbolKey) -> list[SymbolKey]:
         found: list[SymbolKey] = []
         for subject in await self._log.subjects(tick_subject(*key)):
             try:
@@ -104,6 +109,16 @@ class TickHistory:
             except UnreadableError as error:
                 self._unreadable.skip(subject, error)
         return found
+
+    async def known(self, key: SymbolKey) -> list[SymbolKey]:
+        found = await self.in_log(key)
+        try:
+            answer = await self._ticks.ListSymbols(pb.ListSymbolsRequest(), timeout=_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise LogUnavailableError(f"the database does not list its symbols: {MeshError.of(error)}") from None
+        listed = (SymbolKey(item.symbol.server, item.symbol.symbol) for item in answer.symbols)
+        found += (one for one in listed if (key.server or one.server, key.symbol or one.symbol) == one)
+        return sorted(set(found))
 
     async def newest_msc(self, key: SymbolKey) -> int:
         end = await self._log.end(key)

@@ -131,7 +131,7 @@ class Subscription:
             else:
                 past = await self._history.logged(key, following.cursor, seq)
                 seq = self._take_logged(following, past, portion)
-            self._rest.over()
+            self._rest.over(key)
         except LogUnavailableError as error:
             self._rest.because(key, error)
         if following.source is not Source.LIVE:
@@ -183,6 +183,7 @@ class _Rest:
 
     def __init__(self) -> None:
         self.until = 0.0
+        self._troubled: SymbolKey | None = None
         self._troubled_since = 0.0
         self._pauses = backoff()
 
@@ -193,16 +194,17 @@ class _Rest:
     def take(self, pause_s: float) -> None:
         self.until = asyncio.get_running_loop().time() + pause_s
 
-    def over(self) -> None:
-        if self._troubled_since:
-            self._troubled_since, self._pauses = 0.0, backoff()
-            log.info("a subscriber gets what it missed again")
+    def over(self, key: SymbolKey) -> None:
+        """The past of `key` answered."""
+        if key == self._troubled:
+            self._troubled, self._pauses = None, backoff()
+            log.info("a subscriber gets what it missed again", symbol=key.symbol)
 
     def because(self, key: SymbolKey, error: LogUnavailableError) -> None:
         """Raises MeshError LOG_UNAVAILABLE when it has been so for long."""
         now = asyncio.get_running_loop().time()
-        if not self._troubled_since:
-            self._troubled_since = now
+        if self._troubled is None:
+            self._troubled, self._troubled_since = key, now
             log.warning("a subscriber waits for what it missed", symbol=key.symbol, because=str(error))
         if now - self._troubled_since > _PATIENCE_S:
             lost = f"ticks of {key.symbol} that are past can not be read: {error}; subscribe again from the last one"

@@ -1,6 +1,6 @@
 """Subscribe and TailTicks: ticks for whoever wants them fresh, or from a time on."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from services.data_bridge.feed import Feed
 from services.data_bridge.feed_history import History
 from services.data_bridge.servicers.encoding import subscribe_response
 from services.data_bridge.servicers.service import Handlers
-from services.data_bridge.servicers.symbols import asked, in_log, require_named, with_servers
+from services.data_bridge.servicers.symbols import asked, require_in_log, require_named, with_servers
 from services.data_bridge.subscription import Subscription
 
 
@@ -71,7 +71,7 @@ class FeedServicer:
         keys = asked(request.symbols)
         left = request.limit or -1
         async with self._every_tick(keys) as subscription:
-            await self._require_known(keys)
+            await require_in_log(self._history, keys)
             await context.send_initial_metadata(())
             while True:
                 for message in (await subscription.read()).messages:
@@ -86,12 +86,3 @@ class FeedServicer:
         subscription = Subscription(self._history, self._most_bytes)
         async with self._feed.listening(subscription, keys):
             yield subscription
-
-    async def _require_known(self, keys: Iterable[SymbolKey]) -> None:
-        """A person's slip of the pen would otherwise look like a silent market."""
-        for key in keys:
-            if not await in_log(self._history, key):
-                unknown = (
-                    f"no tick of {key.symbol or 'any symbol'} has come yet; is the name spelled as the broker does?"
-                )
-                raise MeshError(Reason.UNKNOWN_SYMBOL, unknown)

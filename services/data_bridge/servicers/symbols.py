@@ -26,28 +26,50 @@ def require_named(keys: Sequence[SymbolKey], from_msc: int, why: str) -> None:
 
 
 async def with_servers(history: History, keys: Iterable[SymbolKey]) -> list[SymbolKey]:
-    """Each key once, in place of one without a server those that are known. Raises MeshError LOG_UNAVAILABLE."""
+    """Each key once; in place of one without a server those that have ticks.
+
+    Raises:
+        MeshError: UNKNOWN_SYMBOL, LOG_UNAVAILABLE.
+    """
     found: dict[SymbolKey, None] = {}
     for key in keys:
-        found.update(dict.fromkeys([key] if key.server else await in_log(history, key)))
+        if key.server:
+            found[key] = None
+            continue
+        with _answered():
+            known = await history.known(key)
+        if not known:
+            raise unknown(key)
+        found.update(dict.fromkeys(known))
     return list(found)
 
 
-async def in_log(history: History, key: SymbolKey) -> list[SymbolKey]:
-    """Raises MeshError LOG_UNAVAILABLE."""
-    with _the_log_answers():
-        return await history.known(key)
+async def require_in_log(history: History, keys: Iterable[SymbolKey]) -> None:
+    """A person's slip of the pen would otherwise look like a silent market.
+
+    Raises:
+        MeshError: UNKNOWN_SYMBOL, LOG_UNAVAILABLE.
+    """
+    for key in keys:
+        with _answered():
+            if not await history.in_log(key):
+                raise unknown(key)
 
 
 async def newest_msc(history: History, key: SymbolKey) -> int:
     """The time of the newest tick in the log; 0: none. Raises MeshError LOG_UNAVAILABLE."""
-    with _the_log_answers():
+    with _answered():
         return await history.newest_msc(key)
 
 
 @contextmanager
-def _the_log_answers() -> Iterator[None]:
+def _answered() -> Iterator[None]:
     try:
         yield
     except LogUnavailableError as error:
-        raise MeshError(Reason.LOG_UNAVAILABLE, f"the log can not be asked: {error}; try again") from None
+        raise MeshError(Reason.LOG_UNAVAILABLE, f"what is past can not be asked for: {error}; try again") from None
+
+
+def unknown(key: SymbolKey) -> MeshError:
+    name = key.symbol or "any symbol"
+    return MeshError(Reason.UNKNOWN_SYMBOL, f"no tick of {name} has come yet; is the name spelled as the broker does?")

@@ -53,6 +53,10 @@ class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
             twin = db.GetTicksResponseTwin(batch=tick_pb2.TickBatchTwin(**codec.fields(piece)))
             yield db.GetTicksResponse.FromString(twin.SerializeToString())
 
+    async def ListSymbols(self, _: db.ListSymbolsRequest, __: Any) -> db.ListSymbolsResponse:
+        symbols = [tick_pb2.SymbolRef(server=server, symbol=symbol) for server, symbol in self.history]
+        return db.ListSymbolsResponse(symbols=[db.StoredSymbol(symbol=symbol) for symbol in symbols])
+
     async def PutNewestTicks(self, request: db.PutNewestTicksRequest, context: Any) -> db.PutNewestTicksResponse:
         self.calls += 1
         if self.failing:

@@ -32,15 +32,15 @@ def refs(*symbols: str) -> list[tick_pb2.SymbolRef]:
 
 
 @asynccontextmanager
-async def subscription(port: int, *symbols: str) -> AsyncIterator[Any]:
-    """A Subscribe call that misses nothing from here on."""
+async def subscription(port: int, *symbols: str, **wants: Any) -> AsyncIterator[Any]:
+    """A Subscribe call that misses nothing from here on; `wants` are fields of its request."""
     async with direct_channel([f"127.0.0.1:{port}"]) as channel:
         subscribe: Any = channel.unary_stream(
             "/suho.market.v1.BridgeService/Subscribe",
             request_serializer=pb.SubscribeRequest.SerializeToString,
             response_deserializer=pb.SubscribeResponseTwin.FromString,
         )
-        call = subscribe(pb.SubscribeRequest(symbols=refs(*symbols)))
+        call = subscribe(pb.SubscribeRequest(symbols=refs(*symbols), **wants))
         await call.initial_metadata()
         yield call
         call.cancel()
