@@ -54,6 +54,7 @@ class Monitor:
         self._liveness = liveness
         self._spikes: dict[tuple[str, str], Spikes] = {}
 
+    @np.errstate(over="ignore", invalid="ignore")  # absurd prices are marked, not complained of
     def annotate(self, messages: Sequence[Ticks]) -> Annotations:
         """UTC and marks of all their ticks, in order."""
         batches = [message.batch for message in messages]

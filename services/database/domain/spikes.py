@@ -74,7 +74,7 @@ class Spikes:
     def _learn(self, changes: Prices) -> None:
         """Only changes that are one: most ticks move nothing, and would make any move unusual."""
         moved = changes[-_WINDOW:]
-        moved = moved[moved != 0]
+        moved = moved[(moved != 0) & np.isfinite(moved)]
         self._changes = np.concatenate((self._changes, moved))[-_WINDOW:]
         self._fresh += len(moved)
         if self._fresh >= _FEWEST:
