@@ -268,7 +268,7 @@ class LaneSymbols:
 
 def _may_close(symbol: _LaneSymbol) -> bool:
     """It leaves, and all that it sent is acknowledged and counted."""
-    return symbol.leaving and not symbol.feed.is_under_way and not symbol.feed.has_uncounted
+    return symbol.leaving and not symbol.feed.has_uncounted
 
 
 def place_of(tick: TickId) -> tick_pb2.TickId:

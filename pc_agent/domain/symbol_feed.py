@@ -107,11 +107,6 @@ class SymbolFeed:
         """Ticks read and not acknowledged."""
         return self._held
 
-    @property
-    def is_under_way(self) -> bool:
-        """Something was sent and not acknowledged."""
-        return bool(self._sent)
-
     def halt(self) -> None:
         """Send and take nothing more; what was sent is still to be acknowledged."""
         unsent = sum(len(batch) for batch in self._pending)
@@ -153,7 +148,7 @@ class SymbolFeed:
 
     @property
     def has_uncounted(self) -> bool:
-        """More was read than `count` has told."""
+        """More was read than `count` has told: it may not be acknowledged yet."""
         return self._read > self._told
 
     def count(self) -> ReadCount | None:

@@ -48,10 +48,14 @@ class FakeMt5:
         self.account = ("broker", 42)
         self.shown = set(ticks)
         self.gone = False
+        self.back_after: int | None = None  # so many more calls of initialize
         self.calls: list[str] = []
         self.during_copy = lambda: None
 
     def initialize(self, **_: Any) -> bool:
+        if self.back_after is not None:
+            self.back_after -= 1
+            self.gone = self.back_after > 0
         return not self.gone
 
     def shutdown(self) -> None:

@@ -131,7 +131,7 @@ def test_where_no_stream_stands_a_symbol_leaves_at_once() -> None:
     lane.write()
     lane.symbols.leave("EURUSD", at_once=True)
     assert not lane.symbols.holds("EURUSD")
-    assert not lane.feeds["EURUSD"].is_under_way
+    assert lane.feeds["EURUSD"].held == 0
 
 
 def test_a_symbol_that_was_not_opened_yet_leaves_unsaid() -> None:
