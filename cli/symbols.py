@@ -86,9 +86,11 @@ def _several(symbol: str, servers: Sequence[str]) -> str:
 
 
 def near_names(symbol: str, names: Sequence[str]) -> list[str]:
-    """At most three, the nearest first; letters in another case are nearest."""
+    """At most three, the nearest first; only those that differ in nothing but case, where there are such."""
     by_upper: dict[str, list[str]] = {}
     for name in names:
         by_upper.setdefault(name.upper(), []).append(name)
+    if same := by_upper.get(symbol.upper()):
+        return same[:3]
     near = difflib.get_close_matches(symbol.upper(), by_upper, n=3, cutoff=0.6)
     return [name for upper in near for name in by_upper[upper]][:3]

@@ -1,6 +1,7 @@
 """`suho ticks import`: exported days and tick files into the store, by the backfill log."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,19 +12,21 @@ import grpc
 import numpy as np
 import typer
 from rich.progress import Progress
+from suho.database.v1 import tick_service_pb2
 from suho.market.v1 import bridge_pb2, tick_pb2
 
 from cli.connection import DEFAULT_STATE, JsonOption, StateOption, mesh, run
 from cli.moments import DAY_MS, date_of, day_of
 from cli.output import EXIT_REFUSED, fail, print_json, progress
-from cli.tick_columns import import_ticks
+from cli.tick_columns import get_ticks, import_ticks
 from cli.tick_days import FILE, MANIFEST, ManifestError, day_folders, verified
 from cli.tick_export import digests_of
+from cli.tick_known import Known
 from cli.tick_parquet import Columns, read_groups
 from mesh.clock import unix_ns
 from mesh.market import BEFORE_FIRST, Batch, codec
 from mesh.market.batch import COLUMNS, ordinals
-from mesh.market.digest import digests
+from mesh.market.digest import digests, tick_hashes
 from mesh.market.tick import FLAG_MASK
 from pc_agent.twin.tick_source import TickFileError, read_ticks
 
@@ -64,20 +67,20 @@ def import_(
                 return [await _import_day(channel, day, bar) for day in days]
 
     done = run(work)
-    facts = {
-        "imported": sum(day["imported"] for day in done),
-        "there": sum(day["ticks"] for day in done if day["state"] == "there"),
-        "quarantined": sum(day["quarantined"] for day in done),
-        "days": done,
+    facts: dict[str, Any] = {
+        name: sum(day[name] for day in done) for name in ("imported", "there", "differing", "quarantined")
     }
     if as_json:
-        print_json(facts)
+        print_json({**facts, "days": done})
     else:
-        print(
-            f"{facts['imported']:,} ticks imported, {facts['there']:,} were there already"
-            f" ({len(done)} days); {facts['quarantined']:,} refused for values that no price can have"
+        print(f"{facts['imported']:,} ticks imported, {facts['there']:,} were there already ({len(done)} days)")
+    if facts["differing"]:
+        sys.stderr.write(
+            f"suho: {facts['differing']:,} ticks are stored with other values: they were left as they are\n"
         )
     if facts["quarantined"]:
+        sys.stderr.write(f"suho: {facts['quarantined']:,} ticks were refused for values that no price can have\n")
+    if facts["differing"] or facts["quarantined"]:
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -139,18 +142,37 @@ async def _import_day(channel: grpc.aio.Channel, day: Day, bar: Progress) -> dic
     (stored,) = await digests_of(channel, day.symbol, day.from_msc, day.to_msc, day.to_msc - day.from_msc)
     if (stored.count, stored.hash) == (day.count, day.hash):
         bar.advance(bar.task_ids[0], day.count)
-        return {**facts, "state": "there", "stored_before": stored.count, "imported": 0, "quarantined": 0}
-    imported, quarantined = await _send(channel, day, bar)
-    state = "imported"
-    return {**facts, "state": state, "stored_before": stored.count, "imported": imported, "quarantined": quarantined}
+        return {**facts, "there": day.count, "differing": 0, "imported": 0, "quarantined": 0}
+    known = await _stored(channel, day) if stored.count else Known()
+    imported, quarantined = await _send(channel, day, known, bar)
+    return {
+        **facts,
+        "there": known.same,
+        "differing": known.different,
+        "imported": imported,
+        "quarantined": quarantined,
+    }
 
 
-async def _send(channel: grpc.aio.Channel, day: Day, bar: Progress) -> tuple[int, int]:
+async def _stored(channel: grpc.aio.Channel, day: Day) -> Known:
+    """The day as it is stored."""
+    request = tick_service_pb2.GetTicksRequest(symbol=day.symbol, from_msc=day.from_msc, to_msc=day.to_msc)
+    pieces = [
+        (batch.time_msc, batch.ordinal, tick_hashes(batch.columns()))
+        async for response in get_ticks(channel, request)
+        if len(batch := codec.decode(response.batch))
+    ]
+    known = Known()
+    known.learn(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
+    return known
+
+
+async def _send(channel: grpc.aio.Channel, day: Day, known: Known, bar: Progress) -> tuple[int, int]:
     """Ticks that are durable in the log, and those that were refused."""
     window = asyncio.Semaphore(_UNDER_WAY)
 
     async def requests() -> AsyncIterator[bridge_pb2.ImportTicksRequestTwin]:
-        for batch in _batches(day):
+        for batch in _batches(day, known):
             await window.acquire()
             yield bridge_pb2.ImportTicksRequestTwin(batches=[tick_pb2.TickBatchTwin(**codec.fields(batch))])
 
@@ -163,8 +185,9 @@ async def _send(channel: grpc.aio.Channel, day: Day, bar: Progress) -> tuple[int
     return imported, quarantined
 
 
-def _batches(day: Day) -> Iterator[Batch]:
+def _batches(day: Day, known: Known) -> Iterator[Batch]:
     for columns in day.columns():
-        named: dict[str, Any] = {**columns}
-        whole = Batch(day.symbol.server, day.symbol.symbol, _AGENT, unix_ns(), BEFORE_FIRST, **named)
-        yield from whole.chunks(_MESSAGE_TICKS)
+        missing: dict[str, Any] = known.missing(columns)
+        if len(missing["time_msc"]):
+            whole = Batch(day.symbol.server, day.symbol.symbol, _AGENT, unix_ns(), BEFORE_FIRST, **missing)
+            yield from whole.chunks(_MESSAGE_TICKS)

@@ -102,9 +102,10 @@ def test_an_unknown_symbol_is_answered_with_near_ones(filled: FakePlatform, suho
 
 
 def test_near_names_are_the_nearest_first() -> None:
-    """Whatever their case; none where none is near."""
-    names = ["EURUSD", "EURUSD.m", "GBPUSD", "US500"]
-    assert near_names("eurusd", names)[:2] == ["EURUSD", "EURUSD.m"]
+    """Only the same in another case, where there is one; none where none is near."""
+    names = ["EURUSD", "EURUSD.m", "XAUUSD", "US500"]
+    assert near_names("eurusd", names) == ["EURUSD"]
+    assert near_names("EURUSD.", names)[0] in ("EURUSD", "EURUSD.m")
     assert near_names("us50", names) == ["US500"]
     assert near_names("WHEAT", names) == []
 

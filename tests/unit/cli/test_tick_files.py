@@ -160,7 +160,22 @@ def test_an_import_that_broke_off_goes_on(filled: FakePlatform, suho: Suho, tmp_
     assert suho("import", tmp_path / "out").exit_code == EXIT_UNREACHABLE
     filled.bridge.import_fails_after = None
     facts = imported(suho, tmp_path / "out")
-    assert ([day["state"] for day in facts["days"]], whole(filled)) == (["there", "imported"], before)
+    assert [(day["there"], day["imported"]) for day in facts["days"]] == [(3, 0), (0, 40)]
+    assert whole(filled) == before
+
+
+def test_an_import_adds_what_is_missing_and_replaces_nothing(filled: FakePlatform, suho: Suho, tmp_path: Path) -> None:
+    """Ticks that are stored are counted; those stored with another value are left, told, and status 1."""
+    exported(suho, tmp_path / "out")
+    filled.store.ticks.clear()
+    filled.store.put(SERVER, SYMBOL, columns_of(DAY + 5, DAY + 9, bid=1.1))
+    result = suho("import", tmp_path / "out", "--json")
+    facts = json.loads(result.stdout)
+    assert (result.exit_code, "1 ticks are stored with other values" in result.stderr) == (EXIT_REFUSED, True)
+    assert {name: facts[name] for name in ("there", "differing", "imported")} == {
+        "there": 1, "differing": 1, "imported": 41,
+    }  # fmt: skip
+    assert filled.store.ticks[SERVER, SYMBOL]["bid"][2] == 1.1 + 1e-5
 
 
 CSV = "timestamp,bid,ask\n2014-05-05 23:59:59.999+00:00,1.1,1.2\n2014-05-06 00:00:00+00:00,1.1,1.3\n"
