@@ -19,6 +19,8 @@ from mesh.session import open_session
 from mesh.waiting import until_available
 from services.database import kafka
 from services.database.clickhouse import client as clickhouse_client
+from services.database.clickhouse.bar_keeper import BarKeeper
+from services.database.clickhouse.bars import StoredBars
 from services.database.clickhouse.client import ClickHouse, open_clickhouse
 from services.database.clickhouse.digests import TickDigests
 from services.database.clickhouse.history import TickHistory
@@ -29,7 +31,7 @@ from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
 from services.database.domain.alarm import Alarm
 from services.database.domain.liveness import Liveness
-from services.database.domain.log import MarkerRange, Range, TickRange
+from services.database.domain.log import MarkerRange, Range, TickRange, touched
 from services.database.domain.quality import Monitor
 from services.database.jetstream import INTERRUPTED, TickLog
 from services.database.log_contents import LogContents
@@ -46,6 +48,7 @@ from services.database.recent import RecentTicks
 from services.database.servicers.orders import OrderServicer
 from services.database.servicers.tick_service import tick_service
 from services.database.servicers.ticks import TickServicer
+from services.database.servicers.ticks_bars import BarServicer
 from services.database.servicers.ticks_cache import CacheServicer
 from services.database.servicers.ticks_history import HistoryServicer
 from services.database.servicers.ticks_watch import WatchServicer
@@ -72,6 +75,7 @@ class Engines:
     clickhouse: ClickHouse
     newest: NewestTicks
     recent: RecentTicks
+    bars: BarKeeper
     bus: Client
     tick_log: TickLog
     backfill_log: TickLog
@@ -86,8 +90,10 @@ class Following:
     store: LogStore
     sink: Sink
     purge: Purge
+    bars: BarKeeper
 
     async def run(self) -> None:
+        self.bars.doubt()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sink.run(), name="sink")
             tasks.create_task(self.purge.run(), name="purge")
@@ -118,7 +124,9 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
         for log in (tick_log, backfill_log):
             await until_available(f"the log {log.name}", log.declare, INTERRUPTED)
         recent = RecentTicks(cache, TickHistory(clickhouse).last)
-        yield Engines(postgres, clickhouse, NewestTicks(cache), recent, bus, tick_log, backfill_log)
+        yield Engines(
+            postgres, clickhouse, NewestTicks(cache), recent, BarKeeper(clickhouse), bus, tick_log, backfill_log
+        )
 
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
@@ -144,6 +152,7 @@ async def _serve_with(
             tasks.create_task(outbox.listen(), name="outbox"),
             tasks.create_task(incidents.run(), name="incidents"),
             tasks.create_task(engines.recent.run(), name="recent ticks"),
+            tasks.create_task(engines.bars.run(), name="bars"),
             *(
                 tasks.create_task(while_leased(dsn, one.lease, settings.instance, one.run), name=one.log.name)
                 for one in followings
@@ -183,18 +192,22 @@ def _following(
     )
     contents = LogContents(engines.bus, log.name)
     purge = Purge(log, contents, [sink, *others], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)
-    return Following(lease, log, store, sink, purge)
+    return Following(lease, log, store, sink, purge, engines.bars)
 
 
 def _teller(engines: Engines, log: TickLog) -> Callable[[Range], None]:
     """Tells what goes by stored ticks of each range that is stored."""
 
     def tell(span: Range) -> None:
+        if isinstance(span, MarkerRange):
+            return
+        for message in span.messages:
+            engines.bars.stored(*touched(message))
         if isinstance(span, TickRange) and log is engines.tick_log:
             engines.recent.offer([message.batch for message in span.messages])
-        elif not isinstance(span, MarkerRange):
-            for server, symbol in {message.identity[:2] for message in span.messages}:
-                engines.recent.changed(server, symbol)
+            return
+        for server, symbol in {message.identity[:2] for message in span.messages}:
+            engines.recent.changed(server, symbol)
 
     return tell
 
@@ -221,10 +234,12 @@ def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbo
     postgres = engines.postgres
     orders = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
     stored, quality = StoredTicks(engines.clickhouse), StoredQuality(engines.clickhouse)
+    history = TickHistory(engines.clickhouse)
     ticks = tick_service(
         TickServicer(stored, quality, sinks).handlers(),
         CacheServicer(engines.newest, engines.recent).handlers(),
-        HistoryServicer(TickHistory(engines.clickhouse), TickDigests(engines.clickhouse)).handlers(),
+        HistoryServicer(history, TickDigests(engines.clickhouse)).handlers(),
+        BarServicer(StoredBars(engines.clickhouse, history, engines.bars.settle)).handlers(),
         WatchServicer(quality, incidents).handlers(),
     )
     return [

@@ -41,7 +41,7 @@ class ClickHouse:
         Raises:
             MeshError: ENGINE_UNAVAILABLE.
         """
-        with _answering():
+        with answering():
             result = await self._client.query(sql, parameters=parameters)
         return list(result.named_results())
 
@@ -51,7 +51,7 @@ class ClickHouse:
         Raises:
             MeshError: ENGINE_UNAVAILABLE.
         """
-        with _answering():
+        with answering():
             data = await self._client.raw_query(sql, parameters=parameters, fmt="RowBinary")
         return np.frombuffer(data, row)
 
@@ -120,7 +120,8 @@ async def migrate(clickhouse: ClickHouse, available: tuple[Migration, ...]) -> N
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
+    """Raises MeshError ENGINE_UNAVAILABLE for what the client raises when ClickHouse is away."""
     try:
         yield
     except (OperationalError, OSError) as error:

@@ -145,6 +145,14 @@ def ranges(messages: Sequence[Message]) -> Iterator[Range]:
             start = stop
 
 
+def touched(message: Ticks | Correction) -> tuple[str, str, int, int]:
+    """(server, symbol, from, to): the server time in which it changes what stands."""
+    if isinstance(message, Correction):
+        return message.server, message.symbol, message.from_msc, message.to_msc
+    first, last = message.batch.first_id, message.batch.last_id
+    return message.batch.server, message.batch.symbol, first.time_msc, last.time_msc + 1
+
+
 def following_on(seq: int, messages: Sequence[Message]) -> Sequence[Message]:
     """The messages that follow on `seq` without a gap."""
     expected = itertools.count(seq + 1)

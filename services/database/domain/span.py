@@ -15,7 +15,10 @@ END_MSC = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Ticks of [from_msc, to_msc) that come after `after`; `limit` at most, 0: all."""
+    """Ticks of [from_msc, to_msc) that come after `after`; `limit` at most, 0: all.
+
+    Of bars a negative limit asks for the last so many.
+    """
 
     server: str
     symbol: str

@@ -13,6 +13,8 @@ from compose.embedded.valkey import Valkey
 from mesh.channel import direct_channel
 from mesh.config import ServerSettings
 from mesh.server import open_server
+from services.database.clickhouse.bar_keeper import BarKeeper
+from services.database.clickhouse.bars import StoredBars
 from services.database.clickhouse.client import ClickHouse, migrate, open_clickhouse
 from services.database.clickhouse.digests import TickDigests
 from services.database.clickhouse.history import TickHistory
@@ -21,6 +23,7 @@ from services.database.clickhouse.quality import StoredQuality
 from services.database.migrations import migrations
 from services.database.recent import RecentTicks
 from services.database.servicers.tick_service import tick_service
+from services.database.servicers.ticks_bars import BarServicer
 from services.database.servicers.ticks_cache import CacheServicer
 from services.database.servicers.ticks_history import HistoryServicer
 from services.database.servicers.ticks_watch import WatchServicer
@@ -36,6 +39,7 @@ class Served:
     server: str
     clickhouse: ClickHouse
     recent: RecentTicks
+    bars: BarKeeper
     ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
 
 
@@ -63,14 +67,15 @@ def server() -> str:
 async def served(clickhouse: ClickHouse, cache: Redis, server: str) -> AsyncIterator[Served]:
     settings = ServerSettings(instance="database-1", port=0, hubs=("127.0.0.1:1",))
     quality, history = StoredQuality(clickhouse), TickHistory(clickhouse)
-    recent = RecentTicks(cache, history.last)
+    recent, bars = RecentTicks(cache, history.last), BarKeeper(clickhouse)
     service = tick_service(
         CacheServicer(NewestTicks(cache), recent).handlers(),
         HistoryServicer(history, TickDigests(clickhouse)).handlers(),
+        BarServicer(StoredBars(clickhouse, history, bars.settle)).handlers(),
         WatchServicer(quality, Incidents(clickhouse)).handlers(),
     )
     async with (
         open_server(settings, [service]) as opened,
         direct_channel([f"127.0.0.1:{opened.port}"]) as channel,
     ):
-        yield Served(server, clickhouse, recent, tick_service_pb2_grpc.TickServiceStub(channel))
+        yield Served(server, clickhouse, recent, bars, tick_service_pb2_grpc.TickServiceStub(channel))

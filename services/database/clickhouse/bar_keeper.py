@@ -1,0 +1,149 @@
+"""Keeps bars_m1 equal to the ticks: minutes whose ticks changed are computed again, from the ticks table.
+
+It has no cursor: at its start days whose bars do not hold as many ticks as the ticks table are computed again, and so
+is every corrected range whose bars are older than the correction.
+"""
+
+import asyncio
+
+from mesh.errors import MeshError
+from mesh.log import get_logger
+from mesh.market.bars import DAY_MS, MINUTE_MS
+from services.database.clickhouse.client import FAILED, ClickHouse, answering
+from services.database.clickhouse.generations import corrections, newest
+from services.database.domain.stale import StaleTimes
+
+log = get_logger(__name__)
+
+_FAILED: tuple[type[Exception], ...] = (*FAILED, MeshError)
+# An insert may touch a hundred months at most.
+_STEP_MS = 366 * DAY_MS
+# Ranges that are stored meanwhile are computed together.
+_GATHER_S = 0.5
+_RETRY_S = 2.0
+# Between a correction's row being handed over and being seen by whoever computes bars.
+_MARGIN_NS = 60_000_000_000
+
+_OF = " server = {server:String} AND symbol = {symbol:String}"
+_PRICE = "if(bid > 0, bid, last)"
+_SPREAD = "if(bid > 0 AND ask > 0, ask - bid, inf)"
+_PLACE = "(time_msc, ordinal)"
+_TICKS = (
+    f" FROM ticks FINAL WHERE{_OF} AND time_msc >= {{from_msc:Int64}} AND time_msc < {{to_msc:Int64}}"
+    f" AND {_PRICE} > 0 AND %s"
+)
+_ONCE = " SETTINGS do_not_merge_across_partitions_select_final = 1"
+
+# Whoever takes its version later sees no fewer ticks; one clock gives it to all.
+_VERSION = "SELECT toUInt64(toUnixTimestamp64Nano(now64(9))) AS version"
+_COMPUTE = (
+    "INSERT INTO bars_m1 SELECT {server:String}, {symbol:String},"
+    f" intDiv(time_msc, {MINUTE_MS}) * {MINUTE_MS} AS minute, max(time_msc),"
+    f" argMin({_PRICE}, {_PLACE}), max({_PRICE}), min({_PRICE}), argMax({_PRICE}, {_PLACE}), count(),"
+    " sum(if(volume_real > 0, volume_real, toFloat64(volume))),"
+    f" min({_SPREAD}), argMax({_SPREAD}, {_PLACE}), {{version:UInt64}}{_TICKS} GROUP BY minute{_ONCE}"
+)
+_EMPTY = (
+    "INSERT INTO bars_m1 (server, symbol, open_msc, version) SELECT server, symbol, open_msc, {version:UInt64}"
+    f" FROM bars_m1 FINAL WHERE{_OF} AND open_msc >= {{from_msc:Int64}} AND open_msc < {{to_msc:Int64}}"
+    " AND ticks > 0 AND version < {version:UInt64}"
+)
+
+_SYMBOLS = (
+    "SELECT server, symbol, min(time_msc) AS first_msc, max(time_msc) AS last_msc FROM ticks GROUP BY server, symbol"
+)
+_DAYS = f"SELECT intDiv(time_msc, {DAY_MS}) AS day, count() AS ticks{_TICKS} GROUP BY day{_ONCE}"
+_BAR_DAYS = f"SELECT intDiv(open_msc, {DAY_MS}) AS day, sum(ticks) AS ticks FROM bars_m1 FINAL WHERE{_OF} GROUP BY day"
+_CORRECTIONS = (
+    "SELECT server, symbol, from_msc, to_msc, max(stored_unix_ns) AS stored_unix_ns FROM tick_corrections"
+    " GROUP BY server, symbol, from_msc, to_msc"
+)
+_OLDEST = (
+    f"SELECT min(version) AS version FROM bars_m1 FINAL WHERE{_OF}"
+    " AND open_msc >= {from_msc:Int64} AND open_msc < {to_msc:Int64} AND ticks > 0"
+)
+
+
+class BarKeeper:
+    """Writes the bars_m1 table."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._stale = StaleTimes()
+        self._told = asyncio.Event()
+        self._computing = asyncio.Lock()
+        self._doubted = True
+
+    def stored(self, server: str, symbol: str, from_msc: int, to_msc: int) -> None:
+        """What stands in [from_msc, to_msc) changed; never blocks."""
+        self._stale.add(server, symbol, from_msc // MINUTE_MS * MINUTE_MS, -(-to_msc // MINUTE_MS) * MINUTE_MS)
+        self._told.set()
+
+    def doubt(self) -> None:
+        """Another instance may have stored ticks and not have computed their bars: look again."""
+        self._doubted = True
+        self._told.set()
+
+    async def run(self) -> None:
+        """Compute what is stale, for ever; while ClickHouse is away, it waits."""
+        while True:
+            try:
+                if self._doubted:
+                    self._doubted = False
+                    await self._look()
+                await self._told.wait()
+                self._told.clear()
+                for server, symbol in self._stale.symbols():
+                    await self.settle(server, symbol)
+                await asyncio.sleep(_GATHER_S)
+            except _FAILED as error:
+                log.warning("bars wait", symbols=len(self._stale), because=str(error) or type(error).__name__)
+                self.doubt()
+                await asyncio.sleep(_RETRY_S)
+
+    async def _look(self) -> None:
+        """Find what is stale, by comparing bars with ticks."""
+        for row in await self._clickhouse.rows(_CORRECTIONS):
+            stored_ns = row.pop("stored_unix_ns")
+            if (await self._clickhouse.rows(_OLDEST, **row))[0]["version"] < stored_ns + _MARGIN_NS:
+                self.stored(**row)
+        for row in await self._clickhouse.rows(_SYMBOLS):
+            await self._look_at(**row)
+
+    async def _look_at(self, server: str, symbol: str, first_msc: int, last_msc: int) -> None:
+        """Days before the first tick are left alone: their ticks were let go, their bars are to stay."""
+        condition = newest(await corrections(self._clickhouse, server, symbol))
+        asked = {"from_msc": first_msc, "to_msc": last_msc + 1}
+        ticks = await self._clickhouse.rows(_DAYS % condition, server=server, symbol=symbol, **asked)
+        bars = await self._clickhouse.rows(_BAR_DAYS, server=server, symbol=symbol)
+        counted, held = ({day["day"]: day["ticks"] for day in days if day["ticks"]} for days in (ticks, bars))
+        for day in counted.keys() | held.keys():
+            if counted.get(day) != held.get(day) and day >= first_msc // DAY_MS:
+                self.stored(server, symbol, day * DAY_MS, (day + 1) * DAY_MS)
+
+    async def settle(self, server: str, symbol: str) -> None:
+        """Compute what is stale of one symbol now.
+
+        Raises:
+            MeshError, or one of `client.FAILED`: ClickHouse is away; what was not computed stays stale.
+        """
+        async with self._computing:
+            stretches = self._stale.take(server, symbol)
+            while stretches:
+                try:
+                    await self._compute(server, symbol, *stretches[0])
+                except BaseException:
+                    for stretch in stretches:
+                        self.stored(server, symbol, *stretch)
+                    raise
+                stretches.pop(0)
+
+    async def _compute(self, server: str, symbol: str, from_msc: int, to_msc: int) -> None:
+        corrected = await corrections(self._clickhouse, server, symbol, from_msc, to_msc)
+        version = (await self._clickhouse.rows(_VERSION))[0]["version"]
+        asked = {"version": version, "server": server, "symbol": symbol}
+        for start in range(from_msc, to_msc, _STEP_MS):
+            stretch = {"from_msc": start, "to_msc": min(start + _STEP_MS, to_msc)}
+            with answering():
+                await self._clickhouse.command(_COMPUTE % newest(corrected), **stretch, **asked)
+                await self._clickhouse.command(_EMPTY, **stretch, **asked)
