@@ -60,6 +60,8 @@ class TickIncidents:
             await self._some.wait()
             identity = next(iter(self._waiting))
             incident = self._waiting.pop(identity)
+            if not self._waiting:
+                self._some.clear()
             try:
                 await self._store.report(incident)
             except MeshError as error:
@@ -70,11 +72,10 @@ class TickIncidents:
                     log.warning("incidents wait for the database", because=str(error))
                 failing = True
                 self._waiting.setdefault(identity, incident)
+                self._some.set()
                 await asyncio.sleep(next(pauses))
             else:
                 pauses, failing = backoff(), False
-            if not self._waiting:
-                self._some.clear()
 
 
 def incident_id(kind: str, key: SymbolKey, from_msc: int, to_msc: int) -> str:
