@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +19,12 @@ from confluent_kafka.admin import AdminClient
 from compose.embedded.ports import free_ports
 from compose.embedded.process import _tied_to_us as tied_to_us
 from mesh.config import environment
-from services.database.kafka.topics import SILENT
+from services.database.kafka.topics import POSITIONS, SIGNALS, SILENT, TICKS
 from tests.support.waiting import eventually
 
 VERSION = "4.4.0"
 _JAVA_AT_LEAST = 17
+_OURS = {TICKS.name, SIGNALS.name, POSITIONS.name}
 
 # The broker and its shell tools, without what only the tools of other vendors need.
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -132,11 +132,29 @@ async def kafka_engine() -> AsyncIterator[Kafka]:
             kafka.kill()
 
 
-@contextmanager
-def reading(bootstrap: str, *topics: str) -> Iterator["Reader"]:
-    """Everything committed in `topics`, from the beginning."""
+@pytest.fixture
+async def kafka(kafka_engine: Kafka) -> Kafka:
+    """The session's, with none of our topics in it."""
+    admin = AdminClient({"bootstrap.servers": kafka_engine.bootstrap}, logger=SILENT)
+
+    async def gone() -> bool:
+        there = _OURS & set((await asyncio.to_thread(admin.list_topics, timeout=5)).topics)
+        for removed in admin.delete_topics(list(there)).values() if there else ():
+            try:
+                removed.result(5)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:  # gone since the list was made
+                    raise
+        return not there
+
+    await eventually(gone)
+    return kafka_engine
+
+
+def committed(kafka: Kafka, topic: str) -> list[Message]:
+    """All of a topic as a careful reader sees it, each partition in its order."""
     settings = {
-        "bootstrap.servers": bootstrap,
+        "bootstrap.servers": kafka.bootstrap,
         "group.id": "test",
         "enable.auto.commit": False,
         "isolation.level": "read_committed",
@@ -146,38 +164,27 @@ def reading(bootstrap: str, *topics: str) -> Iterator["Reader"]:
     }
     consumer = Consumer(settings, logger=SILENT)
     try:
-        yield Reader(consumer, topics)
+        return _to_the_end(consumer, topic)
     finally:
         consumer.close()
 
 
-class Reader:
-    """Records of whole topics, each partition in its order."""
-
-    def __init__(self, consumer: Consumer, topics: tuple[str, ...]) -> None:
-        self._consumer = consumer
-        known = consumer.list_topics(timeout=10).topics
-        self._assigned = [
-            TopicPartition(topic, partition, 0)
-            for topic in topics
-            for partition in (known[topic].partitions if topic in known else ())
-        ]
-
-    def all(self) -> list[Message]:
-        """Up to where each partition ends by now."""
-        self._consumer.assign(self._assigned)
-        found, ended = [], set()
-        while len(ended) < len(self._assigned):
-            message = self._consumer.poll(10)
-            assert message is not None, "Kafka gives nothing, and not the end either"
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ended.add((message.topic(), message.partition()))
-            else:
-                raise KafkaException(error)
-        return found
+def _to_the_end(consumer: Consumer, topic: str) -> list[Message]:
+    known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in known])
+    found: list[Message] = []
+    ended = 0
+    while ended < len(known):
+        message = consumer.poll(10)
+        assert message is not None, "Kafka gives nothing, and not the end either"
+        error = message.error()
+        if error is None:
+            found.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended += 1
+        else:
+            raise KafkaException(error)
+    return found
 
 
 def _jars() -> Path:

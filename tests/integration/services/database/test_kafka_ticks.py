@@ -1,0 +1,167 @@
+"""The tick log in Kafka, against real engines: each message once, in order, whatever dies."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from suho.market.v1 import tick_pb2
+
+from compose.embedded.nats import Nats
+from compose.embedded.process import spawn
+from mesh.bus import open_bus
+from mesh.failpoint import FAILPOINTS
+from mesh.market import Batch, codec, subjects
+from services.database.jetstream import TickLog
+from services.database.kafka.ticks import TickProgress
+from services.database.kafka.topics import TICKS, Cluster
+from services.database.kafka.writer import FencedError
+from services.database.sink import Sink
+from tests.integration.services.database.ticks import batch, publish, publish_refusal
+from tests.support import eventually
+from tests.support.kafka import Kafka, committed
+from tests.support.kafka_sink import kafka_sink
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def bus(nats_engine: Nats) -> AsyncIterator[Client]:
+    async with open_bus(nats_engine.url, "test") as client:
+        yield client
+
+
+@pytest.fixture
+async def tick_log(bus: Client) -> AsyncIterator[TickLog]:
+    """TICKS, new and empty."""
+    log = TickLog(bus, subjects.TICKS_STREAM, 256 << 20, "log_max_bytes")
+    await log.declare()
+    await bus.jetstream().delete_stream(log.name)
+    await log.declare()
+    yield log
+    await bus.jetstream().delete_stream(log.name)
+
+
+@asynccontextmanager
+async def running(tick_log: TickLog, kafka: Kafka) -> AsyncIterator[Sink]:
+    async with kafka_sink(tick_log, kafka.bootstrap) as sink, asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(sink.run())
+        yield sink
+        task.cancel()
+
+
+def encoded(batches: list[Batch]) -> list[bytes]:
+    return [tick_pb2.TickBatchTwin(**codec.fields(item)).SerializeToString() for item in batches]
+
+
+def values(kafka: Kafka, symbol: str) -> list[object]:
+    return [message.value() for message in committed(kafka, TICKS.name) if message.key() == symbol.encode()]
+
+
+async def test_the_logs_bytes_arrive_unchanged_and_in_order(tick_log: TickLog, bus: Client, kafka: Kafka) -> None:
+    """A symbol keeps to one partition; headers name server, epoch and place; refused ticks are said to be missing."""
+    euro, gold = list(batch(3000).chunks(500)), list(batch(1000, "XAU/USD #1").chunks(250))
+    await publish(bus, *euro[:3], *gold, *euro[3:])
+    await publish_refusal(bus, euro[-1].last_id, euro[-1].last_id, 7)
+    await bus.jetstream().publish(subjects.tick_subject("twin-1", "BAD"), b"\xff no batch")
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == 12)
+    found = committed(kafka, TICKS.name)
+    assert [m.value() for m in found if m.key() == b"XAU/USD #1"] == encoded(gold)
+    of_euro = [m for m in found if m.key() == b"EURUSD"]
+    assert [m.value() for m in of_euro[:-1]] == encoded(euro)
+    refused = tick_pb2.TickBatch.FromString(of_euro[-1].value() or b"")
+    assert (refused.quarantine.count, refused.quarantine.reason) == (7, "NON_FINITE_PRICE")
+    unreadable = next(tick_pb2.TickBatch.FromString(m.value() or b"") for m in found if m.key() == b"BAD")
+    assert unreadable.quarantine.reason == "MALFORMED_BATCH"
+    assert len({m.partition() for m in of_euro}) == 1
+    assert dict(of_euro[0].headers() or []) == {
+        "content-type": b'application/x-protobuf; messageType="suho.market.v1.TickBatch"',
+        "server": b"twin-1",
+        "log-epoch": b"%d" % sink.position.epoch,
+        "log-seq": b"1",
+    }
+
+
+async def test_a_sink_killed_anywhere_repeats_and_loses_nothing(
+    tick_log: TickLog, bus: Client, nats_engine: Nats, kafka: Kafka, tmp_path: Path
+) -> None:
+    """Killed with records and position under way, and right after the commit: each message stands once."""
+    places = ("kafka.write.2", "sink.stored")
+    failpoints = ",".join(f"{place}=kill@{tmp_path / place}" for place in places)
+    command = (sys.executable, "-m", "tests.support.kafka_sink", nats_engine.url, kafka.bootstrap)
+    batches = list(batch(4000).chunks(200))
+    for number in range(len(places)):
+        await publish(bus, *batches[5 * number : 5 * number + 5])
+        process = await spawn(command, tmp_path / "sink.log", environment={FAILPOINTS: failpoints})
+        assert await process.wait() == -signal.SIGKILL, (tmp_path / "sink.log").read_text()
+    await publish(bus, *batches[10:])
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == 20)
+    assert all((tmp_path / place).exists() for place in places)
+    assert values(kafka, "EURUSD") == encoded(batches)
+
+
+async def test_kafka_dies_and_comes_back(tick_log: TickLog, bus: Client, kafka: Kafka) -> None:
+    """What is logged meanwhile follows, once and in order; the log keeps it until then."""
+    batches = list(batch(4000).chunks(200))
+    await publish(bus, *batches[:10])
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == 10)
+        kafka.kill()
+        await publish(bus, *batches[10:])
+        await kafka.start()
+        await eventually(lambda: sink.position.seq == 20, timeout_s=30)
+    assert values(kafka, "EURUSD") == encoded(batches)
+
+
+async def test_two_sinks_write_once(tick_log: TickLog, bus: Client, kafka: Kafka) -> None:
+    """The one that was there is fenced when another starts, and ends; nothing is doubled."""
+    batches = list(batch(2000).chunks(200))
+    await publish(bus, *batches[:5])
+    async with kafka_sink(tick_log, kafka.bootstrap) as zombie:
+        first = asyncio.ensure_future(zombie.run())
+        await eventually(lambda: zombie.position.seq == 5)
+        async with running(tick_log, kafka) as sink:
+            await eventually(lambda: sink.position.seq == 5)
+            await publish(bus, *batches[5:])
+            with pytest.raises(FencedError):
+                await first
+            await eventually(lambda: sink.position.seq == 10)
+    assert values(kafka, "EURUSD") == encoded(batches)
+
+
+async def test_the_purge_knows_how_far_kafka_got(tick_log: TickLog, bus: Client, kafka: Kafka) -> None:
+    """Also under a newer epoch, as long as the message there is the same; a log restored from an older copy is not."""
+    batches = list(batch(800).chunks(200))
+    await publish(bus, *batches)
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == 4)
+    progress = TickProgress(Cluster(kafka.bootstrap, 0), tick_log)
+    assert await progress.stored_seq(sink.position.epoch) == 4
+    assert await progress.stored_seq((await tick_log.renew(2)).number) == 4
+    stream = bus.jetstream()
+    config = (await stream.stream_info(tick_log.name)).config
+    await stream.delete_stream(tick_log.name)
+    await stream.add_stream(config)
+    await publish(bus, *batches[:2])
+    assert await progress.stored_seq(1) == 0
+    async with running(tick_log, kafka) as again:
+        await eventually(lambda: again.position.seq == 2)
+    assert values(kafka, "EURUSD") == encoded([*batches, *batches[:2]])
+
+
+async def test_messages_purged_before_kafka_was_configured_are_passed(
+    tick_log: TickLog, bus: Client, kafka: Kafka
+) -> None:
+    """A log that has forgotten what ClickHouse has is taken from where it begins."""
+    batches = list(batch(1000).chunks(200))
+    await publish(bus, *batches)
+    await bus.jetstream().purge_stream(tick_log.name, seq=4)
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == 5)
+    assert values(kafka, "EURUSD") == encoded(batches[3:])
