@@ -75,6 +75,9 @@ class Facts:
     cursor: TickId = BEFORE_FIRST
     log_seq: int = 0
     log_last: TickId = BEFORE_FIRST
+    # The newest message of the symbol in the log: when the agent read it, and how long it took to be logged.
+    read_ago_ms: int | None = None
+    logged_after_ms: float | None = None
     missing_ticks: int = 0
     sinks: tuple[Sink, ...] = ()
     logs: tuple[Log, ...] = ()
@@ -147,9 +150,11 @@ def _source(facts: Facts) -> Iterator[Finding]:
             " Market Watch",
         )
     elif agent is None:
-        yield _warning(
+        silent = facts.read_ago_ms is None or facts.read_ago_ms > LATE_MS
+        yield Finding(
+            Severity.ERROR if silent else Severity.WARNING,
             f"agent {facts.streams} did not say where it stands",
-            "it may be busy; ask again, and if it stays silent, `suho logs pc-agent`",
+            "it may be busy: ask again; if it stays silent, `suho logs pc-agent`, and start it anew where it hangs",
         )
     if agent is not None:
         yield from _agent(facts, agent)

@@ -14,6 +14,7 @@ from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, me
 from cli.output import EXIT_REFUSED, print_json, print_table, utc
 from cli.symbols import ServerOption, SymbolArgument, choose
 from cli.tick_diagnosis import Agent, Facts, Incident, Log, Severity, Sink, Stage, findings, stages
+from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from mesh.market import TickId
 
@@ -46,6 +47,8 @@ def doctor(
                 "stages": [_stage_json(stage) for stage in stages(facts)],
                 "sinks": [asdict(sink) for sink in facts.sinks],
                 "logs": [asdict(log) for log in facts.logs],
+                "read_ago_ms": facts.read_ago_ms,
+                "logged_after_ms": facts.logged_after_ms,
                 "missing_ticks": facts.missing_ticks,
                 "quarantined": facts.quarantined,
                 "incidents": [asdict(incident) for incident in facts.incidents],
@@ -112,6 +115,8 @@ async def _ask_bridge(
         cursor=_id(trace.cursor),
         log_seq=trace.log_seq,
         log_last=_id(trace.log_last),
+        read_ago_ms=unix_ms() - trace.read_unix_ns // 10**6 if trace.log_seq else None,
+        logged_after_ms=(trace.logged_unix_ns - trace.read_unix_ns) / 1e6 if trace.log_seq else None,
         missing_ticks=sum(item.missing_ticks for item in status.symbols if item.symbol == ref),
     )
 
@@ -148,7 +153,12 @@ async def _tried(call: Awaitable[T]) -> tuple[T | None, grpc.aio.AioRpcError | N
 
 
 def _why(error: grpc.aio.AioRpcError | None) -> str:
-    return MeshError.of(error).message if error is not None else ""
+    if error is None:
+        return ""
+    refusal = MeshError.of(error)
+    if refusal.reason in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
+        return "it does not answer"
+    return refusal.message
 
 
 def _id(message: tick_pb2.TickId) -> TickId:
@@ -172,6 +182,10 @@ def _print(ref: tick_pb2.SymbolRef, facts: Facts) -> None:
         for stage in stages(facts)
     ]
     print_table(("STAGE", "STANDS AT", "BEHIND"), rows, "")
+    if facts.read_ago_ms is not None:
+        print(
+            f"newest message: read {facts.read_ago_ms / 1000:,.1f} s ago, logged {facts.logged_after_ms:,.1f} ms later"
+        )
     print()
     last = {log.name: log.last_seq for log in facts.logs}
     table = [
