@@ -3,41 +3,70 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
+from mesh.log import get_logger
 from mesh.market import Batch
 from services.data_bridge.domain.progress import Arrival, SymbolKey
+from services.data_bridge.domain.sources import Leases
+from services.data_bridge.domain.terminal import Incidents, SymbolCount
 from services.data_bridge.lane import History, Lane
-from services.data_bridge.publisher import Publisher
+from services.data_bridge.openings import Openings
+from services.data_bridge.publisher import Publisher, SymbolRecord
 from services.data_bridge.wire import LaneRequest
+
+log = get_logger(__name__)
+
+# Of symbols that nobody opens any more.
+_MOST_RECORDS = 10_000
+_HOLE = "HOLE"
+
+
+class Limits(NamedTuple):
+    """Messages of a lane that are unacknowledged at most; how long a lease waits for its agent, whose lane broke."""
+
+    lane_messages: int
+    grace_s: float
 
 
 class Bridge:
-    """Brings what comes on lanes to publishers. Its tasks live in `tasks` until `stop`."""
+    """Brings what comes on lanes to publishers. Its tasks live in `tasks` until `stop`.
+
+    Args:
+        name: The bridge's, in its status.
+        life: The name of this life of it, in leases.
+        publisher: Makes a publisher that continues a record.
+    """
 
     def __init__(
         self,
         name: str,
-        publisher: Callable[[SymbolKey], Publisher],
+        life: str,
+        publisher: Callable[[SymbolRecord], Publisher],
+        leases: Leases,
         history: History,
-        lane_messages: int,
+        incidents: Incidents,
+        limits: Limits,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.name = name
+        self.openings = Openings(life, leases, self._granted, self._lost, limits.grace_s, self.spawn)
         self._history = history
+        self._incidents = incidents
         self._new_publisher = publisher
-        self._lane_messages = lane_messages
+        self._lane_messages = limits.lane_messages
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
-        self._publishers: dict[SymbolKey, Publisher] = {}
+        self._publishers: dict[SymbolKey, tuple[Publisher, asyncio.Task[None]]] = {}
+        self._records: dict[SymbolKey, SymbolRecord] = {}
         self._lanes: set[Lane] = set()
         self._draining = False
 
     @property
-    def publishers(self) -> Iterable[Publisher]:
-        return self._publishers.values()
+    def records(self) -> Iterable[SymbolRecord]:
+        return self._records.values()
 
     @property
     def lanes(self) -> Iterable[Lane]:
@@ -55,6 +84,8 @@ class Bridge:
         finally:
             self._lanes.discard(lane)
             lane.leave()
+            for key in lane.symbols:
+                self.openings.close(key, lane)
             self._history.left(lane)
 
     async def take(self, lane: Lane, request: LaneRequest) -> None:
@@ -65,28 +96,35 @@ class Bridge:
         """
         for key in request.opened:
             lane.symbols.add(key)
-            self._publisher(key).open(lane)
-        lane.symbols.difference_update(request.closed)
+            self._publish(key)
+            self.openings.open(key, lane)
+        for key in request.closed:
+            lane.symbols.discard(key)
+            self.openings.close(key, lane)
         if request.arrivals:
             await self._submit(lane, request.arrivals)
+        for count in request.counts:
+            if self.openings.source(count.key) is lane:
+                self._publish(count.key).compare(count)
         if request.changed:
             self._history.changed(lane, request.changed)
         if request.resent or request.answers:
             self._history.answered(lane, request.resent, request.answers)
 
-    async def _submit(self, lane: Lane, arrivals: Sequence[Arrival]) -> None:
-        for arrival in arrivals:
-            lane.require_open(_key(arrival.batch))
-        await lane.room()
-        parcel = lane.admit(len(arrivals))
-        for arrival in arrivals:
-            self._publishers[_key(arrival.batch)].submit(arrival, parcel)
-
     def lane_of(self, key: SymbolKey) -> Lane | None:
         """The lane on which `key` is streamed to this bridge; None when it is not."""
-        publisher = self._publishers.get(key)
-        source = publisher.source if publisher is not None else None
-        return source if source is not None and not source.gone else None
+        return self.openings.source(key)
+
+    def differs(self, count: SymbolCount, difference: int) -> None:
+        """The agent counted so many ticks more than came."""
+        said = f"the agent counted {count.count} ticks, {abs(difference)} {'more' if difference > 0 else 'fewer'}"
+        where = count.key, count.after.time_msc, count.until.time_msc
+        self.spawn(self._incidents.report(_HOLE, *where, abs(difference), f"{said} than the bridge saw"), "hole")
+
+    def reread_log(self) -> None:
+        """The log may have lost what it had."""
+        for publisher, _ in self._publishers.values():
+            publisher.reread()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._tasks.create_task(work, name=name)
@@ -105,11 +143,43 @@ class Bridge:
         for task in self._running:
             task.cancel()
 
-    def _publisher(self, key: SymbolKey) -> Publisher:
+    async def retire(self, after_s: float) -> None:
+        """Let go, for ever, of symbols that nobody has open; their records remain."""
+        resting: set[SymbolKey] = set()
+        while True:
+            await asyncio.sleep(after_s)
+            idle = {key for key, (one, _) in self._publishers.items() if one.idle and key not in self.openings}
+            for key in idle & resting:
+                _, task = self._publishers.pop(key)
+                task.cancel()
+                self._records[key] = self._records.pop(key)
+            resting = idle
+            for key in [key for key in self._records if key not in self._publishers][:-_MOST_RECORDS]:
+                del self._records[key]
+
+    async def _submit(self, lane: Lane, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            lane.require_open(_key(arrival.batch))
+        await lane.room()
+        parcel = lane.admit(len(arrivals))
+        for arrival in arrivals:
+            self._publish(_key(arrival.batch)).submit(arrival, parcel)
+
+    def _granted(self, key: SymbolKey, lane: Lane) -> None:
+        log.info("source", symbol=key.symbol, server=key.server, agent=lane.agent, lane=lane.number)
+        self._publish(key).grant(lane)
+
+    def _lost(self, key: SymbolKey) -> None:
+        log.info("source left", symbol=key.symbol, server=key.server)
+        self._publish(key).revoke()
+
+    def _publish(self, key: SymbolKey) -> Publisher:
+        """The symbol's publisher, which runs."""
         if key not in self._publishers:
-            publisher = self._publishers[key] = self._new_publisher(key)
-            self.spawn(publisher.run(), f"publish {key.symbol}")
-        return self._publishers[key]
+            record = self._records.setdefault(key, SymbolRecord(key))
+            publisher = self._new_publisher(record)
+            self._publishers[key] = publisher, self.spawn(publisher.run(), f"publish {key.symbol}")
+        return self._publishers[key][0]
 
 
 def _key(batch: Batch) -> SymbolKey:

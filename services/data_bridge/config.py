@@ -1,6 +1,9 @@
 """What the data bridge can be told."""
 
-from pydantic import Field, SecretStr
+from datetime import time
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
 
 from mesh.config import ServerSettings
 
@@ -28,5 +31,11 @@ class BridgeSettings(ServerSettings):
     newest_interval_ms: int = Field(50, ge=1, description="Least time between two updates of the cache.")
     subscriber_bytes: int = Field(
         32 << 20, ge=1 << 16, description="What may wait for a subscriber before it is served from the log."
+    )
+    history_timeout_ms: int = Field(
+        30_000, ge=100, description="How long an agent that is asked about its terminal's history may say nothing."
+    )
+    audit_at: Annotated[time | None, BeforeValidator(lambda value: value or None)] = Field(
+        time(0, 30), description="UTC, as 00:30: when the day before is audited and healed each night; empty: never."
     )
     bars_interval_ms: int = Field(100, ge=1, description="Least time between two states of a growing bar.")

@@ -11,7 +11,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from mesh.market import TickId
 from mesh.market.codec import MalformedBatchError
-from mesh.market.subjects import EPOCH_METADATA, TICKS_STREAM, tick_subject
+from mesh.market.subjects import TICKS_STREAM, tick_subject
 from services.data_bridge import wire
 from services.data_bridge.direct_get import LoggedMessage, LogPage, read_page
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
@@ -106,11 +106,6 @@ class TickLog:
     async def subjects(self, subject: str) -> list[str]:
         """Those of `subject` (with wildcards) that have a message in the log. Raises LogUnavailableError."""
         return list((await self._info(subject)).state.subjects or ())
-
-    async def extent(self) -> tuple[str, int]:
-        """The log's epoch and its last number. Raises LogUnavailableError."""
-        info = await self._info()
-        return (info.config.metadata or {}).get(EPOCH_METADATA, "-"), info.state.last_seq
 
     async def _info(self, subject: str | None = None) -> StreamInfo:
         try:

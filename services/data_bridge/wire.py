@@ -130,8 +130,9 @@ def symbol_key(ref: tick_pb2.SymbolRef, any_name: bool = False) -> SymbolKey:
 def arrival(message: tick_pb2.TickBatchTwin) -> Arrival:
     """Raises MeshError: MALFORMED_BATCH or BATCH_TOO_LARGE."""
     name = message.symbol or "(no symbol)"
-    if message.HasField("quarantine"):
-        raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: quarantine is for the bridge to set")
+    if message.HasField("quarantine") or message.HasField("correction") or message.generation:
+        ours = "quarantine, generation and correction are for the bridge to set"
+        raise MeshError(Reason.MALFORMED_BATCH, f"batch of {name}: {ours}")
     try:
         batch = codec.decode(message)
     except codec.MalformedBatchError as error:
@@ -183,7 +184,7 @@ def trimmed(message: tick_pb2.TickBatchTwin, cursor: TickId) -> tick_pb2.TickBat
 def log_end(raw: bytes, seq: int) -> LogEnd:
     message = logged(raw)
     if message.HasField("quarantine"):
-        return LogEnd(seq, _id(message.quarantine.last))
+        return LogEnd(seq, _id(message.quarantine.last), marker=raw)
     batch = codec.decode(message)
     return LogEnd(seq, batch.last_id, float(batch.bid[-1]), float(batch.ask[-1]))
 

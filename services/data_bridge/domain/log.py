@@ -11,13 +11,14 @@ from services.data_bridge.domain.progress import SymbolKey
 class LogEnd:
     """How far a symbol got: its newest tick, that tick's quote (0 when it is not known), its message's number.
 
-    `seq` is 0 when the log holds no message of the symbol.
+    `seq` is 0 when the log holds no message of the symbol; `marker` is that message where it marks a quarantine.
     """
 
     seq: int = 0
     last: TickId = BEFORE_FIRST
     bid: float = 0.0
     ask: float = 0.0
+    marker: bytes = b""
 
 
 class LogUnavailableError(Exception):

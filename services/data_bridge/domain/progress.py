@@ -95,7 +95,7 @@ def next_step(waiting: Sequence[Arrival], cursor: TickId, most_ticks: int) -> St
     if standing is Standing.AHEAD:
         return Step(1, cursor, ahead=True)
     if standing is Standing.OLD:
-        return Step(1, cursor)
+        return _fallen(head, cursor) if head.batch.prev == cursor else Step(1, cursor)
     fresh = _new_part(head, standing, cursor)
     if isinstance(fresh, Refused):
         return Step(1, fresh.last, fresh)
@@ -117,6 +117,11 @@ def _new_part(arrival: Arrival, standing: Standing, cursor: TickId) -> Batch | R
         if not reason:
             return batch
     return refused(batch, reason)
+
+
+def _fallen(arrival: Arrival, cursor: TickId) -> Step:
+    """Ticks that are said to follow on the cursor and lie before it: time fell. Who sends again says another `prev`."""
+    return Step(1, cursor, replace(refused(arrival.batch, arrival.flaw), last=cursor))
 
 
 def refused(batch: Batch, reason: str) -> Refused:

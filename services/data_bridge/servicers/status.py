@@ -7,6 +7,7 @@ from suho.market.v1 import bridge_pb2 as pb
 
 from services.data_bridge import wire
 from services.data_bridge.bridge import Bridge
+from services.data_bridge.publisher import SymbolRecord
 from services.data_bridge.servicers.service import Handlers
 
 
@@ -24,19 +25,7 @@ class StatusServicer:
         }
 
     async def GetBridgeStatus(self, _: pb.GetBridgeStatusRequest, __: Any) -> pb.GetBridgeStatusResponse:
-        symbols = [
-            pb.SymbolStatus(
-                symbol=wire.symbol_ref(publisher.key),
-                cursor=wire.tick_id(publisher.cursor),
-                agent=publisher.source.agent if publisher.source else "",
-                lane=publisher.source.number if publisher.source else 0,
-                published_ticks=publisher.published_ticks,
-                quarantined_ticks=publisher.quarantined_ticks,
-                out_of_sync=publisher.out_of_sync,
-                conflicts=publisher.conflicts,
-            )
-            for publisher in self._bridge.publishers
-        ]
+        symbols = [self._symbol(record) for record in self._bridge.records]
         lanes = [
             pb.LaneStatus(
                 agent=lane.agent,
@@ -47,3 +36,19 @@ class StatusServicer:
             for lane in self._bridge.lanes
         ]
         return pb.GetBridgeStatusResponse(bridge=self._bridge.name, symbols=symbols, lanes=lanes)
+
+    def _symbol(self, record: SymbolRecord) -> pb.SymbolStatus:
+        openings = self._bridge.openings
+        source = openings.source(record.key)
+        return pb.SymbolStatus(
+            symbol=wire.symbol_ref(record.key),
+            cursor=wire.tick_id(record.cursor),
+            agent=openings.streaming(record.key),
+            lane=source.number if source else 0,
+            published_ticks=record.published_ticks,
+            quarantined_ticks=record.quarantined_ticks,
+            out_of_sync=record.out_of_sync,
+            conflicts=record.conflicts,
+            standing_by=openings.waiting(record.key),
+            missing_ticks=record.missing_ticks,
+        )

@@ -36,6 +36,7 @@ class LaneClient:
         self.welcome: dict[str, pb.Welcome] = {}
         self.acked: dict[str, TickId] = {}
         self.out_of_sync: list[TickId] = []
+        self.stand_by: dict[str, str] = {}
         self.drained = False
         self.ended = False
 
@@ -51,6 +52,18 @@ class LaneClient:
             if self.ended:
                 raise LaneEndedError(await self.call.details())
 
+    async def until_standing_by(self, symbol: str = "EURUSD") -> str:
+        """For whom."""
+        while symbol not in self.stand_by:
+            await self.read()
+        return self.stand_by[symbol]
+
+    async def until_welcome(self, symbol: str = "EURUSD") -> TickId:
+        """Where it is to go on."""
+        while symbol not in self.welcome:
+            await self.read()
+        return last_of(self.welcome[symbol])
+
     async def read(self) -> None:
         async with asyncio.timeout(10):
             response = await self.call.read()
@@ -59,6 +72,10 @@ class LaneClient:
             return
         for welcome in response.welcome:
             self.welcome[welcome.symbol.symbol] = welcome
+            self.stand_by.pop(welcome.symbol.symbol, None)
+        for told in response.stand_by:
+            self.stand_by[told.symbol.symbol] = told.holder
+            self.welcome.pop(told.symbol.symbol, None)
         for ack in response.acks:
             self.acked[ack.symbol.symbol] = TickId(ack.last.time_msc, ack.last.ordinal)
         self.out_of_sync += [TickId(o.cursor.time_msc, o.cursor.ordinal) for o in response.out_of_sync]
