@@ -27,6 +27,7 @@ from services.database.clickhouse.history import TickHistory
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.log_store import IncompleteInsertError, LogStore
 from services.database.clickhouse.quality import StoredQuality
+from services.database.clickhouse.retention import keep
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
 from services.database.domain.alarm import Alarm
@@ -119,6 +120,7 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
         async with migration_lock(postgres) as connection:
             await postgres_pool.migrate(connection, migrations("postgres"))
             await clickhouse_client.migrate(clickhouse, migrations("clickhouse"))
+            await keep(clickhouse, settings.retention())
         tick_log = TickLog(bus, subjects.TICKS_STREAM, settings.log_max_bytes, "log_max_bytes")
         backfill_log = TickLog(bus, subjects.BACKFILL_STREAM, settings.backfill_max_bytes, "backfill_max_bytes")
         for log in (tick_log, backfill_log):

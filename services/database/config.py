@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mesh.config import ServerSettings
 from mesh.market.zone import Zone
+from services.database.clickhouse.retention import Retention
 from services.database.domain.name_rules import NameRules
 from services.database.domain.session import Session
 
@@ -64,7 +65,11 @@ class DatabaseSettings(ServerSettings):
     alert_every_s: float = Field(300, ge=0, description="Least time between two alerts of one kind about one symbol.")
     ticks_keep_days: int = Field(0, ge=0, description="Days after which a tick is deleted from ClickHouse; 0: never.")
     ticks_cold_after_days: int = Field(0, ge=0, description="Days after which a tick moves to `cold_volume`; 0: never.")
-    cold_volume: str = Field("", description="Volume of ClickHouse's storage policy for old ticks.")
+    cold_volume: str = Field("", pattern=r"^\w*$", description="Volume of ClickHouse's storage policy for old ticks.")
+
+    def retention(self) -> Retention:
+        """How long ticks are kept, and where."""
+        return Retention(self.ticks_keep_days, self.ticks_cold_after_days, self.cold_volume)
 
     def zone_rules(self) -> NameRules[Zone]:
         """Each server's clock."""
@@ -74,10 +79,20 @@ class DatabaseSettings(ServerSettings):
         """Each symbol's session; None: always."""
         return NameRules(self.sessions, Session, None)
 
+    @field_validator("zones")
+    @classmethod
+    def _zones_can_be_read(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        NameRules(zones, Zone, Zone("UTC"))
+        return zones
+
+    @field_validator("sessions")
+    @classmethod
+    def _sessions_can_be_read(cls, sessions: tuple[str, ...]) -> tuple[str, ...]:
+        NameRules(sessions, Session, None)
+        return sessions
+
     @model_validator(mode="after")
-    def _rules_can_be_read(self) -> "DatabaseSettings":
-        self.zone_rules()
-        self.session_rules()
+    def _cold_ticks_have_a_place(self) -> "DatabaseSettings":
         if bool(self.ticks_cold_after_days) != bool(self.cold_volume):
             raise ValueError("give ticks_cold_after_days and cold_volume together, or neither")
         return self

@@ -29,11 +29,11 @@ class Session:
     def __init__(self, rule: str) -> None:
         """Raises BadSessionError, or BadRuleError for its zone."""
         stretches, _, zone = rule.rpartition(" ")
-        self._zone = Zone(zone)
         edges = sorted(edge for text in stretches.split(";") for edge in _edges(text.strip()))
         if not edges or any(one[1] > other[0] for one, other in pairwise(edges)):
             raise BadSessionError(f"{rule!r} has stretches that overlap; give each time of the week once")
         self._edges = np.array(edges).ravel()
+        self._zone = Zone(zone)
 
     def holds(self, utc_msc: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which times lie in the session; a stretch's end does not."""

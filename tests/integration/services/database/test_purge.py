@@ -149,3 +149,12 @@ async def test_it_runs_by_itself_and_waits_for_a_log_that_is_away(engines: Engin
 
         await eventually(emptied)
         task.cancel()
+
+
+async def test_the_newest_of_each_subject_is_known_without_its_data(engines: Engines, bus: Client) -> None:
+    """Counts and numbers by subject, of names that need encoding too."""
+    await publish(bus, batch(10), batch(10, "XAU/USD #1"), *batch(30).chunks(10))
+    assert await LogContents(bus, engines.tick_log.name).newest_of_each() == {
+        subjects.tick_subject("twin-1", "EURUSD"): (4, 5),
+        subjects.tick_subject("twin-1", "XAU/USD #1"): (1, 2),
+    }
