@@ -133,7 +133,7 @@ class Agent:
         execution = Execution(account, terminal.symbols, ledger, terminal, permission, reconciler, signals.tell)
         tasks.create_task(reconciler.run(), name="reconciler")
         tasks.create_task(execution.run(), name="execution")
-        tasks.create_task(signals.run(facts, sequence, execution), name="lane 0")
+        tasks.create_task(signals.run(lambda: terminal.facts or facts, sequence, execution), name="lane 0")
 
 
 def _terms(settings: AgentSettings) -> WorkerTerms:

@@ -28,8 +28,6 @@ from pc_agent.mt5_session import BrokerLink, answered
 log = get_logger(__name__)
 
 _MESSAGE_TICKS = 2_000
-# Of one page of history: what the agent turns into two messages.
-_HISTORY_TICKS = 2 * _MESSAGE_TICKS
 
 
 class _Reader:
@@ -146,7 +144,7 @@ def read_history(mt5: Any, broker: BrokerLink, ask: ReadHistory) -> HistoryPage:
         if page is None:
             code, text = mt5.last_error()
             return HistoryPage(ask.request, error=f"the terminal gives no ticks of {ask.symbol}: {text} ({code})")
-        progress = cursor.accept(page, _HISTORY_TICKS)
+        progress = cursor.accept(page, PAGE_TICKS)
     read_unix_ns = time.time_ns()
     broker.require_account()
     if progress.columns is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -58,12 +58,12 @@ class SignalLane:
         """There are reports in the ledger to send."""
         self._reports_wait.set()
 
-    async def run(self, facts: Connected, sequence: SignalSequence, execution: Execution) -> None:
-        """Keep the lane for ever."""
+    async def run(self, facts: Callable[[], Connected], sequence: SignalSequence, execution: Execution) -> None:
+        """Keep the lane for ever. A new stream says what the terminal is and shows then."""
         while True:
             because = "ended by the engine"
             try:
-                await self._carry(facts, sequence, execution)
+                await self._carry(facts(), sequence, execution)
             except* grpc.aio.AioRpcError as group:
                 because = reason_of(group)
             except* (_LaneOverError, SignalBreachError) as group:

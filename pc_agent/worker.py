@@ -1,13 +1,9 @@
 """The agent's side of its worker: starts it, hears it, kills it when it hangs, starts it again."""
 
 import asyncio
-import multiprocessing
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from mesh.log import get_logger
@@ -34,7 +30,7 @@ from pc_agent.messages import (
     TicksRead,
     WorkerTerms,
 )
-from pc_agent.mt5_worker import work
+from pc_agent.worker_pipe import WorkerPipe
 
 log = get_logger(__name__)
 
@@ -75,7 +71,7 @@ class TerminalWorker:
         self._terms = terms
         self._hang_s = hang_s
         self._known = asyncio.Event()
-        self._pipe: _Pipe | None = None
+        self._pipe: WorkerPipe | None = None
         self._orders: dict[str, asyncio.Future[Result]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
@@ -96,7 +92,7 @@ class TerminalWorker:
         pauses = backoff(0.05, 5.0)
         while not self._stopping:
             started = time.monotonic()
-            self._pipe = pipe = _Pipe(self._terms)
+            self._pipe = pipe = WorkerPipe(self._terms)
             log.info("worker started", pid=pipe.pid)
             try:
                 await self._hear(pipe)
@@ -183,7 +179,7 @@ class TerminalWorker:
         finally:
             self._answers.pop(request, None)
 
-    async def _hear(self, pipe: "_Pipe") -> None:
+    async def _hear(self, pipe: WorkerPipe) -> None:
         """Until the worker ends or is silent for too long."""
         while not pipe.ended.is_set():
             try:
@@ -253,67 +249,3 @@ class TerminalWorker:
 def _resolve(future: "asyncio.Future[V] | None", value: V) -> None:
     if future is not None and not future.done():
         future.set_result(value)
-
-
-class _Pipe:
-    """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it."""
-
-    def __init__(self, terms: WorkerTerms) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.arrived = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._inbox: list[Event] = []
-        self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        # From the main thread: the worker's death signal is bound to the thread that started it.
-        self._process = context.Process(target=work, args=(terms, theirs), name="mt5 worker", daemon=True)
-        self._process.start()
-        theirs.close()
-        self.pid = self._process.pid or 0
-        threading.Thread(target=self._read, name="worker reader", daemon=True).start()
-        threading.Thread(target=self._write, name="worker writer", daemon=True).start()
-
-    def send(self, command: Command) -> None:
-        self._outbox.put(command)
-
-    def take(self) -> list[Event]:
-        """What has arrived."""
-        events, self._inbox = self._inbox, []
-        return events
-
-    def kill(self) -> None:
-        """End the process, however it is."""
-        self._outbox.put(None)
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-
-    def _read(self) -> None:
-        pipe: Connection[Command, Event] = self._pipe
-        try:
-            while True:
-                self._tell(self._arrive, pipe.recv())
-        except (EOFError, OSError):
-            self._tell(self._end)
-
-    def _write(self) -> None:
-        try:
-            while (command := self._outbox.get()) is not None:
-                self._pipe.send(command)
-        except OSError:
-            return  # the reader sees the end too, and tells
-
-    def _tell(self, what: Callable[..., None], *args: Event) -> None:
-        try:
-            self._loop.call_soon_threadsafe(what, *args)
-        except RuntimeError:
-            return  # the loop has closed: nobody listens any more
-
-    def _arrive(self, event: Event) -> None:
-        self._inbox.append(event)
-        self.arrived.set()
-
-    def _end(self) -> None:
-        self.ended.set()
-        self.arrived.set()

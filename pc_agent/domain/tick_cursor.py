@@ -15,7 +15,8 @@ from mesh.market import TickId
 from mesh.market.batch import COLUMNS, index_after, ordinals
 from mesh.market.tick import FLAG_MASK
 
-PAGE_TICKS = 4096
+# Two full messages of a lane.
+PAGE_TICKS = 4_000
 # What the log and the store can hold: after 1970, before 2100. A tick of another time is refused.
 FIRST_MSC, END_MSC = 1, 4_102_444_800_000
 

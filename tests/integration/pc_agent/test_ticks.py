@@ -121,11 +121,11 @@ async def test_a_lost_lanes_symbols_go_to_the_others_and_come_home(rig: Rig, tmp
     bridge.hold_at["EURUSD"] = 4_000
     await rig.start_terminal([file.feed], "max")
     await rig.start_agent(lane_lost_s=0.2, lane_back_s=0.3)
-    await eventually(lambda: bridge.count("EURUSD") >= 16_000, interval_s=0.002)
+    await eventually(lambda: bridge.count("EURUSD") >= 8_000, timeout_s=25, interval_s=0.002)
     home = bridge.lane_of("EURUSD")
     bridge.hold_at["EURUSD"] = 30_000
     bridge.break_lane(home)
-    await eventually(lambda: bridge.count("EURUSD") >= 40_000, interval_s=0.002)
+    await eventually(lambda: bridge.count("EURUSD") >= 34_000, timeout_s=25, interval_s=0.002)
     away = bridge.lane_of("EURUSD")
     assert away not in (0, home)
     assert bridge.closed == []
@@ -145,7 +145,7 @@ async def test_a_symbol_stands_by_and_comes_and_goes_on_a_running_stream(rig: Ri
     bridge.others.add("EURUSD")
     await rig.start_terminal([file.feed for file in files], "max")
     await rig.start_agent(symbols_look_s=0.1)
-    await eventually(lambda: bridge.count("GBPUSD") == files[1].ticks)
+    await eventually(lambda: bridge.count("GBPUSD") == files[1].ticks, timeout_s=25)
     assert bridge.count("EURUSD") == 0
     assert rig.log.read_text().count("standing by") == 1
     server = bridge.batches["GBPUSD"][0].server

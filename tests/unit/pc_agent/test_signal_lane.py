@@ -56,7 +56,7 @@ async def test_a_lease_that_arrives_late_does_not_last_longer(ledger: Ledger) ->
     facts = Connected(AccountFacts("broker-1", 42, 0), ())
     execution: Any = None  # no signal comes
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(lane.run(facts, SignalSequence(Account("broker-1", 42), 0, 0), execution))
+        running = tasks.create_task(lane.run(lambda: facts, SignalSequence(Account("broker-1", 42), 0, 0), execution))
         await eventually(lambda: engine.granted_ns)
         engine.arrives.set()
         await eventually(lambda: lane.stands)

@@ -1,0 +1,75 @@
+"""The worker's process and the pipe to it."""
+
+import asyncio
+import multiprocessing
+import queue
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from pc_agent.messages import Command, Event, WorkerTerms
+from pc_agent.mt5_worker import work
+
+
+class WorkerPipe:
+    """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it."""
+
+    def __init__(self, terms: WorkerTerms) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.arrived = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._inbox: list[Event] = []
+        self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        # From the main thread: the worker's death signal is bound to the thread that started it.
+        self._process = context.Process(target=work, args=(terms, theirs), name="mt5 worker", daemon=True)
+        self._process.start()
+        theirs.close()
+        self.pid = self._process.pid or 0
+        threading.Thread(target=self._read, name="worker reader", daemon=True).start()
+        threading.Thread(target=self._write, name="worker writer", daemon=True).start()
+
+    def send(self, command: Command) -> None:
+        self._outbox.put(command)
+
+    def take(self) -> list[Event]:
+        """What has arrived."""
+        events, self._inbox = self._inbox, []
+        return events
+
+    def kill(self) -> None:
+        """End the process, however it is."""
+        self._outbox.put(None)
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _read(self) -> None:
+        pipe: Connection[Command, Event] = self._pipe
+        try:
+            while True:
+                self._tell(self._arrive, pipe.recv())
+        except (EOFError, OSError):
+            self._tell(self._end)
+
+    def _write(self) -> None:
+        try:
+            while (command := self._outbox.get()) is not None:
+                self._pipe.send(command)
+        except OSError:
+            return  # the reader sees the end too, and tells
+
+    def _tell(self, what: Callable[..., None], *args: Event) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *args)
+        except RuntimeError:
+            return  # the loop has closed: nobody listens any more
+
+    def _arrive(self, event: Event) -> None:
+        self._inbox.append(event)
+        self.arrived.set()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self.arrived.set()
