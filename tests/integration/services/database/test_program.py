@@ -45,6 +45,7 @@ def write_config(folder: Path, settings: DatabaseSettings) -> Path:
         "valkey_url": settings.valkey_url.get_secret_value(),
         "nats_url": settings.nats_url.get_secret_value(),
         "log_max_bytes": settings.log_max_bytes,
+        "backfill_max_bytes": settings.backfill_max_bytes,
     }
     path = folder / "database.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in plain.items()), "utf-8")
@@ -104,31 +105,42 @@ async def _more_than(engines: Engines, rows: int) -> bool:
     return (await counted(engines))[1] > rows
 
 
-async def test_a_foreign_log_is_reported_and_the_service_answers_on(
+async def test_a_restored_log_is_told_and_followed(
     engines: Engines, settings: DatabaseSettings, bus: Client, tmp_path: Path
 ) -> None:
-    """The hub lists the service as DOWN with the reason; GetSinkStatus says it too; questions are still answered."""
+    """The program goes on in a new epoch and lists the incident; its status names both logs, and who stores them."""
     await engines.clickhouse.command(
         "INSERT INTO ticks (server, symbol, time_msc, log_epoch, log_seq) SELECT 's', 'X', 1, {epoch:UInt64}, 77",
-        epoch=await engines.tick_log.declare(),
+        epoch=(await engines.tick_log.declare()).number,
     )
+    await publish(bus, batch(10))
     async with run_hub() as hub:
         config = write_config(tmp_path, settings.model_copy(update={"hubs": (hub.address,)}))
         async with program(config):
 
-            async def down() -> registry_pb2.Instance | None:
-                found = (await hub.instances()).get("database-1")
-                return found if found and found.status == registry_pb2.INSTANCE_STATUS_DOWN else None
+            async def ready() -> registry_pb2.Instance | None:
+                return (await hub.instances()).get("database-1")
 
-            instance = await eventually(down, timeout_s=15)
-            assert "ends at message 0, but ClickHouse holds up to 77" in instance.status_reason
-            assert "suho.database.v1.OrderService" in instance.grpc_services
+            instance = await eventually(ready, timeout_s=15)
             async with direct_channel([f"127.0.0.1:{instance.addresses[0].port}"]) as channel:
                 ticks = tick_service_pb2_grpc.TickServiceStub(channel)
-                status = await ticks.GetSinkStatus(pb.GetSinkStatusRequest())
-                assert status.stopped_reason
-                assert status.stopped_reason in instance.status_reason
-                assert (await ticks.GetTickStats(pb.GetTickStatsRequest())).stats[0].raw == 1
+
+                async def stored() -> pb.GetSinkStatusResponse | None:
+                    status = await ticks.GetSinkStatus(pb.GetSinkStatusRequest())
+                    return status if status.stored_seq == 1 else None
+
+                async def listed() -> list[pb.TickIncident]:
+                    return list((await ticks.ListTickIncidents(pb.ListTickIncidentsRequest())).incidents)
+
+                status = await eventually(stored, timeout_s=15)
+                assert [(sink.log, sink.store, sink.holder) for sink in status.sinks] == [
+                    ("TICKS", "clickhouse", "database-1"),
+                    ("BACKFILL", "clickhouse", "database-1"),
+                ]
+                assert [log.last_seq for log in status.logs] == [1, 0]
+                incident = (await eventually(listed))[0]
+                assert (incident.kind, incident.reporter) == ("LOG_RESTORED", "database-1")
+                assert "was stored up to message 77" in incident.detail
 
 
 async def test_a_refused_password_ends_the_program(settings: DatabaseSettings, tmp_path: Path) -> None:
@@ -176,4 +188,6 @@ async def test_the_log_is_declared_as_designed(engines: Engines, bus: Client) ->
     config = info.config
     assert (config.storage, config.discard, config.max_age, config.allow_direct) == ("file", "new", 0, True)
     assert config.subjects == ["ticks.>"]
-    assert (config.metadata or {})[subjects.EPOCH_METADATA] == str(await engines.tick_log.declare())
+    assert (config.metadata or {})[subjects.EPOCH_METADATA] == str((await engines.tick_log.declare()).number)
+    late = (await bus.jetstream().stream_info(subjects.BACKFILL_STREAM)).config
+    assert (late.subjects, late.discard) == (["backfill.>", "corrections.>"], "new")
