@@ -4,6 +4,7 @@ Only what is settled is compared: ticks that the log and the terminal have and t
 correction hides what else comes into its range later, so nothing that is still moving may lie in one.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ AUDIT_DIFFERS, AUDIT_HEALED = "AUDIT_DIFFERS", "AUDIT_HEALED"
 # A newest tick that was read so long ago is not followed by another one of its second.
 _QUIET_NS = 10_000_000_000
 # Ticks of a range that is healed at once; one with more is healed by minutes.
-_MOST_TICKS = 1_000_000
+_MOST_TICKS = 250_000
 _ATTEMPTS = 3
 _UNANSWERED = (Reason.NO_SOURCE, Reason.HISTORY_UNAVAILABLE)
 
@@ -214,10 +215,11 @@ class Auditor:
             return True
         here = await self._store.ticks(key, span.from_msc, span.to_msc)
         there = await self._terminals.ticks(key, span.from_msc, span.to_msc)
-        if amount(there, span.from_msc, span.to_msc) != told:
+        # Aside: live ticks do not wait for it.
+        if await asyncio.to_thread(amount, there, span.from_msc, span.to_msc) != told:
             return False  # it changed meanwhile, or a part was lost on its way: nothing is proven
-        sound = storable(there) if there else None
-        repair = decide(sound, here, generation, whole)
+        sound = await asyncio.to_thread(storable, there) if there else None
+        repair = await asyncio.to_thread(decide, sound, here, generation, whole)
         if repair is None:
             healing.refused += told.count - (len(sound) if sound else 0)
             return True

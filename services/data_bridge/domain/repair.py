@@ -3,7 +3,7 @@
 Ticks are compared by their hashes (mesh.market.digest), which cover every column.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,11 +46,12 @@ def decide(
             does not show.
     """
     there, here = _hashes(terminal), _hashes(stored)
-    if len(here) == len(there) and np.array_equal(np.sort(here), np.sort(there)):
+    there_sorted, here_sorted = np.sort(there), np.sort(here)
+    if np.array_equal(there_sorted, here_sorted):
         return None
-    if terminal is None or whole or not np.isin(here, there).all():
+    if terminal is None or whole or not _among(here_sorted, there_sorted).all():
         return Replacement(_of(terminal, standing + 1), standing + 1)
-    missing = select(terminal, ~np.isin(there, here))
+    missing = select(terminal, ~_among(there, here_sorted))
     return Missing(replace(missing, generation=standing)) if missing else None
 
 
@@ -65,10 +66,6 @@ def amount(batches: Batch | None, from_msc: int, to_msc: int) -> Digest:
     if batches is None:
         return Digest(from_msc, to_msc, 0, 0)
     return digests(batches.columns(), from_msc, to_msc, to_msc - from_msc)[0]
-
-
-def joined(batches: Sequence[Batch]) -> Batch | None:
-    return Batch.join(batches) if batches else None
 
 
 def select(batch: Batch, mask: npt.NDArray[np.bool_]) -> Batch | None:
@@ -95,3 +92,11 @@ def _of(batch: Batch | None, generation: int) -> Batch | None:
 
 def _hashes(batch: Batch | None) -> npt.NDArray[np.uint64]:
     return tick_hashes(batch.columns()) if batch else np.zeros(0, np.uint64)
+
+
+def _among(hashes: npt.NDArray[np.uint64], ascending: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which of `hashes` are in `ascending`."""
+    if not len(ascending):
+        return np.zeros(len(hashes), np.bool_)
+    places = np.searchsorted(ascending, hashes)
+    return np.asarray(ascending[np.minimum(places, len(ascending) - 1)] == hashes)

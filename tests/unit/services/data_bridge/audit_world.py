@@ -15,7 +15,7 @@ from services.data_bridge.domain.audit import DAY_MSC, HOUR_MSC, Span
 from services.data_bridge.domain.history import Appended, Newest, Position
 from services.data_bridge.domain.log import LogEnd
 from services.data_bridge.domain.progress import SymbolKey
-from services.data_bridge.domain.repair import joined, select
+from services.data_bridge.domain.repair import select
 from tests.unit.services.data_bridge.ticks import START_MSC, history
 
 KEY = SymbolKey("twin-1", "EURUSD")
@@ -117,7 +117,8 @@ class Database:
 
     def newest(self) -> Batch | None:
         """Of each time the generation that stands there, each identity and values once."""
-        return joined([shown for row in self.rows if (shown := select(row, self._shown(row)))])
+        shown = [part for row in self.rows if (part := select(row, self._shown(row)))]
+        return Batch.join(shown) if shown else None
 
     def _shown(self, row: Batch) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         standing = np.zeros(len(row), np.int64)
