@@ -160,4 +160,4 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
             async with open_server(settings, [service], draining) as server:
                 yield server
         finally:
-            bridge.stop()
+            await bridge.stop()

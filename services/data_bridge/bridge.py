@@ -22,6 +22,7 @@ log = get_logger(__name__)
 # Of symbols that nobody opens any more.
 _MOST_RECORDS = 10_000
 _HOLE = "HOLE"
+_STOP_S = 0.5
 
 
 class Limits(NamedTuple):
@@ -138,10 +139,13 @@ class Bridge:
         for lane in self._lanes:
             lane.drain("this bridge is stopping")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End every task. What agents have not been acknowledged they send again, elsewhere or later."""
-        for task in self._running:
-            task.cancel()
+        while self._running:
+            for task in self._running:
+                task.cancel()
+            # Again: before Python 3.12 `asyncio.wait_for`, which nats-py uses, may swallow a cancellation.
+            await asyncio.wait(self._running, timeout=_STOP_S)
 
     async def retire(self, after_s: float) -> None:
         """Let go, for ever, of symbols that nobody has open; their records remain."""

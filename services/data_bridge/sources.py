@@ -124,6 +124,8 @@ class SourceLeases:
             await asyncio.sleep(self._ttl_s / _RENEWALS)
 
     async def _renew(self) -> None:
+        if not self._bus.is_connected:
+            return
         self._renewed += 1
         self._sent[self._renewed] = time.monotonic()
         self._sent.pop(self._renewed - _REMEMBERED, None)
@@ -177,6 +179,8 @@ class SourceLeases:
     async def _leave(self) -> None:
         """Whoever waits need not wait for the end of this life."""
         self._valid_until = 0.0
+        if not self._bus.is_connected:
+            return
         with suppress(*_ERRORS):
             gone = {KV_OP: KV_DEL, _TTL: f"{_MARKER_S}s"}
             await self._bus.publish(f"{self._prefix}{self._life}", b"", headers=gone)
