@@ -99,13 +99,20 @@ class DatabaseSettings(ServerSettings):
 
     kafka_bootstrap: str = Field(
         "",
-        pattern=r"^([^\s:,]+:\d+(,[^\s:,]+:\d+)*)?$",
         description="Kafka or Redpanda, which gets ticks and signals too: host:port,host:port; empty: none.",
     )
     kafka_replication: int = Field(
         0, ge=0, le=9, description="Copies of what topics hold that are made here; 0: three, or one a broker."
     )
     kafka_compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="How records for Kafka are packed.")
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _names_brokers(cls, brokers: str) -> str:
+        parts = [broker.strip().rpartition(":") for broker in brokers.split(",")] if brokers else []
+        if not all(host and port.isdecimal() for host, _, port in parts):
+            raise ValueError("write host:port,host:port, or nothing")
+        return ",".join("".join(part) for part in parts)
 
     @field_validator("clickhouse_url")
     @classmethod
