@@ -128,7 +128,11 @@ class Cluster:
         found = {name: entry.value for name, entry in there.items()} | {"partitions": str(partitions)}
         for name, value in _differences(topic, found):
             log.warning(
-                "topic differs, and is left as it is", topic=topic.name, setting=name, wanted=value, is_=found.get(name, "unknown")
+                "topic differs, and is left as it is",
+                topic=topic.name,
+                setting=name,
+                wanted=value,
+                is_=found.get(name, "unknown"),
             )
         if topic == POSITIONS and (found["cleanup.policy"] != "compact" or partitions < POSITIONS.partitions):
             raise UnfitTopicError(
