@@ -86,10 +86,10 @@ async def test_nothing_is_lost_when_lanes_break_or_move_and_the_log_is_set_back(
             proxy.cut_one()
         await eventually(lambda: rig.bridge.count("EURUSD") > 16_000, interval_s=0.002)
         rig.bridge.forget("EURUSD")
-        rig.bridge.draining = next(lane for lane, symbols in rig.bridge.lanes.items() if "EURUSD" in symbols)
+        await eventually(lambda: rig.bridge.out_of_sync, interval_s=0.002)
+        rig.bridge.draining = rig.bridge.lane_of("EURUSD")
         await all_there(rig, files)
-    assert rig.bridge.drained
-    assert rig.bridge.out_of_sync
+        await eventually(lambda: rig.bridge.drained)
 
 
 async def test_a_history_that_differs_from_what_was_stored_is_told(rig: Rig, tmp_path: Path) -> None:
