@@ -27,7 +27,8 @@ _MARGIN_NS = 60_000_000_000
 _OF = " server = {server:String} AND symbol = {symbol:String}"
 _PRICE = "if(bid > 0, bid, last)"
 _SPREAD = "if(bid > 0 AND ask > 0, ask - bid, inf)"
-_PLACE = "(time_msc, ordinal)"
+# A tick's place within its minute as one number: tuples are ten times slower to compare.
+_PLACE = f"(bitShiftLeft(toUInt64(modulo(time_msc, {MINUTE_MS})), 32) + ordinal)"
 _TICKS = (
     f" FROM ticks FINAL WHERE{_OF} AND time_msc >= {{from_msc:Int64}} AND time_msc < {{to_msc:Int64}}"
     f" AND {_PRICE} > 0 AND %s"

@@ -1,0 +1,88 @@
+"""What is known of stored ticks: counts, sums, the newest one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mesh.market import TickId
+from services.database.clickhouse.quality import StoredQuality
+from services.database.clickhouse.ticks import StoredTicks
+from services.database.domain.tick import SymbolSummary, TickStats
+from tests.integration.services.database.serving.conftest import Served
+from tests.integration.services.database.serving.stored import SYMBOL, correct, made, store, within
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def audit(served: Served) -> TickStats:
+    (stats,) = await StoredTicks(served.clickhouse).audit(served.server, SYMBOL)
+    return stats
+
+
+async def refuse(served: Served, last: TickId) -> None:
+    await served.clickhouse.command(
+        "INSERT INTO tick_quarantine (server, symbol, last_time_msc, last_ordinal, count)"
+        " SELECT {server:String}, {symbol:String}, {time:Int64}, {ordinal:UInt32}, 1",
+        server=served.server,
+        symbol=SYMBOL,
+        time=last.time_msc,
+        ordinal=last.ordinal,
+    )
+
+
+async def test_an_audit_counts_what_stands(served: Served) -> None:
+    """Each row once, of the newest generation; identities with two values show; raw counts rows as they came."""
+    ticks = made(served.server, 300, seed=41)
+    for batch in (ticks, ticks.slice(50, 100), replace(ticks.slice(7, 8), bid=np.array([9.0]))):
+        await store(served.clickhouse, batch)
+    stats = await audit(served)
+    assert (stats.raw, stats.stored, stats.distinct, stats.conflicting) == (351, 301, 300, 1)
+    assert (stats.first, stats.last, stats.digits) == (ticks.first_id, ticks.last_id, 5)
+    assert stats.ask_points_sum == int(np.round(np.append(ticks.ask, ticks.ask[7]) * 1e5).sum())
+    cut = int(ticks.time_msc[150])
+    better = replace(made(served.server, 20, seed=42, start_msc=cut, gap_ms=1), generation=1)
+    await store(served.clickhouse, better)
+    await correct(served.clickhouse, served.server, 1, cut, 2**62)
+    stats = await audit(served)
+    assert (stats.raw, stats.stored, stats.last) == (371, len(within(ticks, 0, cut)) + 21, better.last_id)
+
+
+async def test_sums_fit_whatever_the_prices_are(served: Served) -> None:
+    """Where all decimals of many ticks do not, fewer are summed."""
+    ticks = made(served.server, 4000, seed=43)
+    huge = replace(ticks, bid=np.full(4000, 1e9 / 3), ask=np.full(4000, 1e9 / 3))
+    await store(served.clickhouse, huge)
+    stats = await audit(served)
+    assert stats.digits == 6
+    assert stats.bid_points_sum == 4000 * round(1e9 / 3 * 1e6)
+
+
+async def test_the_newest_tick_is_behind_what_was_refused(served: Served) -> None:
+    """A refused tick behind the last stored one is the end, without values; one before it changes nothing."""
+    stored = StoredTicks(served.clickhouse)
+    assert await stored.last(served.server, SYMBOL) is None
+    ticks = made(served.server, 9, seed=44)
+    await refuse(served, TickId(5, 3))
+    refused = await stored.last(served.server, SYMBOL)
+    assert refused is not None
+    assert (refused.id, refused.bid, refused.ask) == (TickId(5, 3), 0.0, 0.0)
+    await store(served.clickhouse, ticks)
+    last = await stored.last(served.server, SYMBOL)
+    assert last is not None
+    assert (last.id, last.ask, last.flags) == (ticks.last_id, ticks.ask[-1], ticks.flags[-1])
+    behind = TickId(ticks.last_id.time_msc, ticks.last_id.ordinal + 1)
+    await refuse(served, behind)
+    end = await stored.last(served.server, SYMBOL)
+    assert end is not None
+    assert (end.id, end.bid) == (behind, 0.0)
+
+
+async def test_every_symbol_is_listed(served: Served) -> None:
+    """With its rows, and the times between which they lie."""
+    ticks = made(served.server, 9, seed=45)
+    for _ in range(2):
+        await store(served.clickhouse, ticks)
+    listed = await StoredQuality(served.clickhouse).symbols()
+    times = (int(ticks.time_msc[0]), int(ticks.time_msc[-1]))
+    assert SymbolSummary(served.server, SYMBOL, 18, *times) in listed
