@@ -8,11 +8,13 @@ import numpy as np
 from mesh.market import BEFORE_FIRST, Batch, TickId
 from mesh.market.zone import Zone
 from services.database.domain.alarm import Alarm
+from services.database.domain.lru import latest
 from services.database.domain.name_rules import NameRules
 from services.database.domain.session import Session
 
-# Symbols kept in mind; beyond, the one that is longest ago is forgotten.
-_MOST_SYMBOLS = 50_000
+# Servers, and symbols of each, kept in mind; beyond, the one that is longest ago is forgotten.
+_MOST_SERVERS = 1_000
+_MOST_SYMBOLS = 10_000
 _LOOK_NS = 5_000_000_000
 
 # How a clock shows itself: so many times in a row, so far apart, tick time and reading time advanced alike.
@@ -44,6 +46,13 @@ class _Symbol:
     clock: _Clock = field(default_factory=_Clock)
 
 
+@dataclass(slots=True)
+class _Server:
+    symbols: dict[str, _Symbol] = field(default_factory=dict)
+    newest_ns: int = 0
+    looked_ns: int = 0
+
+
 class Liveness:
     """Follows the live log, message by message.
 
@@ -58,27 +67,26 @@ class Liveness:
         self._zone_of = zone_of
         self._sessions = sessions
         self._stale_ns = int(stale_after_s * 1e9)
-        self._symbols: dict[tuple[str, str], _Symbol] = {}
-        self._newest_ns: dict[str, int] = {}
-        self._looked_ns: dict[str, int] = {}
+        self._servers: dict[str, _Server] = {}
 
     def follow(self, batch: Batch) -> None:
         """The next message of the log."""
-        key = (batch.server, batch.symbol)
-        symbol = self._symbols.pop(key, None) or _Symbol()
-        self._symbols[key] = symbol  # to the end
-        if len(self._symbols) > _MOST_SYMBOLS:
-            del self._symbols[next(iter(self._symbols))]
+        server = latest(self._servers, batch.server, _Server, _MOST_SERVERS)
+        symbol = latest(server.symbols, batch.symbol, _Symbol, _MOST_SYMBOLS)
         self._check_chain(symbol, batch)
         self._check_clock(symbol.clock, batch)
         last = batch.last_id
         symbol.last = max(symbol.last, last)
         symbol.read_ns, symbol.silent = max(symbol.read_ns, batch.read_unix_ns), False
-        self._check_silence(batch.server, batch.read_unix_ns)
+        server.newest_ns = max(server.newest_ns, batch.read_unix_ns)
+        if self._stale_ns and server.newest_ns - server.looked_ns >= _LOOK_NS:
+            server.looked_ns = server.newest_ns
+            self._check_silence(batch.server, server)
 
     def pass_over(self, server: str, symbol: str, last: TickId) -> None:
         """A marker stands for ticks up to `last`: no hole."""
-        known = self._symbols.get((server, symbol))
+        there = self._servers.get(server)
+        known = there.symbols.get(symbol) if there else None
         if known:
             known.last = max(known.last, last)
 
@@ -94,20 +102,16 @@ class Liveness:
                 to_msc=batch.prev.time_msc + 1,
             )
 
-    def _check_silence(self, server: str, read_ns: int) -> None:
-        newest = self._newest_ns[server] = max(self._newest_ns.get(server, 0), read_ns)
-        if not self._stale_ns or newest - self._looked_ns.get(server, 0) < _LOOK_NS:
-            return
-        self._looked_ns[server] = newest
-        for (of, name), symbol in self._symbols.items():
-            silent_ns = newest - symbol.read_ns
-            if of == server and not symbol.silent and silent_ns > self._stale_ns and self._open(name, newest):
+    def _check_silence(self, name: str, server: _Server) -> None:
+        for of, symbol in server.symbols.items():
+            silent_ns = server.newest_ns - symbol.read_ns
+            if not symbol.silent and silent_ns > self._stale_ns and self._open(of, server.newest_ns):
                 symbol.silent = True
                 self._alarm.tell(
                     "STALE_SYMBOL",
-                    server,
                     name,
-                    f"no tick for {silent_ns / 1e9:.0f} s, while other symbols of {server} tick",
+                    of,
+                    f"no tick for {silent_ns / 1e9:.0f} s, while other symbols of {name} tick",
                     from_msc=symbol.last.time_msc,
                 )
 

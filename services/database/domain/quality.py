@@ -1,6 +1,7 @@
 """The quality monitor: marks what is odd about ticks, and alerts; it drops nothing."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from services.database.domain.alarm import Alarm
 from services.database.domain.annotation import Annotations
 from services.database.domain.liveness import Liveness
 from services.database.domain.log import Marker, Ticks
+from services.database.domain.lru import latest
 from services.database.domain.name_rules import NameRules
 from services.database.domain.session import Session
 from services.database.domain.spikes import Spikes
@@ -106,10 +108,7 @@ class Monitor:
         return utc_msc
 
     def _mark_spikes(self, key: tuple[str, str], mine: "Selection", price: Values, times: Times, found: Marks) -> None:
-        spikes = self._spikes.pop(key, None) or Spikes(self._threshold)
-        self._spikes[key] = spikes  # to the end
-        if len(self._spikes) > _MOST_SYMBOLS:
-            del self._spikes[next(iter(self._spikes))]
+        spikes = latest(self._spikes, key, partial(Spikes, self._threshold), _MOST_SYMBOLS)
         priced: npt.NDArray[np.int64] | None = None
         if float(price.min()) <= 0:
             priced = np.flatnonzero(price > 0)
