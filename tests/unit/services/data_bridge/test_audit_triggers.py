@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time
 import pytest
 
 import services.data_bridge.audit_triggers
+from mesh.errors import MeshError
 from mesh.market import TickId
 from services.data_bridge.audit_triggers import AuditTriggers, until_next
 from services.data_bridge.domain.audit import DAY_MSC, HOUR_MSC, State
@@ -27,6 +28,14 @@ async def running(triggers: AuditTriggers, until: Callable[[], bool | Awaitable[
         task = tasks.create_task(triggers.run())
         await eventually(until, interval_s=0.001)
         task.cancel()
+
+
+def idle(world: World) -> bool:
+    try:
+        with world.auditor.claim(KEY):
+            return True
+    except MeshError:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,7 @@ async def test_a_changed_history_is_followed_back_while_days_differ() -> None:
     world.terminal.ticks_ = type(terminal).join([older, before, terminal])
     triggers = AuditTriggers(world.auditor, world.alerts, list, None)
     triggers.changed("pc-1", HistoryChange(KEY, TickId(DAY + 5, 0), 0.0, 0.0))
-    await running(triggers, lambda: len(world.alerts.reported) >= 3)
+    await running(triggers, lambda: len(world.alerts.reported) >= 3 and idle(world))
     kinds = [(kind, (from_msc - DAY) // DAY_MSC) for kind, from_msc, _ in world.alerts.reported]
     assert kinds == [("HISTORY_CHANGED", 0), ("AUDIT_HEALED", 0), ("AUDIT_HEALED", -1)]
     assert (await world.auditor.day(KEY, DAY - 3 * DAY_MSC, heal=False)).state is State.DIFFERS
