@@ -42,27 +42,31 @@ class Feed:
         self._sources: dict[str, _Source] = {}
         self._changing = asyncio.Lock()
         self._listeners: set[Listener] = set()
+        self._draining = False
 
     @asynccontextmanager
     async def listening(self, listener: Listener, symbols: Iterable[SymbolKey]) -> AsyncIterator[None]:
         """Let `listener` hear `symbols` (an empty name: any; none: all) from now on, until the end of the block.
 
         Raises:
-            MeshError: LOG_UNAVAILABLE.
+            MeshError: LOG_UNAVAILABLE, SHUTTING_DOWN.
         """
+        if self._draining:
+            raise _leaving()
         subjects = sorted({tick_subject(*key) for key in symbols}) or [all_ticks()]
         async with AsyncExitStack() as stack:
+            self._listeners.add(listener)
+            stack.callback(self._listeners.discard, listener)
             for subject in subjects:
                 stack.push_async_callback(self._leave, listener, subject)
                 await self._join(listener, subject)
             await self._flush()
-            self._listeners.add(listener)
-            stack.callback(self._listeners.discard, listener)
             yield
 
     def drain(self) -> None:
+        self._draining = True
         for listener in self._listeners:
-            listener.end(MeshError(Reason.SHUTTING_DOWN, "this bridge is stopping; subscribe at another"))
+            listener.end(_leaving())
 
     async def _join(self, listener: Listener, subject: str) -> None:
         async with self._changing:
@@ -73,7 +77,9 @@ class Feed:
 
     async def _leave(self, listener: Listener, subject: str) -> None:
         async with self._changing:
-            source = self._sources[subject]
+            source = self._sources.get(subject)
+            if source is None:
+                return
             source.listeners.discard(listener)
             if not source.listeners:
                 del self._sources[subject]
@@ -109,3 +115,7 @@ class _Source:
             return
         for listener in self.listeners:
             listener.hear(message)
+
+
+def _leaving() -> MeshError:
+    return MeshError(Reason.SHUTTING_DOWN, "this bridge is stopping; subscribe at another")

@@ -67,7 +67,7 @@ class Subscription:
         if self._failure or not following.keeps(message.last):
             return
         self._waiting.append(message)
-        self._bytes += len(message.payload)
+        self._bytes += message.size
         if self._bytes > self._most_bytes:
             self._drop()
         self._changed.set()
@@ -106,8 +106,8 @@ class Subscription:
         portion, size = Portion(), 0
         while self._waiting and size < _RESPONSE_BYTES:
             message = self._waiting.popleft()
-            self._bytes -= len(message.payload)
-            size += len(message.payload)
+            self._bytes -= message.size
+            size += message.size
             following = self._followed[message.key]
             cursor = following.cursor
             # A marker may be one that the log refused, where the log has the ticks.

@@ -14,6 +14,10 @@ from services.data_bridge.domain.progress import SymbolKey, trim
 
 log = get_logger(__name__)
 
+_WIDTHS = tuple((name, dtype.itemsize) for name, dtype in COLUMNS.items())
+# What a message costs in memory beside its bytes.
+_OVERHEAD_BYTES = 600
+
 
 class UnreadableError(ValueError):
     """No bridge wrote this; the text says what is wrong with it."""
@@ -46,6 +50,7 @@ class TickMessage:
         self.last = last
         self.payload = payload
         self.ticks = ticks
+        self.size = len(payload) + _OVERHEAD_BYTES
 
     @cached_property
     def newest(self) -> bytes:
@@ -105,8 +110,8 @@ def _require_whole_columns(message: TickBatchTwin) -> None:
     count = message.count
     if not count:
         raise UnreadableError("it holds no tick")
-    for name, dtype in COLUMNS.items():
-        if len(getattr(message, name)) not in (0, count * dtype.itemsize):
+    for name, width in _WIDTHS:
+        if len(getattr(message, name)) not in (0, count * width):
             raise UnreadableError(f"its column {name} does not hold {count} values")
 
 

@@ -1,6 +1,7 @@
 """What subscribers are sent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from suho.market.v1 import bar_pb2, tick_pb2
 from suho.market.v1 import bridge_pb2 as pb
@@ -10,19 +11,22 @@ from services.data_bridge import wire
 from services.data_bridge.bar_stream import SymbolBars
 from services.data_bridge.domain.progress import SymbolKey
 
+_NONE: Mapping[SymbolKey, int] = MappingProxyType({})
 _BATCHES_TAG = bytes([pb.SubscribeResponse.BATCHES_FIELD_NUMBER << 3 | 2])
 
 
 def subscribe_response(
-    payloads: Iterable[bytes], live: Iterable[SymbolKey] = (), missed: Mapping[SymbolKey, int] | None = None
+    payloads: Iterable[bytes], live: Sequence[SymbolKey] = (), missed: Mapping[SymbolKey, int] = _NONE
 ) -> bytes:
     """A SubscribeResponse whose batches are `payloads` as they are: nothing is decoded or encoded anew."""
-    rest = pb.SubscribeResponse(
-        live=[wire.symbol_ref(key) for key in live],
-        missed=[pb.MissedTicks(symbol=wire.symbol_ref(key), ticks=ticks) for key, ticks in (missed or {}).items()],
-    )
     parts = [part for payload in payloads for part in (_BATCHES_TAG, _varint(len(payload)), payload)]
-    return b"".join([*parts, rest.SerializeToString()])
+    if live or missed:
+        rest = pb.SubscribeResponse(
+            live=[wire.symbol_ref(key) for key in live],
+            missed=[pb.MissedTicks(symbol=wire.symbol_ref(key), ticks=ticks) for key, ticks in missed.items()],
+        )
+        parts.append(rest.SerializeToString())
+    return b"".join(parts)
 
 
 def bar_messages(found: SymbolBars, spec: bar_pb2.BarSpec) -> Iterable[bar_pb2.Bar]:

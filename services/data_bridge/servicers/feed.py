@@ -1,7 +1,7 @@
 """Subscribe and TailTicks: ticks for whoever wants them fresh, or from a time on."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -39,8 +39,9 @@ class FeedServicer:
     async def Subscribe(self, request: pb.SubscribeRequest, context: Any) -> AsyncIterator[bytes]:
         keys = asked(request.symbols)
         if request.HasField("conflation"):
-            async for response in self._newest(request, keys, context):
-                yield response
+            async with aclosing(self._newest(request, keys, context)) as responses:
+                async for response in responses:
+                    yield response
             return
         if request.from_msc:
             require_named(keys, request.from_msc, "only named symbols can begin in the past")
@@ -54,7 +55,7 @@ class FeedServicer:
 
     async def _newest(
         self, request: pb.SubscribeRequest, keys: Sequence[SymbolKey], context: Any
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         if request.from_msc:
             raise MeshError(
                 Reason.INVALID_ARGUMENT, "conflation shows the newest ticks only; leave out it, or from_msc"

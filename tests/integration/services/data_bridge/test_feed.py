@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 from nats.aio.client import Client
+from nats.js.errors import APIError
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import bridge_pb2_grpc, tick_pb2
 
@@ -23,6 +24,7 @@ from services.data_bridge.tick_message import UnreadableMessages, read_message
 from tests.integration.services.data_bridge.agent import Agent
 from tests.integration.services.data_bridge.conftest import StartBridge
 from tests.integration.services.data_bridge.ticks import SERVER, history, identities
+from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -64,17 +66,29 @@ async def publish(bus: Client, batch: Batch) -> None:
     await bus.jetstream().publish(tick_subject(batch.server, batch.symbol), message_of(batch))
 
 
+async def refuse(bus: Client, batch: Batch) -> None:
+    """What a bridge that was thought dead publishes late: the log refuses it, subscribers hear it."""
+    headers = {"Nats-Expected-Last-Subject-Sequence": "1000000"}
+    with pytest.raises(APIError):
+        await bus.jetstream().publish(tick_subject(batch.server, batch.symbol), message_of(batch), headers=headers)
+
+
 async def test_a_subscriber_sees_every_tick_once_whichever_bridge_wrote_it(
     start_bridge: StartBridge, log_of_ticks: Client
 ) -> None:
-    """Two bridges publish, conflict and retry; a subscriber at one of them gets the ticks once, in order."""
+    """An agent moves between two bridges, old messages come late; a subscriber gets the ticks once, in order."""
     bridges = [await start_bridge(instance=f"bridge-{n}") for n in (1, 2)]
-    ticks = history(6000)
+    agent = Agent(history(6000), chunk=60)
     async with subscription(bridges[0].port, "EURUSD") as call, asyncio.TaskGroup() as tasks:
-        for bridge in bridges:
-            tasks.create_task(Agent(ticks, chunk=60).deliver(bridge.port))
-        seen = await take(call, len(ticks))
-    assert identities(*seen) == identities(ticks)
+        delivery = tasks.create_task(agent.deliver(*(bridge.port for bridge in bridges)))
+        for share in (0.2, 0.5, 0.8):
+            goal = int(share * len(agent.ticks))
+            reached = agent.ticks.id_at(goal)
+            await eventually(lambda reached=reached: agent.acked > reached or delivery.done(), interval_s=0.001)
+            agent.cut()
+            await refuse(log_of_ticks, agent.ticks.slice(goal - 500, goal + 30))
+        seen = await take(call, len(agent.ticks))
+    assert identities(*seen) == identities(agent.ticks)
 
 
 async def test_a_subscriber_gets_only_what_it_asked_for(start_bridge: StartBridge, log_of_ticks: Client) -> None:
