@@ -35,3 +35,14 @@ async def until_available(what: str, attempt: Callable[[], Awaitable[T]], errors
                 log.info("available", what=what)
             return value
     raise AssertionError("backoff never ends")
+
+
+def obey_cancellation() -> None:
+    """Raise CancelledError in a task that was cancelled and goes on.
+
+    Before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that meets an answer: loops that
+    ask NATS for ever call this once a turn.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

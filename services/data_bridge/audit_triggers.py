@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from mesh.clock import unix_ms
 from mesh.errors import MeshError
 from mesh.log import get_logger
+from mesh.waiting import obey_cancellation
 from services.data_bridge.audit import Auditor
 from services.data_bridge.domain.audit import DAY_MSC, day_of
 from services.data_bridge.domain.log import LogUnavailableError
@@ -58,6 +59,7 @@ class AuditTriggers:
 
     async def _nightly(self, at: time) -> None:
         while True:
+            obey_cancellation()
             await asyncio.sleep(until_next(at, datetime.now(UTC)))
             today = day_of(unix_ms())
             for key in sorted(self._held()):
@@ -68,6 +70,7 @@ class AuditTriggers:
         try:
             with self._auditor.claim(key):
                 for number in range(days):
+                    obey_cancellation()
                     finding = await self._auditor.day(key, day - number * DAY_MSC, heal=True)
                     log.info("audited", symbol=key.symbol, day=_name(finding.from_msc), state=finding.state.name)
                     if while_differing and not finding.differed:
@@ -77,6 +80,7 @@ class AuditTriggers:
 
     async def _follow_changes(self) -> None:
         while True:
+            obey_cancellation()
             await self._some.wait()
             key = next(iter(self._changes))
             agent, change = self._changes.pop(key)
@@ -94,6 +98,7 @@ class AuditTriggers:
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLES_WITHIN_S):
                 while True:
+                    obey_cancellation()
                     if await self._is_settled(key, time_msc):
                         return
                     await asyncio.sleep(_LOOK_S)

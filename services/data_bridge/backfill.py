@@ -17,7 +17,7 @@ from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
 from mesh.market import BEFORE_FIRST, Batch
 from mesh.market.subjects import BACKFILL_STREAM, backfill_subject, correction_subject
-from mesh.waiting import backoff
+from mesh.waiting import backoff, obey_cancellation
 from services.data_bridge import wire
 from services.data_bridge.domain import judgement
 from services.data_bridge.domain.history import Appended
@@ -95,6 +95,7 @@ class Backfill:
         try:
             async with self._room, asyncio.timeout(_PATIENCE_S) as patience:
                 while True:
+                    obey_cancellation()
                     try:
                         return (await self._js.publish(subject, payload, stream=BACKFILL_STREAM)).seq
                     except APIError as error:

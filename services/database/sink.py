@@ -10,7 +10,7 @@ import numpy as np
 from mesh.clock import unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
-from mesh.waiting import backoff
+from mesh.waiting import backoff, obey_cancellation
 from services.database.domain.delays import Delays
 from services.database.domain.incident import Incident
 from services.database.domain.log import Identity, Message, Position, Range, TickRange, following_on, ranges
@@ -103,7 +103,7 @@ class Sink:
     async def _follow_for_ever(self) -> None:
         pauses = backoff()
         while True:
-            _obey_cancellation()
+            obey_cancellation()
             before = self.stored_rows
             try:
                 await self._follow()
@@ -129,7 +129,7 @@ class Sink:
         """Store what comes, until a message is missing that no purge took."""
         async with self._log.read(self.position.seq + 1, self._max_bytes) as reader:
             while True:
-                _obey_cancellation()
+                obey_cancellation()
                 messages: Sequence[Message] = await reader.take()
                 while messages:
                     following = following_on(self.position.seq, messages)
@@ -204,10 +204,3 @@ class Sink:
         if found > expected and (there is None or there.seq > expected):
             return Gap(expected, found - 1 if there is None else there.seq - 1)
         raise DeliveryGapError(f"message {expected} was expected, {found} came")
-
-
-def _obey_cancellation() -> None:
-    """Before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that meets an answer."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -1,6 +1,8 @@
 """Waiting for what is not there yet."""
 
+import asyncio
 import itertools
+from contextlib import suppress
 
 import pytest
 
@@ -35,3 +37,22 @@ async def test_another_error_is_not_waited_out() -> None:
 
     with pytest.raises(PermissionError):
         await waiting.until_available("engine", attempt, (ConnectionError,))
+
+
+async def test_a_cancellation_that_was_swallowed_is_obeyed() -> None:
+    """A loop whose await came back in spite of it ends at its next turn."""
+    turns = 0
+
+    async def loop() -> None:
+        nonlocal turns
+        while True:
+            waiting.obey_cancellation()
+            turns += 1
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(loop())
+        await asyncio.sleep(0)
+        task.cancel()
+    assert (turns, task.cancelled()) == (1, True)
