@@ -48,7 +48,8 @@ class LaneSymbols:
     Memory: a symbol holds at most its feed's window of ticks that are read and not acknowledged, WINDOW_TICKS or an
     equal share of LANE_TICKS, never below MESSAGE_TICKS; so a lane holds LANE_TICKS ticks (of 56 bytes), or
     MESSAGE_TICKS for each of its symbols where that is more, and as bytes the MESSAGES_UNDER_WAY messages among them.
-    A share that shrank counts from when what was granted before is used.
+    What the worker has read and nobody has taken from its pipe is part of that, as long as its generation counts. A
+    share that shrank counts from when what was granted before is used.
     """
 
     def __init__(self, lane: int, terminal: TerminalWorker) -> None:

@@ -1,0 +1,52 @@
+"""The agent's side of a worker that is not there."""
+
+from pathlib import Path
+
+from mesh.market import BEFORE_FIRST
+from pc_agent.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown, WorkerTerms
+from pc_agent.worker import TerminalWorker
+
+TERMS = WorkerTerms("a", "info", "json", "", "", 0, "", None, (), 5.0, Path("lock"), 5, 20, 1)
+
+
+class Listener:
+    """Hears which symbols there are."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, list[str]]] = []
+
+    def reader_ready(self, facts: Connected) -> None:
+        self.heard.append(("ready", [symbol.symbol for symbol in facts.symbols]))
+
+    def symbols_shown(self, facts: Connected) -> None:
+        self.heard.append(("shown", [symbol.symbol for symbol in facts.symbols]))
+
+    def ticks_read(self, _: object) -> None: ...
+    def history_found(self, _: object) -> None: ...
+
+
+def shown(*names: str) -> tuple[SymbolFacts, ...]:
+    return tuple(SymbolFacts(name, 5, 0.01, 1.0, 0.01, 1.0, 0) for name in names)
+
+
+async def test_questions_to_a_terminal_that_is_away_are_answered() -> None:
+    """Whoever asks learns it at once."""
+    worker = TerminalWorker(TERMS, 30)
+    assert (await worker.read_history(ReadHistory(0, "EURUSD", BEFORE_FIRST, 0, 1000))).error
+    assert await worker.read_newest("EURUSD") == BEFORE_FIRST
+    worker.connected = True  # and its process has just ended
+    assert (await worker.read_history(ReadHistory(0, "EURUSD", BEFORE_FIRST, 0, 1000))).error
+    assert await worker.read_newest("EURUSD") == BEFORE_FIRST
+
+
+def test_what_may_be_traded_is_what_the_terminal_shows_now() -> None:
+    """Symbols come and go while the agent runs."""
+    worker, listener = TerminalWorker(TERMS, 30), Listener()
+    worker.listener = listener
+    worker._on(Connected(AccountFacts("broker", 1, 0), shown("EURUSD")))
+    assert worker.symbols == {"EURUSD"}
+    worker._on(SymbolsShown(shown("GBPUSD", "USDJPY")))
+    assert worker.symbols == {"GBPUSD", "USDJPY"}
+    assert worker.facts
+    assert worker.facts.symbols == shown("GBPUSD", "USDJPY")
+    assert listener.heard == [("ready", ["EURUSD"]), ("shown", ["GBPUSD", "USDJPY"])]
