@@ -13,6 +13,7 @@ from mesh.market import TickId
 from mesh.market.codec import MalformedBatchError
 from mesh.market.subjects import TICKS_STREAM, tick_subject
 from services.data_bridge import wire
+from services.data_bridge.acks import ConfirmedPublish
 from services.data_bridge.direct_get import LoggedMessage, LogPage, read_page
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey
@@ -30,6 +31,7 @@ class TickLog:
     def __init__(self, bus: Client, publish_timeout_s: float) -> None:
         self._bus = bus
         self._timeout_s = publish_timeout_s
+        self._publish = ConfirmedPublish(bus, publish_timeout_s)
         self._js: JetStreamContext = bus.jetstream(timeout=publish_timeout_s)
 
     @property
@@ -57,7 +59,7 @@ class TickLog:
             raise LogUnavailableError("NATS is away")
         headers = {_EXPECTED_SEQ: str(expected_seq), _EXPECTED_STREAM: TICKS_STREAM}
         try:
-            return (await self._js.publish(tick_subject(*key), payload, headers=headers)).seq
+            return await self._publish(tick_subject(*key), payload, headers)
         except APIError as error:
             if error.err_code in _WRONG_LAST_SEQUENCE:
                 raise LogMovedError from None

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from mesh.errors import MeshError
@@ -228,9 +228,19 @@ class Publisher:
             )  # fmt: skip
             return
         batch = what.batch if isinstance(what, Arrival) else what
-        self._tally.saw(batch.last_id, len(batch))
+        self._saw(batch)
         self.record.published_ticks += len(batch)
         self._listener.published(batch)
+
+    def _saw(self, batch: Batch) -> None:
+        """The places where the batches end of which `batch` was joined are remembered: a count may name them."""
+        seen = 0
+        for item in islice(self._batches_in_front(), len(self._queue) - 1):
+            until = batch.index_after(item.arrival.last)
+            if seen < until < len(batch):
+                self._tally.saw(item.arrival.last, until - seen)
+                seen = until
+        self._tally.saw(batch.last_id, len(batch) - seen)
 
     def _tell_differences(self) -> None:
         for count, difference in self._tally.differences():

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from services.data_bridge import wire
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.domain.sources import Lease, Write
+from services.data_bridge.domain.terminal import SymbolCount
 from services.data_bridge.lane import Answers, Lane
 from services.data_bridge.publisher import Listener, Publisher, SymbolRecord
 from tests.support import eventually
@@ -184,3 +186,72 @@ async def test_an_agent_that_is_ahead_is_told_where_the_log_ends() -> None:
         later = await next_answers(lane)
     assert answers.out_of_sync == {KEY: BEFORE_FIRST}
     assert (later.out_of_sync, later.acks) == ({}, {KEY: ticks.last_id})
+
+
+async def test_an_agent_that_lost_its_lease_is_not_published() -> None:
+    """What it still sends is settled, unanswered, until it is granted the symbol again."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane, other = a_lane(), Lane("pc-2", 1, 0, 8)
+    async with publishing(log) as (publisher, published):
+        publisher.grant(lane)
+        await next_answers(lane)
+        publisher.revoke()
+        publisher.submit(arrival(ticks), lane.admit(1))
+        await eventually(lambda: publisher.idle)
+        publisher.grant(other)
+        publisher.submit(arrival(ticks), lane.admit(1))
+        publisher.submit(arrival(ticks.slice(0, 60)), other.admit(1))
+        await eventually(lambda: publisher.idle)
+    assert log.ticks() == identities(*published) == identities(ticks.slice(0, 60))
+    lane.end()
+    assert [answers async for answers in lane.answers()] == []
+
+
+async def test_a_quarantine_that_an_agent_did_not_hear_of_is_counted_once() -> None:
+    """The same fallen ticks again, before anything else came, are the same marker."""
+    log = UnreliableLog(["taken", "taken, unconfirmed"])
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.grant(lane)
+        publisher.submit(arrival(ticks), lane.admit(1))
+        await eventually(lambda: publisher.record.cursor == ticks.last_id)
+        fallen = replace(ticks.slice(0, 10), prev=ticks.last_id)
+        for _ in range(2):
+            publisher.submit(arrival(fallen), lane.admit(1))
+        await eventually(lambda: publisher.idle)
+    assert publisher.record.quarantined_ticks == 10
+    assert len(log.messages) == 2
+
+
+async def test_what_the_agent_counted_is_compared_behind_its_batches() -> None:
+    """Ticks that it counted and did not send are missing."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.grant(lane)
+        publisher.submit(arrival(ticks.slice(0, 50)), lane.admit(1))
+        publisher.submit(arrival(ticks.slice(50, 100)), lane.admit(1))
+        publisher.compare(SymbolCount(KEY, BEFORE_FIRST, ticks.id_at(49), 50))
+        publisher.compare(SymbolCount(KEY, ticks.id_at(49), ticks.last_id, 53))
+        await eventually(lambda: publisher.idle)
+    assert publisher.record.missing_ticks == 3
+
+
+async def test_a_log_that_lost_ticks_gets_them_again() -> None:
+    """The agent is told where the log ends now, though it sent nothing that would be refused."""
+    log = UnreliableLog()
+    ticks = history(100)
+    lane = a_lane()
+    async with publishing(log) as (publisher, _):
+        publisher.grant(lane)
+        for piece in ticks.chunks(50):
+            publisher.submit(arrival(piece), lane.admit(1))
+            await eventually(lambda: publisher.idle)
+        await next_answers(lane)
+        del log.messages[1:]
+        publisher.reread()
+        answers = await next_answers(lane)
+    assert answers.out_of_sync == {KEY: ticks.id_at(49)}

@@ -83,6 +83,16 @@ def test_the_cursor_never_goes_back_where_time_does() -> None:
     assert step.cursor == HISTORY.id_at(8)
 
 
+def test_ticks_that_all_lie_before_the_cursor_they_follow_on_are_counted() -> None:
+    """Time fell as a whole: a marker, and the cursor stays. The same ticks sent again honestly are just old."""
+    cursor = HISTORY.last_id
+    fallen = replace(HISTORY.slice(10, 30), prev=cursor)
+    step = next_step([arrival(fallen)], cursor, 1000)
+    assert isinstance(step.publish, Refused)
+    assert (step.publish.prev, step.publish.last, step.publish.count, step.cursor) == (cursor, cursor, 20, cursor)
+    assert next_step([arrival(HISTORY.slice(10, 30))], cursor, 1000).publish is None
+
+
 def test_a_flaw_in_what_is_in_the_log_already_does_not_condemn_the_rest() -> None:
     """An agent that sends a quarantined stretch again, with new ticks behind it, gets the new ones stored."""
     batch = spoiled(HISTORY.slice(0, 60), index=10)
