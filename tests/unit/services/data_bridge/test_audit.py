@@ -163,6 +163,15 @@ async def test_an_agent_that_goes_away_in_the_middle_leaves_nothing_half_told(qu
     assert (await world.auditor.day(KEY, DAY, heal=True)).state is State.MATCHES
 
 
+async def test_a_correction_that_was_never_closed_does_not_show_through() -> None:
+    """A bridge died in the middle of it: what it left is replaced by the generation after."""
+    orphan = replace(changed(TICKS.slice(0, 10), 4), generation=1)
+    world = World(changed(TICKS, 7), [TICKS, orphan])
+    finding = await world.auditor.day(KEY, DAY, heal=True)
+    assert (finding.state, finding.generation) == (State.CORRECTED, 2)
+    assert (await world.auditor.day(KEY, DAY, heal=False)).state is State.MATCHES
+
+
 async def test_a_store_that_does_not_follow_is_told() -> None:
     """What was written is in the log; the day is not called healed before it is stored."""
     world = World(TICKS, [without(TICKS, 0)])
