@@ -89,8 +89,14 @@ class Sink:
         return self._delays.latency()
 
     async def stored_seq(self, epoch: int) -> int:
-        """The last message stored of the log's epoch, as this sink knows it; 0: none."""
-        return self.position.seq if self.position.epoch == epoch else 0
+        """The last message stored of the log's epoch; 0: none, or the log is not the one that was stored.
+
+        A log may be restored under a running sink, its epoch with it, and what it holds must not be taken for stored.
+        """
+        position = self.position
+        if position.epoch != epoch or await examine(position, self._log, self._store.identities):
+            return 0
+        return position.seq
 
     async def run(self) -> None:
         """Follow the log for ever."""

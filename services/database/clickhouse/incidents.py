@@ -17,6 +17,7 @@ log = get_logger(__name__)
 # Incidents that wait for ClickHouse; beyond, the oldest are forgotten, and that is said.
 _MOST_WAITING = 10_000
 _FLUSH_S = 0.5
+_ANSWER_S = 5.0
 _SETTINGS = {"async_insert": "0", "wait_end_of_query": "1"}
 _TABLE = "tick_incidents"
 
@@ -52,13 +53,21 @@ class Incidents:
             self._forgotten += 1
 
     async def run(self) -> None:
-        """Store what is noted, for ever; while ClickHouse is away it waits here."""
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            try:
+        """Store what is noted, for ever, and what is left at the end; while ClickHouse is away it waits here."""
+        try:
+            while True:
+                await asyncio.sleep(_FLUSH_S)
+                await self._try_to_flush()
+        finally:
+            await self._try_to_flush()
+
+    async def _try_to_flush(self) -> None:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
                 await self.flush()
-            except MeshError as error:
-                log.warning("incidents wait", waiting=len(self._waiting), because=str(error))
+        except (MeshError, TimeoutError) as error:
+            because = str(error) or type(error).__name__
+            log.warning("incidents wait for ClickHouse", waiting=len(self._waiting), because=because)
 
     async def flush(self) -> None:
         """Store what was noted so far.
@@ -72,7 +81,7 @@ class Incidents:
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
             await self._store(batch)
-        except MeshError:
+        except BaseException:
             self._waiting.extendleft(reversed(batch))
             raise
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mesh.market import TickId
+from mesh.market import TickId, marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class SymbolSummary:
 # The bits of a tick's marks, by their names in `TickQuality`.
 MARKS: Mapping[str, int] = MappingProxyType(
     {
-        "crossed": 1,
-        "zero_spread": 2,
-        "spikes": 4,
-        "out_of_session": 8,
-        "zero_price": 16,
-        "repeated_hour": 32,
-        "missing_hour": 64,
+        "crossed": marks.CROSSED,
+        "zero_spread": marks.ZERO_SPREAD,
+        "spikes": marks.SPIKE,
+        "out_of_session": marks.OUT_OF_SESSION,
+        "zero_price": marks.ZERO_PRICE,
+        "repeated_hour": marks.REPEATED_HOUR,
+        "missing_hour": marks.MISSING_HOUR,
     }
 )
 

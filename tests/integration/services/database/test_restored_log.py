@@ -138,3 +138,18 @@ async def test_messages_that_left_unstored_are_told_and_passed(engines: Engines,
     noted = await stored_up_to(engines, 5)
     assert "messages 5 to 5" in noted[0].detail
     assert not await stored_up_to(engines, 5)
+
+
+async def test_a_log_restored_under_the_sink_is_not_taken_for_stored(engines: Engines, bus: Client) -> None:
+    """Before the sink itself notices, whoever purges by its position hears that nothing is stored."""
+    pieces = list(batch(400).chunks(100))
+    await publish(bus, *pieces[:2])
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.position.seq == 2)
+    position = sink.position
+    assert await sink.stored_seq(position.epoch) == 2
+    config, _ = await copy_of(bus)
+    await restore(bus, config, [])
+    assert await sink.stored_seq(position.epoch) == 0
+    await publish(bus, *read_anew(*pieces))
+    assert await sink.stored_seq(position.epoch) == 0

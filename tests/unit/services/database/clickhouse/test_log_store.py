@@ -8,6 +8,7 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from services.database.app import TRANSIENT
 from services.database.clickhouse.client import ClickHouse
 from services.database.clickhouse.log_store import LogStore
+from services.database.domain.log import Correction, CorrectionRange
 
 
 class Away:
@@ -33,3 +34,36 @@ async def test_the_sink_tries_again_whichever_question_was_not_answered(question
     away: Any = Away()
     with pytest.raises(TRANSIENT):
         await question(LogStore(ClickHouse(away), "TICKS", away, False, lambda: 0))
+
+
+class Recorder:
+    """Stands for ClickHouse, and notes what inserts are told."""
+
+    def __init__(self, written: int) -> None:
+        self.settings: dict[str, str] = {}
+        self._written = written
+
+    async def insert(self, table: str, rows: Any, settings: dict[str, str]) -> int:
+        self.settings = settings
+        return self._written
+
+
+CLOSED = CorrectionRange((Correction(1, "Demo", "EURUSD", 1, 0, 1, 0, "audit"),))
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+async def test_inserts_reach_the_disk_when_told_so(fsync: bool) -> None:
+    """Both the part and its folder; and each log's inserts are known by its name."""
+    clickhouse: Any = Recorder(1)
+    store = LogStore(clickhouse, "BACKFILL", clickhouse, fsync, lambda: 0)
+    await store.store(CLOSED, 7)
+    told = {name: clickhouse.settings.get(name) for name in ("fsync_after_insert", "fsync_part_directory")}
+    assert set(told.values()) == {"1" if fsync else None}
+    assert clickhouse.settings["log_comment"] == "suho sink BACKFILL"
+
+
+async def test_an_insert_that_wrote_less_is_repeated() -> None:
+    """It was ended from outside: the sink goes on from the stored position."""
+    clickhouse: Any = Recorder(0)
+    with pytest.raises(TRANSIENT):
+        await LogStore(clickhouse, "TICKS", clickhouse, False, lambda: 0).store(CLOSED, 7)
