@@ -88,18 +88,21 @@ class TickHistory:
             limit=_STORE_TICKS,
         )
         messages: list[TickMessage] = []
+        rows = 0
         call = self._get_ticks(request, timeout=_TIMEOUT_S)
         try:
             async for response in call:
-                messages.append(stored_message(key, response.batch, cursor))
-                cursor = messages[-1].last
+                rows += response.batch.count
+                if (message := stored_message(key, response.batch, cursor)) is not None:
+                    messages.append(message)
+                    cursor = message.last
         except grpc.aio.AioRpcError as error:
             raise LogUnavailableError(f"the database does not give its ticks: {MeshError.of(error)}") from None
         except UnreadableError as error:
             raise LogUnavailableError(f"the database gives ticks that can not be read: {error}") from None
         finally:
             call.cancel()
-        return Past(messages, 0, sum(message.ticks for message in messages) < _STORE_TICKS)
+        return Past(messages, 0, ended=rows < _STORE_TICKS)
 
     async def in_log(self, key: SymbolKey) -> list[SymbolKey]:
         found: list[SymbolKey] = []

@@ -1,7 +1,9 @@
 """A message of the log as its readers need it: which stretch of ticks it is, and its bytes as they came."""
 
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from suho.market.v1.tick_pb2 import TickBatchTwin
 
@@ -100,10 +102,22 @@ def read_message(key: SymbolKey, payload: bytes) -> TickMessage:
     return TickMessage(key, prev, _ascending(prev, last), payload, message.count)
 
 
-def stored_message(key: SymbolKey, message: TickBatchTwin, cursor: TickId) -> TickMessage:
-    """Ticks of the store, which follow on `cursor`. Raises UnreadableError."""
-    message.prev.time_msc, message.prev.ordinal = cursor
-    return read_message(key, message.SerializeToString())
+def stored_message(key: SymbolKey, message: TickBatchTwin, cursor: TickId) -> TickMessage | None:
+    """The ticks of the store in `message` that are after `cursor`, each identity once; None: there are none.
+
+    Raises:
+        UnreadableError: Its columns differ in length.
+    """
+    try:
+        fresh = codec.decode(message).after(cursor)
+    except codec.MalformedBatchError as error:
+        raise UnreadableError(str(error)) from None
+    if fresh is None:
+        return None
+    first = np.r_[True, (np.diff(fresh.time_msc) != 0) | (np.diff(fresh.ordinal.astype(np.int64)) != 0)]
+    columns = {name: column[first] for name, column in fresh.columns().items()}
+    batch = replace(fresh, server=key.server, symbol=key.symbol, prev=cursor, **columns)
+    return TickMessage(key, cursor, batch.last_id, _encoded(batch), len(batch))
 
 
 def _require_whole_columns(message: TickBatchTwin) -> None:

@@ -13,7 +13,7 @@ from mesh.errors import MeshError, Reason
 from mesh.market import Batch, TickId, codec
 from services.data_bridge.domain import judgement
 from services.data_bridge.domain.log import LogEnd
-from services.data_bridge.domain.progress import Arrival, Refused, SymbolKey, trim
+from services.data_bridge.domain.progress import Arrival, Refused, SymbolKey
 from services.data_bridge.domain.terminal import HistoryChange, Resent, SymbolCount
 from services.data_bridge.lane import Answers
 
@@ -172,13 +172,6 @@ def span(message: tick_pb2.TickBatchTwin) -> tuple[TickId, TickId]:
     if message.HasField("quarantine"):
         return _id(message.prev), _id(message.quarantine.last)
     return _id(message.prev), codec.decode(message).last_id
-
-
-def trimmed(message: tick_pb2.TickBatchTwin, cursor: TickId) -> tick_pb2.TickBatchTwin:
-    """The part of an overlapping message after `cursor`; a quarantine marker has no parts."""
-    if message.HasField("quarantine"):
-        return message
-    return tick_pb2.TickBatchTwin(**codec.fields(trim(codec.decode(message), cursor)))
 
 
 def log_end(raw: bytes, seq: int) -> LogEnd:
