@@ -25,16 +25,21 @@ _EXACT = ", ".join(
 _DIGITS = f"SELECT server, symbol, indexOf([{_EXACT}], 1) - 1 AS digits FROM ticks" + _OF + _PER_SYMBOL
 
 # Rows with the same identity and values collapse under FINAL, others do not: the sorting key holds the values too.
-# Grouped in the key's order, so that memory does not grow with the ticks; points of any price and number fit Int128.
+# Read in the key's order, each row beside the two before it: memory does not grow with the ticks, as sets of identities
+# would. An identity is one number, as tuples are slow to compare; points of any price and number fit Int128.
+_ID_BITS = 32
 _AUDIT = (
-    "SELECT sum(values) AS stored, count() AS distinct, countIf(values > 1) AS conflicting,"
-    " sum(bid_points) AS bid_points_sum, sum(ask_points) AS ask_points_sum, min(id) AS first, max(id) AS last"
-    " FROM (SELECT (time_msc, ordinal) AS id, count() AS values,"
-    " sum(toInt128(round(bid * {scale:Float64}))) AS bid_points,"
-    " sum(toInt128(round(ask * {scale:Float64}))) AS ask_points"
+    "SELECT count() AS stored, countIf(NOT second) AS distinct, countIf(second AND NOT third) AS conflicting,"
+    " sum(toInt128(round(bid * {scale:Float64}))) AS bid_points_sum,"
+    " sum(toInt128(round(ask * {scale:Float64}))) AS ask_points_sum,"
+    f" min(bitShiftLeft(toUInt128(time_msc), {_ID_BITS}) + ordinal) AS first,"
+    f" max(bitShiftLeft(toUInt128(time_msc), {_ID_BITS}) + ordinal) AS last"
+    " FROM (SELECT time_msc, ordinal, bid, ask,"
+    " lagInFrame(time_msc, 1) OVER w = time_msc AND lagInFrame(ordinal, 1) OVER w = ordinal AS second,"
+    " lagInFrame(time_msc, 2) OVER w = time_msc AND lagInFrame(ordinal, 2) OVER w = ordinal AS third"
     " FROM ticks FINAL WHERE server = {server:String} AND symbol = {symbol:String} AND %s"
-    " GROUP BY server, symbol, time_msc, ordinal)"
-    " SETTINGS optimize_aggregation_in_order = 1, do_not_merge_across_partitions_select_final = 1"
+    " WINDOW w AS (ORDER BY time_msc, ordinal ROWS BETWEEN 2 PRECEDING AND CURRENT ROW))"
+    " SETTINGS do_not_merge_across_partitions_select_final = 1"
 )
 _LARGEST_SUM = 2**63 - 1
 
@@ -85,7 +90,7 @@ class StoredTicks:
         audit = (await self._clickhouse.rows(sql, scale=float(10**digits), **names))[0]
         if max(abs(audit["bid_points_sum"]), abs(audit["ask_points_sum"])) > _LARGEST_SUM:
             return await self._audited(stats, digits - 1)
-        first, last = TickId(*audit.pop("first")), TickId(*audit.pop("last"))
+        first, last = (TickId(*divmod(audit.pop(end), 1 << _ID_BITS)) for end in ("first", "last"))
         if not audit["stored"]:
             return replace(stats, digits=digits)
         return replace(stats, digits=digits, first=first, last=last, **audit)

@@ -60,7 +60,7 @@ async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with open_engines(settings) as opened:
         async with opened.postgres.connection() as connection:
             await connection.execute("TRUNCATE accounts, orders, exposures, reports, order_events, outbox")
-        for table in ("ticks", "tick_quarantine", "tick_corrections", "tick_incidents"):
+        for table in ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents"):
             await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
         yield opened
 

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from suho.database.v1 import tick_service_pb2 as pb
-from suho.market.v1 import tick_pb2
+from suho.market.v1 import bar_pb2, tick_pb2
 
 from mesh.bus import open_bus
 from mesh.errors import MeshError, Reason
@@ -82,7 +82,11 @@ async def test_stats_and_status_tell_how_far_the_sink_is(service: Stubs, setting
     status = await service.ticks.GetSinkStatus(pb.GetSinkStatusRequest())
     assert (status.stored_seq, status.stored_rows, status.stopped_reason) == (5, 500, "")
     assert status.tick_stored_p99_ms >= status.tick_stored_p50_ms > 0
-    last = await service.ticks.GetLastTick(
-        pb.GetLastTickRequest(symbol=tick_pb2.SymbolRef(server="twin-1", symbol="EURUSD"))
-    )
+    symbol = tick_pb2.SymbolRef(server="twin-1", symbol="EURUSD")
+    last = await service.ticks.GetLastTick(pb.GetLastTickRequest(symbol=symbol))
     assert last.tick.id == audit[0].last
+    # What goes by stored ticks was told of them.
+    minutes = pb.GetBarsRequest(symbol=symbol, spec=bar_pb2.BarSpec(timeframe=bar_pb2.TIMEFRAME_M1))
+    assert [list(answer.bars.ticks) async for answer in service.ticks.GetBars(minutes)] == [[500]]
+    recent = await service.ticks.GetRecentTicks(pb.GetRecentTicksRequest(symbol=symbol, count=7))
+    assert recent.batch.time_msc[-1] == last.tick.id.time_msc

@@ -34,18 +34,18 @@ async def refuse(served: Served, last: TickId) -> None:
 async def test_an_audit_counts_what_stands(served: Served) -> None:
     """Each row once, of the newest generation; identities with two values show; raw counts rows as they came."""
     ticks = made(served.server, 300, seed=41)
-    for batch in (ticks, ticks.slice(50, 100), replace(ticks.slice(7, 8), bid=np.array([9.0]))):
+    for batch in (ticks, ticks.slice(50, 100), *(replace(ticks.slice(7, 8), bid=np.array([v])) for v in (9.0, 8.0))):
         await store(served.clickhouse, batch)
     stats = await audit(served)
-    assert (stats.raw, stats.stored, stats.distinct, stats.conflicting) == (351, 301, 300, 1)
+    assert (stats.raw, stats.stored, stats.distinct, stats.conflicting) == (352, 302, 300, 1)
     assert (stats.first, stats.last, stats.digits) == (ticks.first_id, ticks.last_id, 5)
-    assert stats.ask_points_sum == int(np.round(np.append(ticks.ask, ticks.ask[7]) * 1e5).sum())
+    assert stats.ask_points_sum == int(np.round(np.append(ticks.ask, ticks.ask[[7, 7]]) * 1e5).sum())
     cut = int(ticks.time_msc[150])
     better = replace(made(served.server, 20, seed=42, start_msc=cut, gap_ms=1), generation=1)
     await store(served.clickhouse, better)
     await correct(served.clickhouse, served.server, 1, cut, 2**62)
     stats = await audit(served)
-    assert (stats.raw, stats.stored, stats.last) == (371, len(within(ticks, 0, cut)) + 21, better.last_id)
+    assert (stats.raw, stats.stored, stats.last) == (372, len(within(ticks, 0, cut)) + 22, better.last_id)
 
 
 async def test_sums_fit_whatever_the_prices_are(served: Served) -> None:
