@@ -43,7 +43,7 @@ class CuttableProxy:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):  # a cut is what this is for
+    with suppress(OSError):  # a cut is what this is for
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
