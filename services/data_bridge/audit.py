@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mesh.errors import MeshError, Reason
+from mesh.market import BEFORE_FIRST
 from mesh.market.digest import Digest
 from mesh.market.subjects import BACKFILL_STREAM, TICKS_STREAM
 from services.data_bridge.domain.audit import (
@@ -132,6 +133,8 @@ class Auditor:
                 Reason.HISTORY_UNAVAILABLE,
                 "the terminal is not connected to its broker: what its history lacks now proves nothing; audit again",
             )
+        if position.terminal == BEFORE_FIRST:
+            raise MeshError(Reason.HISTORY_UNAVAILABLE, "the terminal shows no tick of this symbol; is it selected?")
         newest = await self._log.newest(key)
         if newest is None:
             return settled((await self._ends.end(key)).last, position.terminal, quiet=True)
@@ -141,17 +144,18 @@ class Auditor:
     async def _audit(self, day: Finding, heal: bool) -> Finding:
         key, until = day.key, min(day.to_msc, await self.settled_until(day.key))
         await self._store.until_stored(BACKFILL_STREAM)
+        if until <= day.from_msc:
+            return await self._unsettled(day)
         terminal, stored, generation = await self._compare(key, day.from_msc, until)
         found = differing(terminal, stored)
         finding = replace(
             day,
             state=State.DIFFERS if found else State.MATCHES,
             terminal_ticks=total(terminal),
-            log_ticks=await self._log.count(key, day.from_msc, until) if until > day.from_msc else 0,
+            log_ticks=await self._log.count(key, day.from_msc, until),
             stored_ticks=total(stored),
             differing=tuple(found),
             generation=generation,
-            detail="" if until > day.from_msc else "nothing of this day is settled yet",
         )
         if not found or not heal:
             return finding
@@ -164,6 +168,18 @@ class Auditor:
             healed_ticks=healing.added + healing.corrected,
             generation=generation,
             detail=healing.detail,
+        )
+
+    async def _unsettled(self, day: Finding) -> Finding:
+        """A day after all that the terminal has: nothing is stored of it either, or nothing is proven."""
+        stored, generation = await self._stored(day.key, day.from_msc, day.to_msc)
+        late = "the terminal's newest tick is older than this day"
+        return replace(
+            day,
+            state=State.UNANSWERED if total(stored) else State.MATCHES,
+            stored_ticks=total(stored),
+            generation=generation,
+            detail=f"{late}, or nothing of it is settled yet; audit again later" if total(stored) else late,
         )
 
     async def _heal_all(self, key: SymbolKey, hours: Iterable[Digest]) -> _Healing:

@@ -7,7 +7,7 @@ import pytest
 
 import services.data_bridge.audit
 from mesh.errors import MeshError, Reason
-from mesh.market import Batch, TickId
+from mesh.market import BEFORE_FIRST, Batch, TickId
 from services.data_bridge.domain.audit import DAY_MSC, HOUR_MSC, State
 from tests.unit.services.data_bridge.audit_world import DAY, KEY, Told, World, changed, ticks_of, without
 
@@ -115,8 +115,19 @@ async def test_a_day_to_come_has_nothing_to_compare() -> None:
     """It matches, and says why."""
     world = World(TICKS, [TICKS])
     finding = await world.auditor.day(KEY, DAY + 5 * DAY_MSC, heal=True)
-    assert (finding.state, finding.terminal_ticks) == (State.MATCHES, 0)
-    assert "settled" in finding.detail
+    assert (finding.state, finding.stored_ticks) == (State.MATCHES, 0)
+    assert "older than this day" in finding.detail
+
+
+async def test_a_day_that_only_the_store_has_is_unanswered() -> None:
+    """A terminal whose history ends before it proves nothing of it."""
+    world = World(TICKS, [TICKS])
+    world.terminal.newest = TickId(DAY - 1, 0)
+    finding = await world.auditor.day(KEY, DAY, heal=True)
+    assert (finding.state, finding.stored_ticks) == (State.UNANSWERED, 480)
+    assert not world.database.corrections
+    world.terminal.newest = BEFORE_FIRST
+    assert "shows no tick" in (await world.auditor.day(KEY, DAY, heal=True)).detail
 
 
 async def test_ticks_that_can_not_be_stored_are_explained() -> None:
