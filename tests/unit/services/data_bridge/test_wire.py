@@ -11,10 +11,14 @@ from services.data_bridge import wire
 from tests.unit.services.data_bridge.ticks import history
 
 
+def varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
 def field(number: int, content: bytes) -> bytes:
-    """A length-delimited field, shorter than 2 MiB."""
-    size = len(content)
-    return bytes([number << 3 | 2, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) + content
+    """A length-delimited field."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def not_packed(column: bytes) -> bytes:
