@@ -23,6 +23,7 @@ from services.database.clickhouse.bar_keeper import BarKeeper
 from services.database.clickhouse.bars import StoredBars
 from services.database.clickhouse.client import ClickHouse, open_clickhouse
 from services.database.clickhouse.digests import TickDigests
+from services.database.clickhouse.durability import sync_inserts
 from services.database.clickhouse.history import TickHistory
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.log_store import IncompleteInsertError, LogStore
@@ -121,6 +122,7 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
             await postgres_pool.migrate(connection, migrations("postgres"))
             await clickhouse_client.migrate(clickhouse, migrations("clickhouse"))
             await keep(clickhouse, settings.retention())
+            await sync_inserts(clickhouse, settings.clickhouse_fsync)
         tick_log = TickLog(bus, subjects.TICKS_STREAM, settings.log_max_bytes, "log_max_bytes")
         backfill_log = TickLog(bus, subjects.BACKFILL_STREAM, settings.backfill_max_bytes, "backfill_max_bytes")
         for log in (tick_log, backfill_log):
@@ -188,7 +190,7 @@ def _following(
     others: Sequence[Progress],
 ) -> Following:
     monitor = monitor_of(settings, incidents, live=log is engines.tick_log)
-    store = LogStore(engines.clickhouse, log.name, monitor, settings.clickhouse_fsync, unix_ns)
+    store = LogStore(engines.clickhouse, log.name, monitor, unix_ns)
     sink = Sink(
         log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance, _teller(engines, log)
     )

@@ -20,8 +20,6 @@ _SETTINGS = {
     "min_insert_block_size_bytes": "2000000000",
     "max_insert_threads": "1",
 }
-# What is stored survives also the loss of power.
-_FSYNC = {"fsync_after_insert": "1", "fsync_part_directory": "1"}
 
 _IDENTITIES = (
     "SELECT server, symbol, max((time_msc, ordinal)) AS last, read_unix_ns FROM ticks WHERE log_seq = {seq:UInt64}"
@@ -42,17 +40,14 @@ class LogStore:
     Args:
         log: The log's name, under which this sink's inserts are known.
         annotator: Says what is stored beside each tick.
-        fsync: Whether an insert returns only when it is on the disk itself.
         now_ns: The clock that says when rows were handed over.
     """
 
-    def __init__(
-        self, clickhouse: ClickHouse, log: str, annotator: Annotator, fsync: bool, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, clickhouse: ClickHouse, log: str, annotator: Annotator, now_ns: Callable[[], int]) -> None:
         self._clickhouse = clickhouse
         self._comment = f"suho sink {log}"
         self._annotator = annotator
-        self._settings = {**_SETTINGS, "log_comment": self._comment, **(_FSYNC if fsync else {})}
+        self._settings = {**_SETTINGS, "log_comment": self._comment}
         self._now_ns = now_ns
 
     async def end_older_inserts(self) -> None:

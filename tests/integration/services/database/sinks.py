@@ -29,7 +29,7 @@ def sink_of(
     alarm = Alarm(unix_ms, noted.append, "test", 60_000)
     liveness = Liveness(alarm, zones.of, sessions, 0) if log is engines.tick_log else None
     monitor = Monitor(zones.of, sessions, rules.spike_threshold, alarm, liveness)
-    store = store_class(engines.clickhouse, log.name, monitor, False, unix_ns)
+    store = store_class(engines.clickhouse, log.name, monitor, unix_ns)
     return Sink(log, store, 4 << 20, TRANSIENT, noted.append, "test", lambda _: None)
 
 

@@ -17,6 +17,7 @@ from mesh.errors import MeshError, Reason
 from mesh.market import codec, subjects
 from mesh.market.marks import CROSSED
 from services.database.app import Engines, Following, follow, sinks_of
+from services.database.clickhouse.durability import sync_inserts
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.retention import Retention, keep
 from services.database.config import DatabaseSettings
@@ -156,3 +157,16 @@ async def test_retention_is_changed_only_when_it_differs(engines: Engines) -> No
     assert "TTL" not in await told(Retention(0, 0, ""))
     with pytest.raises(SettingsError, match="cold_volume"):
         await keep(engines.clickhouse, Retention(0, 30, "nowhere"))
+
+
+async def test_inserts_reach_the_disk_when_told_so(engines: Engines) -> None:
+    """A setting of the tables, changed where it differs and taken back; ticks are stored either way."""
+
+    async def synced(wanted: bool) -> int:
+        await sync_inserts(engines.clickhouse, wanted)
+        tables = "SELECT countIf(position(engine_full, 'fsync_part_directory = 1') > 0) AS n FROM system.tables"
+        return int((await engines.clickhouse.rows(f"{tables} WHERE database = currentDatabase()"))[0]["n"])
+
+    assert [await synced(True), await synced(True)] == [3, 3]
+    await engines.clickhouse.command("INSERT INTO ticks (server, symbol) SELECT 'a', 'b'")
+    assert await synced(False) == 0
