@@ -96,6 +96,28 @@ async def test_every_command_answers(platform: RunningPlatform) -> None:
     assert (unknown.status, "NOSUCH" in unknown.err) == (1, True)
 
 
+async def test_ticks_are_served_audited_and_taken_out_and_in(platform: RunningPlatform, tmp_path: Path) -> None:
+    """Recent ticks, bars, an audit that matches, a doctor that finds nothing; an export holds what an import has."""
+
+    async def ask(*words: str) -> Answer:
+        return await suho("ticks", *words, "--json", state=platform.state)
+
+    assert len((await ask("recent", "EURUSD", "-n", "5")).out.splitlines()) >= 1
+    bars = await ask("bars", "EURUSD", "--timeframe", "M1", "-n", "2")
+    assert (bars.status, '"ticks"' in bars.out) == (0, True), bars.err
+    audit = await ask("audit", "EURUSD")
+    assert (audit.status, "MATCHES" in audit.out) == (0, True), audit.err + audit.out
+    doctor = await ask("doctor", "EURUSD")
+    assert doctor.status == 0, doctor.err + doctor.out
+    folder = str(tmp_path / "out")
+    export = await ask("export", "EURUSD", "--out", folder)
+    assert export.status == 0, export.err
+    again = await ask("import", folder)
+    assert (again.status, again.json["imported"]) == (0, 0), again.out + again.err
+    unknown = await ask("recent", "eurusd")
+    assert (unknown.status, "EURUSD" in unknown.err) == (1, True)
+
+
 SCRIPT = """
 import grpc, sys
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
