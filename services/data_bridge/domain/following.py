@@ -25,7 +25,7 @@ class Source(Enum):
 
 def just_before(time_msc: int) -> TickId:
     """The cursor of who wants the ticks from `time_msc` on."""
-    return TickId(time_msc - 1, _LAST_ORDINAL)
+    return max(BEFORE_FIRST, TickId(time_msc - 1, _LAST_ORDINAL))
 
 
 @dataclass(slots=True)

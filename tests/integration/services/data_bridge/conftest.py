@@ -46,6 +46,8 @@ class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
         self.history_calls += 1
         if self.history_is_away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "ClickHouse is away")
+        if request.from_msc < 0:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "give a range that begins at 0 or later")
         stored = self.history.get((request.symbol.server, request.symbol.symbol))
         start = max(TickId(request.after.time_msc, request.after.ordinal), TickId(request.from_msc - 1, 2**32 - 1))
         found = stored.after(start) if stored else None
