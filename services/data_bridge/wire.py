@@ -49,7 +49,7 @@ def lane_request(raw: bytes, most_ticks: int) -> LaneRequest:
     """
     message = _twin(raw)
     # Before anything is decoded: an absent column costs nothing on the wire, but `count` values here.
-    ticks = sum(batch.count for batch in message.batches) + sum(item.batch.count for item in message.resent)
+    ticks = sum([batch.count for batch in message.batches]) + sum([item.batch.count for item in message.resent])
     if ticks > most_ticks:
         raise MeshError(
             Reason.BATCH_TOO_LARGE, f"a message holds at most {most_ticks} ticks, this one {ticks}; send several"

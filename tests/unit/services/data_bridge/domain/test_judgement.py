@@ -14,6 +14,7 @@ MONTH_END = 1_775_001_600_000  # 2026-04-01
 
 
 def at(index: int, value: float, count: int = 5) -> Any:
+    """`value` among ones."""
     return np.where(np.arange(count) == index, value, 1.0)
 
 
@@ -28,6 +29,7 @@ def at(index: int, value: float, count: int = 5) -> Any:
         ({"volume_real": at(1, -1)}, "INVALID_VOLUME"),
         ({"volume_real": at(1, np.nan)}, "INVALID_VOLUME"),
         ({"bid": np.full(5, 9.0)}, ""),
+        ({"bid": np.full(5, 1e308)}, ""),
         ({"bid": np.zeros(5), "ask": np.zeros(5)}, ""),
         ({"time_msc": START_MSC + np.array([0, 1, 3, 2, 4])}, "TIME_NOT_ASCENDING"),
         ({"ordinal": np.zeros(5, np.uint32)}, "TIME_NOT_ASCENDING"),
@@ -36,6 +38,19 @@ def at(index: int, value: float, count: int = 5) -> Any:
 def test_bad_values_have_a_reason(columns: dict[str, Any], reason: str) -> None:
     """Non-finite and negative values and falling time are flaws; crossed and zero quotes are not."""
     assert flaw(history(5, **columns)) == reason
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(1.0, ""), (1e308, ""), (np.nan, "NON_FINITE_PRICE"), (np.inf, "NON_FINITE_PRICE"), (-1.0, "NEGATIVE_PRICE")],
+)
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 100])
+def test_few_and_many_are_judged_alike(count: int, value: float, reason: str) -> None:
+    """However long a batch is, and wherever in it the bad value stands; huge prices are prices."""
+    for index in {0, count // 2, count - 1}:
+        assert flaw(history(count, bid=at(index, value, count), ask=np.full(count, 1e308))) == reason
+    fallen = history(count + 1, time_msc=np.r_[np.arange(count) + 1, 0] + START_MSC)
+    assert flaw(fallen) == "TIME_NOT_ASCENDING"
 
 
 @pytest.mark.parametrize("count", [1, 5])
