@@ -16,6 +16,8 @@ from mesh.log import get_logger
 log = get_logger(__name__)
 
 _TIMEOUT_S = 10.0
+# While Kafka is away this holds up the program's end.
+_LOOK_S = 2.0
 _DAY_MS = 24 * 3600 * 1000
 # A topic's copies, where there are so many brokers, and how many of them must hold a record before it counts.
 _MOST_COPIES = 3
@@ -109,7 +111,7 @@ class Cluster:
 
     def _ensure(self, wanted: tuple[Topic, ...]) -> dict[str, int]:
         admin = AdminClient(self.connection, logger=SILENT)
-        known = admin.list_topics(timeout=_TIMEOUT_S)
+        known = admin.list_topics(timeout=_LOOK_S)
         copies = self._copies or min(_MOST_COPIES, len(known.brokers))
         missing = [topic for topic in wanted if topic.name not in known.topics]
         for name, made in admin.create_topics([_new(topic, copies) for topic in missing]).items() if missing else ():

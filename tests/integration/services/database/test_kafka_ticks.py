@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nats.aio.client import Client
 from suho.market.v1 import tick_pb2
@@ -15,14 +16,16 @@ from compose.embedded.nats import Nats
 from compose.embedded.process import spawn
 from mesh.bus import open_bus
 from mesh.failpoint import FAILPOINTS
-from mesh.market import Batch, codec, subjects
+from mesh.market import BEFORE_FIRST, Batch, codec, subjects
+from mesh.market.batch import ordinals
+from pc_agent.twin.tick_source import read_ticks
 from services.database.jetstream import TickLog
 from services.database.kafka.ticks import TickProgress
 from services.database.kafka.topics import TICKS, Cluster
 from services.database.kafka.writer import FencedError
 from services.database.sink import Sink
 from tests.integration.services.database.ticks import batch, publish, publish_refusal
-from tests.support import eventually
+from tests.support import eventually, replay_file
 from tests.support.kafka import Kafka, committed
 from tests.support.kafka_sink import kafka_sink
 
@@ -165,3 +168,21 @@ async def test_messages_purged_before_kafka_was_configured_are_passed(
     async with running(tick_log, kafka) as sink:
         await eventually(lambda: sink.position.seq == 5)
     assert values(kafka, "EURUSD") == encoded(batches[3:])
+
+
+async def test_real_ticks_arrive_exactly(tick_log: TickLog, bus: Client, kafka: Kafka, data_dir: Path) -> None:
+    """Count and sums of a real file, read back as ticks; each batch begins where the one before ended."""
+    file = replay_file.real(data_dir, "EURUSD")
+    ticks = read_ticks(file.path).ticks
+    time_msc, empty = ticks["time_msc"].copy(), np.zeros(len(ticks))
+    columns = (time_msc, ordinals(time_msc), ticks["bid"].copy(), ticks["ask"].copy(), empty, empty)
+    rest = (empty.astype(np.uint64), np.full(len(ticks), 6, np.uint32))
+    batches = list(Batch("real-1", "EURUSD", "pc-1", 1, BEFORE_FIRST, *columns, *rest).chunks(2000))
+    await publish(bus, *batches)
+    async with running(tick_log, kafka) as sink:
+        await eventually(lambda: sink.position.seq == len(batches), timeout_s=60)
+    found = [codec.decode(tick_pb2.TickBatchTwin.FromString(m.value() or b"")) for m in committed(kafka, TICKS.name)]
+    assert [item.prev for item in found] == [BEFORE_FIRST, *(item.last_id for item in found[:-1])]
+    bid, ask = (np.concatenate([getattr(item, side) for item in found]) for side in ("bid", "ask"))
+    sums = [int(np.rint(prices * 10**file.digits).sum()) for prices in (bid, ask)]
+    assert [len(bid), *sums] == [file.ticks, file.bid_points_sum, file.ask_points_sum]
