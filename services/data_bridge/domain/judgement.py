@@ -47,7 +47,7 @@ def flaw(batch: Batch) -> str:
 def _few_are_good(batch: Batch) -> bool:
     """Cheaper than numpy for so few. A sum is NaN or infinite if any value is, or if they are huge."""
     values = [*batch.bid.tolist(), *batch.ask.tolist(), *batch.last.tolist(), *batch.volume_real.tolist()]
-    return sum(values) < math.inf and min(values) >= 0
+    return bool(sum(values) < math.inf and min(values) >= 0)
 
 
 def _are_good(batch: Batch) -> bool:
