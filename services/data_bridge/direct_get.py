@@ -6,13 +6,12 @@ Nothing is left open between two questions, so whoever asks may take any time in
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
+
+from services.data_bridge.inbox import open_inbox
 
 _MOST_MESSAGES = 1_000
 _MOST_BYTES = 1 << 20
@@ -43,7 +42,7 @@ async def read_page(bus: Client, stream: str, subject: str, first_seq: int, time
         nats.errors.Error: NATS does not answer, or not what was asked.
     """
     question = {"seq": first_seq, "next_by_subj": subject, "batch": _MOST_MESSAGES, "max_bytes": _MOST_BYTES}
-    async with _answers(bus) as (inbox, answers):
+    async with open_inbox(bus) as (inbox, answers):
         await bus.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(question).encode(), inbox)
         found: list[LoggedMessage] = []
         async with asyncio.timeout(timeout_s):
@@ -54,20 +53,3 @@ async def read_page(bus: Client, stream: str, subject: str, first_seq: int, time
     if status != _END_OF_BATCH:
         raise nats.errors.Error(f"the stream {stream} can not be read: {status} {headers.get('Description', '')}")
     return LogPage(found, ended=headers["Nats-Num-Pending"] == "0")
-
-
-@asynccontextmanager
-async def _answers(bus: Client) -> AsyncIterator[tuple[str, asyncio.Queue[Msg]]]:
-    """An address to be answered at, and what comes there."""
-    answers: asyncio.Queue[Msg] = asyncio.Queue()
-
-    async def receive(message: Msg) -> None:
-        answers.put_nowait(message)
-
-    inbox = bus.new_inbox()
-    subscription = await bus.subscribe(inbox, cb=receive)
-    try:
-        yield inbox, answers
-    finally:
-        if not bus.is_closed:
-            await subscription.unsubscribe()

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from mesh.errors import MeshError, Reason
 from mesh.market.subjects import all_ticks, tick_subject
 from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.inbox import until_subscribed
 from services.data_bridge.tick_message import (
     TickMessage,
     UnreadableError,
@@ -60,7 +61,7 @@ class Feed:
             for subject in subjects:
                 stack.push_async_callback(self._leave, listener, subject)
                 await self._join(listener, subject)
-            await self._flush()
+            await self._subscribed()
             yield
 
     def drain(self) -> None:
@@ -85,11 +86,11 @@ class Feed:
                 del self._sources[subject]
                 await source.close()
 
-    async def _flush(self) -> None:
+    async def _subscribed(self) -> None:
         try:
-            await self._bus.flush(_TIMEOUT_S)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise MeshError(Reason.LOG_UNAVAILABLE, f"NATS is away: {error}; subscribe again") from None
+            await until_subscribed(self._bus, _TIMEOUT_S)
+        except (nats.errors.Error, TimeoutError, OSError):
+            raise MeshError(Reason.LOG_UNAVAILABLE, "NATS is away; subscribe again") from None
 
 
 class _Source:

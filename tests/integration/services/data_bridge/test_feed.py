@@ -13,14 +13,18 @@ from nats.js.errors import APIError
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import bridge_pb2_grpc, tick_pb2
 
+from compose.embedded.nats import Nats
+from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.errors import MeshError
 from mesh.market import Batch, codec
 from mesh.market.subjects import tick_subject
 from services.data_bridge.domain.progress import SymbolKey
+from services.data_bridge.feed import Feed
 from services.data_bridge.feed_history import TickHistory
 from services.data_bridge.jetstream import TickLog
 from services.data_bridge.subscription import Subscription
-from services.data_bridge.tick_message import UnreadableMessages, read_message
+from services.data_bridge.tick_message import TickMessage, UnreadableMessages, read_message
 from tests.integration.services.data_bridge.agent import Agent
 from tests.integration.services.data_bridge.conftest import StartBridge
 from tests.integration.services.data_bridge.ticks import SERVER, history, identities
@@ -149,6 +153,31 @@ async def test_a_foreign_message_ends_no_subscription(start_bridge: StartBridge,
         await log_of_ticks.jetstream().publish("ticks.twin-1.EURUSD", message_of(ticks.slice(10, 20))[:-1])
         seen += await take(call, 10)
     assert identities(*seen) == identities(ticks.slice(0, 10), ticks.slice(20, 30))
+
+
+class Ear:
+    """Hears."""
+
+    def __init__(self) -> None:
+        self.heard = asyncio.Event()
+
+    def hear(self, message: TickMessage) -> None:
+        self.heard.set()
+
+    def end(self, failure: MeshError) -> None:
+        """Nothing to end."""
+
+
+async def test_nothing_is_missed_from_the_first_moment(nats_engine: Nats, log_of_ticks: Client) -> None:
+    """Who listens hears what another connection publishes right then."""
+    async with open_bus(nats_engine.url, "feed") as bus:
+        feed = Feed(bus, UnreadableMessages())
+        for _ in range(200):
+            ear = Ear()
+            async with feed.listening(ear, [SymbolKey(SERVER, "EURUSD")]):
+                await publish(log_of_ticks, history(1))
+                async with asyncio.timeout(2):
+                    await ear.heard.wait()
 
 
 async def tail(port: int, symbol: str, limit: int, then: Any = None) -> list[tick_pb2.Tick]:
