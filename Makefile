@@ -50,7 +50,7 @@ protos: setup
 # The exact versions that were tested, for every platform that runs servers.
 lock: .venv/.ready
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-	  --extra server --extra embedded --extra bench --group dev pyproject.toml --output-file requirements.lock
+	  --extra server --extra embedded --extra kafka --extra bench --group dev pyproject.toml --output-file requirements.lock
 
 
 clean:
