@@ -121,7 +121,6 @@ class Lane:
         """
         while True:
             await self._changed.wait()
-            await asyncio.sleep(0)  # what is confirmed at the same time is said in one response
             self._changed.clear()
             answers, self._answers = self._answers, Answers()
             if answers:
