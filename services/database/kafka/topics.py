@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from mesh.log import get_logger
 
@@ -18,6 +19,7 @@ log = get_logger(__name__)
 _TIMEOUT_S = 10.0
 # While Kafka is away this holds up the program's end.
 _LOOK_S = 2.0
+_AGAIN_S = 0.02
 _DAY_MS = 24 * 3600 * 1000
 # A topic's copies, where there are so many brokers, and how many of them must hold a record before it counts.
 _MOST_COPIES = 3
@@ -112,16 +114,16 @@ class Cluster:
     def _ensure(self, wanted: tuple[Topic, ...]) -> dict[str, int]:
         admin = AdminClient(self.connection, logger=SILENT)
         known = admin.list_topics(timeout=_LOOK_S)
-        copies = self._copies or min(_MOST_COPIES, len(known.brokers))
         missing = [topic for topic in wanted if topic.name not in known.topics]
-        for name, made in admin.create_topics([_new(topic, copies) for topic in missing]).items() if missing else ():
-            _unless_there(made)
-            log.info("topic made", topic=name, copies=copies)
-        partitions = {topic.name: topic.partitions for topic in missing}
+        if missing:
+            copies = self._copies or min(_MOST_COPIES, len(known.brokers))
+            for name, made in admin.create_topics([_new(topic, copies) for topic in missing]).items():
+                if _is_new(made):
+                    log.info("topic made", topic=name, copies=copies)
+            known = _known_with(admin, missing)
+        partitions = {topic.name: len(known.topics[topic.name].partitions) for topic in wanted}
         for topic in wanted:
-            if topic not in missing:
-                partitions[topic.name] = len(known.topics[topic.name].partitions)
-                self._compare(admin, topic, partitions[topic.name])
+            self._compare(admin, topic, partitions[topic.name])
         return partitions
 
     def _compare(self, admin: AdminClient, topic: Topic, partitions: int) -> None:
@@ -153,12 +155,25 @@ def _new(topic: Topic, copies: int) -> NewTopic:
     return NewTopic(topic.name, topic.partitions, copies, config=settings)
 
 
-def _unless_there(made: "Future[None]") -> None:
+def _is_new(made: "Future[None]") -> bool:
     try:
         made.result(_TIMEOUT_S)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another instance was faster
             raise
+        return False
+    return True
+
+
+def _known_with(admin: AdminClient, made: Iterable[Topic]) -> ClusterMetadata:
+    """What the brokers know once the news of these topics has gone round."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        known = admin.list_topics(timeout=_LOOK_S)
+        if all(topic.name in known.topics and known.topics[topic.name].partitions for topic in made):
+            return known
+        time.sleep(_AGAIN_S)
+    raise KafkaInterruptedError("topics that were made do not appear")
 
 
 def _differences(topic: Topic, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -85,14 +85,14 @@ async def test_a_transaction_that_commits_late_is_not_skipped(
             await commit(engines, QUICK, "early")
             await eventually(lambda: topic.written == 1)
             following = asyncio.ensure_future(
-                Orders(engines.postgres).commit_intent(wanted(SLOW, "next"), revision + 1)
+                Orders(engines.postgres).commit_intent(wanted(SLOW, "after"), revision + 1)
             )
-            await commit(engines, QUICK, "early-2")
+            await commit(engines, QUICK, "at-once")
             await eventually(lambda: topic.written == 2)
             assert sent(kafka, SLOW) == []
         await following
         await eventually(lambda: topic.written == 4)
-    assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["late", "next"], ["early", "early-2"])
+    assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["late", "after"], ["early", "at-once"])
 
 
 async def test_signals_are_sent_once_across_restarts(engines: Engines, accounts: Accounts, kafka: Kafka) -> None:
@@ -103,13 +103,16 @@ async def test_signals_are_sent_once_across_restarts(engines: Engines, accounts:
         await eventually(lambda: topic.written == 3)
     await commit(engines, SLOW, "s3")
     last = await commit(engines, QUICK, "q0")
+    async with engines.postgres.connection() as connection:
+        await connection.execute("UPDATE orders SET state = 'FILLED', ticket = 7, reported_unix_ns = 1")
     async with running(engines, kafka) as again:
         await eventually(lambda: again.written == 2)
     assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["s0", "s1", "s2", "s3"], ["q0"])
     message = next(m for m in committed(kafka, SIGNALS.name) if m.key() == b"twin-1/2")
     order = order_pb2.Order.FromString(message.value() or b"")
     assert (order.volume, order.take_profit, order.stop_loss, order.seq) == ("0.1", "1.5", "", 1)
-    assert order.times.committed_unix_ns == last.times.committed
+    assert (order.state, order.ticket) == (order_pb2.ORDER_STATE_PENDING, 0)
+    assert (order.times.committed_unix_ns, order.times.reported_unix_ns) == (last.times.committed, 0)
     assert dict(message.headers() or [])["signal-id"] == b"q0"
 
 

@@ -1,12 +1,13 @@
 """Transactions, positions and topics against a real Kafka."""
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from services.database.kafka.positions import Record, WriterName, read_positions
+from services.database.kafka.positions import OPENED, Record, WriterName, read_positions
 from services.database.kafka.topics import POSITIONS, SIGNALS, SILENT, TICKS, Cluster, UnfitTopicError
 from services.database.kafka.writer import FencedError, Writer
 from tests.support.kafka import Kafka, committed
@@ -92,3 +93,15 @@ async def test_a_zombie_is_fenced(kafka: Kafka, cluster: Cluster) -> None:
         half.commit_transaction(5)
     await last.write(lambda: records(1, "next"), {"a": {"seq": 2}})
     assert values(kafka) == [b"x0", b"next0"]
+
+
+async def test_positions_are_read_up_to_the_readers_own_mark(cluster: Cluster) -> None:
+    """A broker that has just started may show an older end: that is not taken for the end."""
+    name = WriterName("t-mark", 1)
+    writer = Writer(cluster, name, "zstd")
+    await writer.open()
+    reading = asyncio.ensure_future(read_positions(cluster, name, "mark"))
+    _, pending = await asyncio.wait({reading}, timeout=0.3)
+    assert pending == {reading}
+    await writer.write(lambda: (), {"a": {"seq": 1}, OPENED: {"mark": "mark"}})
+    assert await reading == {"a": {"seq": 1}}
