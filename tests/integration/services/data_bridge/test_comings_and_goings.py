@@ -11,6 +11,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 from pydantic import SecretStr
 
+from compose.embedded.alone import running
 from compose.embedded.nats import Nats
 from compose.embedded.ports import free_ports
 from mesh.bus import open_bus
@@ -19,7 +20,6 @@ from tests.integration.services.data_bridge.conftest import StartBridge, declare
 from tests.integration.services.data_bridge.test_feed import subscription, take
 from tests.integration.services.data_bridge.ticks import history, identities, logged_ticks
 from tests.support import eventually
-from compose.embedded.alone import running
 
 pytestmark = pytest.mark.integration
 
