@@ -82,7 +82,7 @@ class Writer:
             await _commit(producer, "kafka.write", records, partial(position_records, self._name, positions))
         except KafkaException as error:
             self.close()
-            if error.args[0].code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
+            if _fenced(error) or await asyncio.to_thread(_is_fenced, producer):
                 raise FencedError(f"another writer took the name {self._name.transactional_id}") from None
             raise
         except BaseException:
@@ -122,6 +122,19 @@ def _produce(producer: Producer, records: Callable[[], Iterable[Record]]) -> Non
             record.topic, record.value, record.key, partition=record.partition, headers=list(record.headers)
         )
     producer.poll(0)
+
+
+def _fenced(error: KafkaException) -> bool:
+    return error.args[0].code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED)
+
+
+def _is_fenced(producer: Producer) -> bool:
+    """Once that is found, while records are still handed over, only the next transaction is told the reason."""
+    try:
+        producer.begin_transaction()
+    except KafkaException as error:
+        return _fenced(error)
+    return False
 
 
 async def _patiently(complaint: str, call: Callable[[float], None]) -> None:

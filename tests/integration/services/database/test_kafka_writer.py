@@ -1,7 +1,8 @@
 """Transactions, positions and topics against a real Kafka."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 import pytest
 from confluent_kafka import KafkaException
@@ -105,3 +106,21 @@ async def test_positions_are_read_up_to_the_readers_own_mark(cluster: Cluster) -
     assert pending == {reading}
     await writer.write(lambda: (), {"a": {"seq": 1}, OPENED: {"mark": "mark"}})
     assert await reading == {"a": {"seq": 1}}
+
+
+async def test_who_is_fenced_amid_a_range_is_told_so(kafka: Kafka, cluster: Cluster) -> None:
+    """Not called an interruption: who is fenced must not take the name back."""
+    name = WriterName("t-amid", 0)
+    zombie, successor = Writer(cluster, name, "none"), Writer(cluster, name, "none")
+    await zombie.open()
+    await successor.open()
+
+    def handed_over_slowly() -> Iterator[Record]:
+        for record in records(40):
+            yield record
+            time.sleep(0.01)
+
+    with pytest.raises(FencedError):
+        await zombie.write(handed_over_slowly, {})
+    await successor.write(lambda: records(1), {})
+    assert values(kafka) == [b"x0"]
