@@ -16,13 +16,17 @@ from services.database.domain.log import Correction, Marker, Message, Ticks, sou
 
 log = get_logger(__name__)
 
-_PULL_MESSAGES = 10_000
+_PULL_MESSAGES = 2_000
+# What a message takes in memory beside its data, about.
+_OVERHEAD_BYTES = 1_000
 _PULL_EXPIRES_S = 30.0
 _HEARTBEAT_S = 2.0
 _LOOK_S = 0.5
 _NANO = 1_000_000_000
 
-_TIMED_OUT, _ENDED, _HEARTBEAT = "408", "409", "100"
+_HEARTBEAT = "100"
+# Borne by the status that ends a pull: how many messages it did not bring.
+_SHORT_OF = "Nats-Pending-Messages"
 
 
 class LogInterruptedError(NatsError):
@@ -58,18 +62,20 @@ class LogReader:
             await self._wait()
         taken, self._gathered, self._gathered_bytes = self._gathered, [], 0
         await self._pull()
-        return [decode(item.metadata.sequence.stream, item.subject, item.data) for item in taken]
+        # Thousands of small messages take a good part of a second, in which the loop has others to answer.
+        return await asyncio.to_thread(_decoded, taken)
 
     async def receive(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status")
+        headers = message.headers or {}
+        status = headers.get("Status")
         if status is None:
             self._gathered.append(message)
-            self._gathered_bytes += len(message.data)
+            self._gathered_bytes += len(message.data) + _OVERHEAD_BYTES
             self._open_messages -= 1
-        elif status == _TIMED_OUT or (status == _ENDED and "MaxBytes" in _description(message)):
-            self._open_messages = 0
+        elif _SHORT_OF in headers:
+            self._open_messages -= int(headers[_SHORT_OF])
         elif status != _HEARTBEAT:
-            self._broken = f"the pull ended with {status} {_description(message)}"
+            self._broken = f"the pull ended with {status} {headers.get('Description', '')}"
         self._changed.set()
         await self._pull()
 
@@ -100,6 +106,10 @@ class LogReader:
             "idle_heartbeat": int(_HEARTBEAT_S * _NANO),
         }
         await self._client.publish(self._subject, json.dumps(request).encode(), self._inbox)
+
+
+def _decoded(messages: list[Msg]) -> list[Message]:
+    return [decode(item.metadata.sequence.stream, item.subject, item.data) for item in messages]
 
 
 def decode(seq: int, subject: str, data: bytes) -> Message:
@@ -141,7 +151,3 @@ def _correction(seq: int, server: str, symbol: str, message: tick_pb2.TickBatchT
         raise ValueError("a correction needs a generation above 0")
     said = message.correction
     return Correction(seq, server, symbol, message.generation, said.from_msc, said.to_msc, said.count, said.reason)
-
-
-def _description(message: Msg) -> str:
-    return str((message.headers or {}).get("Description", ""))

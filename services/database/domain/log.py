@@ -7,6 +7,11 @@ from typing import NamedTuple
 
 from mesh.market import Batch, TickId
 
+# One insert holds no more than that: it must fit ClickHouse's memory in one block, and many small messages must not
+# hold the loop up when they are told of.
+_MOST_ROWS = 1_000_000
+_MOST_MESSAGES = 2_000
+
 
 class Position(NamedTuple):
     """How far a log has been stored: `seq` is the last message; 0 before the first."""
@@ -130,27 +135,33 @@ Range = TickRange | MarkerRange | CorrectionRange
 
 
 def ranges(messages: Sequence[Message]) -> Iterator[Range]:
-    """Cut messages, in the log's order, where the month changes and where markers or corrections stand.
+    """Cut messages, in the log's order, where the month changes, where markers or corrections stand, and where they
+    would be too many for one insert.
 
     An insert is atomic only within one partition, and the partition is the month; and the last message of what is
     stored must imply all before it. So months that alternate cost an insert each: to gather each month's messages
     into one insert would store later messages before earlier ones, and a death between the two inserts would leave a
     position that claims messages which were never stored, or rows that bear no true place in the log.
     """
-    start = 0
-    kinds = [_kind(message) for message in messages]
-    for stop in range(1, len(messages) + 1):
-        if stop == len(messages) or kinds[stop] != kinds[start]:
+    start = rows = 0
+    kind = None
+    for stop, message in enumerate(messages):
+        came = _kind(message)
+        if stop > start and (came != kind or stop - start == _MOST_MESSAGES or rows >= _MOST_ROWS):
             yield _range(messages[start:stop])
-            start = stop
+            start, rows = stop, 0
+        kind = came
+        rows += len(message.batch) if isinstance(message, Ticks) else 1
+    if messages:
+        yield _range(messages[start:])
 
 
 def touched(message: Ticks | Correction) -> tuple[str, str, int, int]:
     """(server, symbol, from, to): the server time in which it changes what stands."""
     if isinstance(message, Correction):
         return message.server, message.symbol, message.from_msc, message.to_msc
-    first, last = message.batch.first_id, message.batch.last_id
-    return message.batch.server, message.batch.symbol, first.time_msc, last.time_msc + 1
+    batch = message.batch
+    return batch.server, batch.symbol, int(batch.time_msc[0]), int(batch.time_msc[-1]) + 1
 
 
 def following_on(seq: int, messages: Sequence[Message]) -> Sequence[Message]:
@@ -161,10 +172,7 @@ def following_on(seq: int, messages: Sequence[Message]) -> Sequence[Message]:
 
 def sound(message: Message) -> Message:
     """The message, or a marker in the place of a batch that no single insert can hold."""
-    if (
-        isinstance(message, Ticks)
-        and message.batch.month != message.batch.slice(len(message.batch) - 1, len(message.batch)).month
-    ):
+    if isinstance(message, Ticks) and message.batch.month != message.batch.last_month:
         return refused(message, "SPANS_MONTHS")
     return message
 

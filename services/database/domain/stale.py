@@ -18,6 +18,8 @@ class StaleTimes:
 
     def add(self, server: str, symbol: str, from_msc: int, to_msc: int) -> None:
         stretches = self._stretches.get((server, symbol), [])
+        if any(start <= from_msc and to_msc <= stop for start, stop in stretches):
+            return
         apart = [(start, stop) for start, stop in stretches if stop < from_msc or to_msc < start]
         touching = [(start, stop) for start, stop in stretches if stop >= from_msc and to_msc >= start]
         merged = (min([from_msc, *(start for start, _ in touching)]), max([to_msc, *(stop for _, stop in touching)]))

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 from nats.aio.client import Client
+from suho.market.v1 import tick_pb2
 
 from mesh.bus import open_bus
-from mesh.market import TickId, subjects
+from mesh.market import TickId, codec, subjects
 from services.database.app import Engines
 from services.database.clickhouse.log_store import LogStore
 from services.database.clickhouse.ticks import StoredTicks
@@ -57,6 +58,17 @@ async def test_every_tick_is_stored_once_with_exact_sums(engines: Engines, bus: 
     assert (stats.digits, stats.bid_points_sum, stats.ask_points_sum) == (5, points, points + 60_000)
     assert (stats.first, stats.last) == (whole.first_id, whole.last_id)
     assert (await stored(engines, "XAU/USD #1")).distinct == 5_000
+
+
+async def test_many_small_messages_come_in_one_go(engines: Engines, bus: Client) -> None:
+    """More messages than one pull brings, a tick each: nothing interrupts the reading of them."""
+    for item in batch(5_000, start_msc=1_401_000_000_000).chunks(1):
+        message = tick_pb2.TickBatchTwin(**codec.fields(item))
+        await bus.publish(subjects.tick_subject(item.server, item.symbol), message.SerializeToString())
+    async with running(sink_of(engines)) as sink:
+        await eventually(lambda: sink.stored_rows == 5_000, timeout_s=15)
+    assert len(await bus.jetstream().consumers_info(subjects.TICKS_STREAM)) == 1
+    assert (await stored(engines)).raw == 5_000
 
 
 async def test_the_position_is_where_the_rows_end(engines: Engines, bus: Client) -> None:

@@ -88,6 +88,14 @@ def test_what_follows_on_ends_at_the_first_gap() -> None:
     assert not following_on(4, messages)
 
 
+def test_an_insert_holds_no_more_than_fits() -> None:
+    """Messages of a few ticks are cut by their number, large ones by their rows; none is lost."""
+    small = [ticks(seq, MAY_2014) for seq in range(1, 4502)]
+    assert [span.last_seq for span in ranges(small)] == [2000, 4000, 4501]
+    large = [ticks(seq, *range(MAY_2014, MAY_2014 + 400_000)) for seq in range(1, 6)]
+    assert [span.rows for span in ranges(large)] == [1_200_000, 800_000]
+
+
 @given(st.lists(st.sampled_from(["may", "june", "marker", "correction"]), max_size=30))
 def test_ranges_hold_every_message_once_in_order(kinds: list[str]) -> None:
     """Whatever the order of months and markers, nothing is left out, doubled or moved, and neighbours differ."""
