@@ -27,6 +27,8 @@ _DAY_MS = 86_400_000
 # Times beyond keep the offset of the nearest of these years.
 _YEARS = (1971, 2099)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Years are looked up between these times: any 64-bit number may be called a time.
+_FIRST_MSC, _LAST_MSC = (int(np.datetime64(f"{year}", "ms").astype(np.int64)) for year in _YEARS)
 
 
 class BadRuleError(ValueError):
@@ -114,8 +116,8 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 def _year(msc: int) -> int:
-    year = int(np.datetime64(msc, "ms").astype("datetime64[Y]").astype(int)) + 1970
-    return min(max(year, _YEARS[0]), _YEARS[1])
+    known_msc = min(max(msc, _FIRST_MSC), _LAST_MSC)
+    return int(np.datetime64(known_msc, "ms").astype("datetime64[Y]").astype(int)) + 1970
 
 
 @cache

@@ -12,6 +12,7 @@ from mesh.market.marks import MISSING_HOUR, REPEATED_HOUR
 from mesh.market.zone import BadRuleError, Zone
 
 HOUR = 3_600_000
+DAY = 24 * HOUR
 
 
 def msc(text: str) -> int:
@@ -34,6 +35,16 @@ def test_utc_is_the_time_itself() -> None:
     assert utc("UTC", "2026-07-01 12:00") == ["07-01 12:00"]
     assert utc("UTC+3", "2026-07-01 12:00") == ["07-01 09:00"]
     assert utc("UTC-5:30", "2026-07-01 12:00") == ["07-01 17:30"]
+
+
+@pytest.mark.parametrize("rule", ["UTC", "America/New_York+7"])
+def test_any_number_is_a_time(rule: str) -> None:
+    """Before 1971 and behind 2099 the nearest offset stands, to the ends of 64 bits."""
+    ends = np.array([-(2**63) + DAY, -HOUR, 0, 2**53, 2**63 - 1])
+    for shown in (ends, *ends[:, None]):
+        times, found = Zone(rule).to_utc(shown)
+        assert found is None or not found.any()
+        assert set((shown - times).tolist()) == {0 if rule == "UTC" else 2 * HOUR}
 
 
 def test_the_repeated_hour_is_taken_as_the_first_and_marked() -> None:
