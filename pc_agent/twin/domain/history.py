@@ -84,7 +84,6 @@ class History:
             self._revised = _Records(self.ticks)
         if isinstance(revision, ClockStep):
             self._offset_ms += revision.by_ms
-            self._newest = self.newest.copy()
         else:
             self._revised.replace(revision)
             self._newest = None

@@ -201,11 +201,13 @@ def test_a_history_is_what_was_done_in_order(gaps: list[int], done: list[tuple[A
     feed = made(*times.tolist())
     feed["bid"] = np.arange(len(feed))
     history, model, offset, released = History(Fixed(feed)), [], 0, 0
+    newest: list[tuple[int, float]] = []
     revisions: list[Revision] = []
     for deed in done:
         if deed[0] == "release":
             upto = min(released + deed[1], len(feed))
-            model += [(int(tick["time_msc"]) + offset, float(tick["bid"])) for tick in feed[released:upto]]
+            fresh = [(int(tick["time_msc"]) + offset, float(tick["bid"])) for tick in feed[released:upto]]
+            model, newest = model + fresh, fresh[-1:] or newest
             history.release(upto)
             released = upto
         elif deed[0] == "step":
@@ -213,15 +215,18 @@ def test_a_history_is_what_was_done_in_order(gaps: list[int], done: list[tuple[A
             history.revise(revisions[-1])
             offset += deed[1]
         else:
-            _, start, length, fresh = deed
-            ticks = made(*range(start, start + min(fresh, length)))
+            _, start, length, count = deed
+            ticks = made(*range(start, start + min(count, length)))
             revisions.append(Replacement("X", released, start, start + length, ticks))
             history.revise(revisions[-1])
             model = [row for row in model if not start <= row[0] < start + length]
             model += [(int(tick["time_msc"]), float(tick["bid"])) for tick in ticks]
         model.sort(key=lambda row: row[0])
+        if deed[0] == "replace":
+            newest = model[-1:]
     shown = [(int(tick["time_msc"]), float(tick["bid"])) for tick in history.ticks]
     assert shown == model
+    assert [(int(tick["time_msc"]), float(tick["bid"])) for tick in history.newest] == newest
     assert replayed(feed, revisions, released).ticks.tobytes() == history.ticks.tobytes()
     assert replayed(feed, revisions, released).newest.tobytes() == history.newest.tobytes()
 
@@ -235,6 +240,10 @@ def replayed(feed: Ticks, revisions: list[Revision], released: int) -> History:
         file.close()
         path.write_bytes(path.read_bytes() + b'{"revised": [{"sym')  # a death tore it
         file = RevisionFile(path)
+        file.show("X")
+        file.close()
+        file = RevisionFile(path)
+        assert file.shown == {"X"}
         history = History(Fixed(feed))
         for revision in file.revisions:
             history.release(revision.at)

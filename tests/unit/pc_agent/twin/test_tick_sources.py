@@ -34,7 +34,7 @@ def test_a_side_left_empty_is_that_of_the_line_above(tmp_path: Path, newline: st
         FIRST,
         "2024.01.02\t00:05:00.123\t1.10428\t\t\t\t2",
         "2024.01.02\t00:05:01\t\t1.105\t1.1046\t2.5\t60",
-        "2024.01.02\t00:05:01.5\t\t\t\t0\t2",
+        "2024.01.02\t00:05:01.5\t\t\t\t\t2",
     ]
     parsed = read_ticks(written(tmp_path, *rows, newline=newline, name=name))
     ticks = parsed.ticks
