@@ -82,6 +82,7 @@ class Sink:
         self._delays = Delays()
         self.following = False
         self._purged = 0
+        self._under_way: Range | None = None
 
     @property
     def latency(self) -> Latency:
@@ -127,7 +128,10 @@ class Sink:
 
     async def _follow(self) -> None:
         await self._store.end_older_inserts()
-        self.position = await self._resume(await self._log.declare())
+        epoch = await self._log.declare()
+        stored = Position(epoch.number, await self._store.stored_seq(epoch.number))
+        self._settle_under_way(stored)
+        self.position = await self._resume(epoch, stored)
         log.info("sink follows the log", log=self._log.name, **self.position._asdict())
         self.position = await self._pass(await self._store_until_gap())
 
@@ -149,17 +153,29 @@ class Sink:
 
     async def _store_all(self, messages: Sequence[Message]) -> None:
         for span in ranges(messages):
+            self._under_way = span
             await self._store.store(span, self.position.epoch)
             failpoint("sink.stored")
             self.position = Position(self.position.epoch, span.last_seq)
-            self.stored_rows += span.rows
-            self._stored(span)
-            self._time(span)
+            self._tell_stored(span)
 
-    async def _resume(self, epoch: LogEpoch) -> Position:
+    def _tell_stored(self, span: Range) -> None:
+        self._under_way = None
+        self.stored_rows += span.rows
+        self._stored(span)
+        self._time(span)
+
+    def _settle_under_way(self, stored: Position) -> None:
+        """What an interruption left in doubt may be stored all the same: who goes by stored ticks is to know."""
+        span = self._under_way
+        if span and self.position.epoch == stored.epoch and span.last_seq <= stored.seq:
+            self._tell_stored(span)
+        self._under_way = None
+
+    async def _resume(self, epoch: LogEpoch, stored: Position) -> Position:
         """Where to go on, in a new epoch of the log where it is not the one that was stored."""
         self._purged = epoch.purged
-        position = Position(epoch.number, max(await self._store.stored_seq(epoch.number), epoch.floor))
+        position = stored._replace(seq=max(stored.seq, epoch.floor))
         found = await examine(position, self._log, self._store.identities)
         if found is None:
             return position

@@ -12,14 +12,17 @@ from pydantic import SecretStr
 from suho.database.v1 import order_service_pb2 as pb
 
 from compose.embedded.alone import running
+from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from services.database.app import Engines, follow, open_engines
 from services.database.clickhouse.incidents import Incidents
+from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
 from services.database.postgres.lease import holder, while_leased
+from services.database.sink import Sink
 from tests.integration.services.database.conftest import Stubs
-from tests.integration.services.database.ticks import batch, publish
+from tests.integration.services.database.ticks import batch, publish, publish_many
 from tests.support import eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -49,6 +52,62 @@ async def test_the_sink_goes_on_after_the_log_was_killed(settings: DatabaseSetti
             await eventually(lambda: sink.stored_rows == 600, timeout_s=15)
             following.cancel()
         assert await engines.clickhouse.rows("SELECT count() AS n FROM ticks") == [{"n": 600}]
+
+
+async def test_a_clickhouse_that_hangs_and_dies_costs_neither_memory_nor_ticks(
+    settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    """While it stands still ticks pour in, of which little is fetched ahead; when it is back, everything is exact."""
+    engine = ClickHouse(tmp_path / "clickhouse", free_port(), secrets.token_hex(8))
+    own = settings.model_copy(
+        update={
+            "clickhouse_url": f"{engine.url}/suho",
+            "clickhouse_password": SecretStr(engine.password),
+            "sink_max_bytes": 2 << 20,
+        }
+    )
+    first, *others = batch(90_000, start_msc=1_401_000_000_000).chunks(6)
+    async with AsyncExitStack() as stack:
+        async with running(engine.program(), tmp_path / "clickhouse.log") as process:
+            engines = await stack.enter_async_context(open_engines(own))
+            incidents = Incidents(engines.clickhouse)
+            sink = follow(own, engines, incidents)[0].sink
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            runs = (sink.run, engines.bars.run, engines.recent.run, incidents.run)
+            running_tasks = [tasks.create_task(run()) for run in runs]
+            await publish(engines.bus, first)
+            await eventually(lambda: sink.stored_rows == len(first))
+            process.send(signal.SIGSTOP)
+            await publish_many(engines.bus, others)
+            assert await fetched_ahead(engines, sink) < 8_000
+            assert (sink.stored_rows, len(others)) == (len(first), 14_999)
+            await process.stop(signal.SIGKILL, 5)
+        async with running(engine.program(), tmp_path / "clickhouse.log"):
+            await eventually(lambda: sink.stored_rows == 90_000, timeout_s=20)
+            stored = (await StoredTicks(engines.clickhouse).audit("", ""))[0]
+            assert (stored.distinct, stored.conflicting) == (90_000, 0)
+            await eventually(lambda: _barred(engines, 90_000))
+            recent = await engines.recent.get("twin-1", "EURUSD", 10)
+            assert recent is not None
+            assert recent.last_id == others[-1].last_id
+            for task in running_tasks:
+                task.cancel()
+
+
+async def fetched_ahead(engines: Engines, sink: Sink) -> int:
+    """Messages that the sink has taken out of the log beyond what it stored, once it takes no more."""
+    before = -1
+    while True:
+        (consumer,) = await engines.bus.jetstream().consumers_info(engines.tick_log.name)
+        taken = consumer.delivered.stream_seq if consumer.delivered else 0
+        if taken == before:
+            return taken - sink.position.seq
+        before = taken
+        await asyncio.sleep(0.3)
+
+
+async def _barred(engines: Engines, ticks: int) -> bool:
+    return await engines.clickhouse.rows("SELECT sum(ticks) AS n FROM bars_m1 FINAL") == [{"n": ticks}]
 
 
 async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:

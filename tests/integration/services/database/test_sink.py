@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import pytest
 from nats.aio.client import Client
-from suho.market.v1 import tick_pb2
 
 from mesh.bus import open_bus
-from mesh.market import TickId, codec, subjects
+from mesh.market import TickId, subjects
 from services.database.app import Engines
 from services.database.clickhouse.log_store import LogStore
 from services.database.clickhouse.ticks import StoredTicks
@@ -16,7 +15,7 @@ from services.database.config import DatabaseSettings
 from services.database.domain.log import Range
 from services.database.domain.tick import TickStats
 from tests.integration.services.database.sinks import running, sink_of
-from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_refusal
+from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_many, publish_refusal
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
@@ -62,9 +61,7 @@ async def test_every_tick_is_stored_once_with_exact_sums(engines: Engines, bus: 
 
 async def test_many_small_messages_come_in_one_go(engines: Engines, bus: Client) -> None:
     """More messages than one pull brings, a tick each: nothing interrupts the reading of them."""
-    for item in batch(5_000, start_msc=1_401_000_000_000).chunks(1):
-        message = tick_pb2.TickBatchTwin(**codec.fields(item))
-        await bus.publish(subjects.tick_subject(item.server, item.symbol), message.SerializeToString())
+    await publish_many(bus, list(batch(5_000, start_msc=1_401_000_000_000).chunks(1)))
     async with running(sink_of(engines)) as sink:
         await eventually(lambda: sink.stored_rows == 5_000, timeout_s=15)
     assert len(await bus.jetstream().consumers_info(subjects.TICKS_STREAM)) == 1
@@ -89,6 +86,7 @@ async def test_a_death_after_the_insert_doubles_nothing(engines: Engines, bus: C
     await publish(bus, *batch(900).chunks(300))
     async with running(sink_of(engines, store_class=DyingStore)) as sink:
         await eventually(lambda: sink.position.seq == 3)
+        assert sink.stored_rows == 900, "what was stored is told of, however its insert ended"
     assert DyingStore.deaths >= 1
     stats = await stored(engines)
     assert (stats.raw, stats.distinct) == (900, 900)

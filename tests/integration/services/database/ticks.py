@@ -1,5 +1,7 @@
 """Made-up ticks, and putting them into the log as a bridge does."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from nats.aio.client import Client
 from suho.market.v1 import tick_pb2
@@ -35,10 +37,21 @@ def batch(count: int, symbol: str = "EURUSD", start_msc: int = START_MSC, prev: 
 
 async def publish(bus: Client, *batches: Batch) -> None:
     """Each batch as a message of its own; all in the log when this returns."""
-    stream = bus.jetstream()
     for item in batches:
-        message = tick_pb2.TickBatchTwin(**codec.fields(item))
-        await stream.publish(subjects.tick_subject(item.server, item.symbol), message.SerializeToString())
+        await bus.jetstream().publish(*_message(item))
+
+
+async def publish_many(bus: Client, batches: Sequence[Batch]) -> None:
+    """The same, fast."""
+    for item in batches[:-1]:
+        await bus.publish(*_message(item))
+    await publish(bus, batches[-1])
+
+
+def _message(item: Batch) -> tuple[str, bytes]:
+    """Subject and data."""
+    message = tick_pb2.TickBatchTwin(**codec.fields(item))
+    return subjects.tick_subject(item.server, item.symbol), message.SerializeToString()
 
 
 async def publish_refusal(bus: Client, prev: TickId, last: TickId, count: int) -> None:
