@@ -18,6 +18,8 @@ log = get_logger(__name__)
 _MOST_WAITING = 10_000
 _FLUSH_S = 0.5
 _ANSWER_S = 5.0
+# A program that ends waits for ClickHouse no longer than this.
+_PARTING_S = 0.5
 _SETTINGS = {"async_insert": "0", "wait_end_of_query": "1"}
 _TABLE = "tick_incidents"
 
@@ -57,13 +59,13 @@ class Incidents:
         try:
             while True:
                 await asyncio.sleep(_FLUSH_S)
-                await self._try_to_flush()
+                await self._try_to_flush(_ANSWER_S)
         finally:
-            await self._try_to_flush()
+            await self._try_to_flush(_PARTING_S)
 
-    async def _try_to_flush(self) -> None:
+    async def _try_to_flush(self, answer_s: float) -> None:
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(answer_s):
                 await self.flush()
         except (MeshError, TimeoutError) as error:
             because = str(error) or type(error).__name__
@@ -75,6 +77,8 @@ class Incidents:
         Raises:
             MeshError: ENGINE_UNAVAILABLE; what was noted waits on.
         """
+        if not self._waiting:
+            return
         if self._forgotten:
             log.error("incidents forgotten: ClickHouse was away for too long", count=self._forgotten)
             self._forgotten = 0
