@@ -89,9 +89,7 @@ class BarKeeper:
         """Compute what is stale, for ever; while ClickHouse is away, it waits."""
         while True:
             try:
-                if self._doubted:
-                    self._doubted = False
-                    await self._look()
+                await self._look_if_doubted()
                 await self._told.wait()
                 self._told.clear()
                 for server, symbol in self._stale.symbols():
@@ -99,11 +97,20 @@ class BarKeeper:
                 await asyncio.sleep(_GATHER_S)
             except _FAILED as error:
                 log.warning("bars wait", symbols=len(self._stale), because=str(error) or type(error).__name__)
-                self.doubt()
+                self._told.set()
                 await asyncio.sleep(_RETRY_S)
 
+    async def _look_if_doubted(self) -> None:
+        doubted, self._doubted = self._doubted, False
+        try:
+            if doubted:
+                await self._look()
+        except BaseException:
+            self._doubted = True
+            raise
+
     async def _look(self) -> None:
-        """Find what is stale, by comparing bars with ticks."""
+        """Find what is stale, by comparing bars with ticks; it reads all of them."""
         for row in await self._clickhouse.rows(_CORRECTIONS):
             stored_ns = row.pop("stored_unix_ns")
             if (await self._clickhouse.rows(_OLDEST, **row))[0]["version"] < stored_ns + _MARGIN_NS:
