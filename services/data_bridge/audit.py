@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mesh.errors import MeshError, Reason
-from mesh.market import BEFORE_FIRST
+from mesh.market import BEFORE_FIRST, Batch
 from mesh.market.digest import Digest
 from mesh.market.subjects import BACKFILL_STREAM, TICKS_STREAM
 from services.data_bridge.domain.audit import (
@@ -28,7 +28,7 @@ from services.data_bridge.domain.audit import (
 from services.data_bridge.domain.history import LaterTicks, Store, SymbolLog, Terminals
 from services.data_bridge.domain.log import LogUnavailableError, Stored
 from services.data_bridge.domain.progress import SymbolKey
-from services.data_bridge.domain.repair import Missing, amount, decide, storable
+from services.data_bridge.domain.repair import Missing, Replacement, amount, decide, storable
 from services.data_bridge.domain.terminal import Incidents
 
 AUDIT_DIFFERS, AUDIT_HEALED = "AUDIT_DIFFERS", "AUDIT_HEALED"
@@ -37,6 +37,8 @@ AUDIT_DIFFERS, AUDIT_HEALED = "AUDIT_DIFFERS", "AUDIT_HEALED"
 _QUIET_NS = 10_000_000_000
 # Ticks of a range that is healed at once; one with more is healed by minutes.
 _MOST_TICKS = 250_000
+# A history that reaches back behind an hour has ticks in the week before it, whatever the holidays.
+_REACH_MSC = 7 * DAY_MSC
 _ATTEMPTS = 3
 _UNANSWERED = (Reason.NO_SOURCE, Reason.HISTORY_UNAVAILABLE)
 
@@ -50,13 +52,14 @@ class _Healing:
     refused: int = 0
     generation: int = 0
     left: int = 0
+    unproven: int = 0
     unanswered: str = ""
 
     @property
     def state(self) -> State:
         if self.unanswered:
             return State.UNANSWERED
-        if self.left:
+        if self.left or self.unproven:
             return State.DIFFERS
         if self.generation:
             return State.CORRECTED
@@ -67,6 +70,8 @@ class _Healing:
         said = [self.unanswered] if self.unanswered else []
         if self.left:
             said.append(f"{self.left} ranges still differ: the terminal's history moves, or the store does not follow")
+        if self.unproven:
+            said.append(f"{self.unproven} ranges begin before all that the terminal has; they stay as they are stored")
         if self.refused:
             said.append(f"{self.refused} ticks of the terminal can not be stored; they are quarantined")
         return "; ".join(said)
@@ -239,6 +244,9 @@ class Auditor:
         if repair is None:
             healing.refused += told.count - (len(sound) if sound else 0)
             return True
+        if isinstance(repair, Replacement) and await self._begins_later(key, there, here, span.from_msc):
+            healing.unproven += 1
+            return True
         if isinstance(repair, Missing):
             healing.added += len(repair.ticks)
             seq = (await self._later.add([repair.ticks])).seq
@@ -250,6 +258,16 @@ class Auditor:
             seq = await self._later.correct(key, ticks, repair.generation, span.from_msc, span.to_msc, why)
         await self._store.until_stored(BACKFILL_STREAM, seq)
         return False
+
+    async def _begins_later(self, key: SymbolKey, there: Batch | None, here: Batch | None, from_msc: int) -> bool:
+        """Whether ticks are stored from before all that the terminal has: that it lacks them means nothing.
+
+        Brokers keep ticks for a while only, and a new terminal loads what it is asked for.
+        """
+        if here is None or (there is not None and there.first_id <= here.first_id):
+            return False
+        reach = Span(max(0, from_msc - _REACH_MSC), from_msc, min(from_msc, _REACH_MSC))
+        return not from_msc or not total(await self._terminals.digests(key, reach))
 
     async def _report(self, finding: Finding) -> None:
         kind = AUDIT_DIFFERS if finding.state is State.DIFFERS else AUDIT_HEALED

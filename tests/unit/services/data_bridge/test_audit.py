@@ -80,6 +80,17 @@ async def test_an_hour_that_the_broker_emptied_is_told_anew_without_ticks() -> N
     assert finding.stored_ticks == 360
 
 
+@pytest.mark.parametrize("begins", [60, 240, None], ids=["within an hour", "within the day", "later"])
+async def test_what_lies_before_all_that_the_terminal_has_stays_stored(begins: int | None) -> None:
+    """Brokers keep ticks for a while only: a history that begins later proves nothing of what was before."""
+    world = World(ticks_of([30]) if begins is None else TICKS.slice(begins, 480), [without(TICKS, 300)])
+    finding = await world.auditor.day(KEY, DAY, heal=True)
+    assert finding.state is State.DIFFERS
+    assert "before all that the terminal has" in finding.detail
+    assert not world.database.corrections
+    assert finding.stored_ticks == (479 if begins is None else 480)  # what is missing is added nevertheless
+
+
 async def test_ticks_missing_beside_a_correction_of_a_part_of_the_hour_are_healed_too() -> None:
     """Added with the correction's generation they would not show: then the hour is told anew."""
     half = DAY + 30_000
