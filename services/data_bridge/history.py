@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from suho.market.v1 import bridge_pb2 as pb
 
 from mesh.log import get_logger
+from mesh.market import Batch
 from mesh.market.subjects import history_subject, parse_tick_subject
 from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.domain.terminal import HistoryChange, Resent
@@ -30,7 +31,7 @@ ACCEPTED, TICKS, ANSWER, REFUSED = "accepted", "ticks", "answer", "refused"
 
 # Of one agent: its terminal answers one after the other, behind live ticks.
 _UNDER_WAY = 8
-# What waits for the bus of one question: an hour of the busiest symbol is a tenth of it.
+# Of ticks for one question: an hour of the busiest symbol is a tenth of it.
 _MOST_BYTES = 256 << 20
 
 
@@ -46,9 +47,10 @@ class _FailedError(Exception):
 
 @dataclass(slots=True)
 class _Question:
-    """A question under way: what came on its lane and was not passed on yet."""
+    """A question under way: what came on its lane and was not passed on yet; `size` bytes came in all."""
 
     lane: Lane
+    asked: pb.HistoryRequest
     parts: deque[tuple[str, bytes]] = field(default_factory=deque)
     size: int = 0
     failure: str = ""
@@ -73,10 +75,15 @@ class _Question:
         if self.failure:
             raise _FailedError(self.failure)
         part, payload = self.parts.popleft()
-        self.size -= len(payload)
         if not self.parts:
             self.some.clear()
         return part, payload
+
+    def covers(self, batch: Batch) -> bool:
+        """Whether these are ticks that were asked for."""
+        asked = self.asked
+        inside = asked.from_msc <= batch.time_msc.min() and batch.time_msc.max() < asked.to_msc
+        return bool(inside) and (batch.server, batch.symbol) == (asked.symbol.server, asked.symbol.symbol)
 
 
 class HistoryRelay:
@@ -127,7 +134,10 @@ class HistoryRelay:
     def answered(self, lane: Lane, resent: Sequence[Resent], answers: Sequence[pb.HistoryAnswer]) -> None:
         for item in resent:
             if question := self._of(lane, item.request):
-                question.put(TICKS, item.arrival.payload)
+                if question.covers(item.arrival.batch):
+                    question.put(TICKS, item.arrival.payload)
+                else:
+                    question.fail(f"agent {lane.agent} sent other ticks than it was asked for")
         for answer in answers:
             if question := self._of(lane, answer.request):
                 if answer.error:
@@ -170,7 +180,7 @@ class HistoryRelay:
             raise _FailedError(f"agent {lane.agent} has {_UNDER_WAY} questions to answer already; ask again later")
         request = pb.HistoryRequest.FromString(asked.data)
         request.request = next(self._numbers)
-        question = self._open[request.request] = _Question(lane)
+        question = self._open[request.request] = _Question(lane, request)
         try:
             lane.ask(request)
             part = ""

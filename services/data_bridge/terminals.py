@@ -67,8 +67,9 @@ class AgentTerminals:
     async def digests(self, key: SymbolKey, span: Span) -> list[Digest]:
         reply = await self._ask(key, pb.HISTORY_QUESTION_DIGEST, *span)
         found = [digest(message) for message in reply.answer.digests]
-        if len(found) != (span.to_msc - span.from_msc) // span.bucket_ms:
-            raise _unavailable(f"agent {reply.source.agent} gave {len(found)} digests, another number than was asked")
+        starts = range(span.from_msc, span.to_msc, span.bucket_ms)
+        if [(one.from_msc, one.to_msc) for one in found] != [(start, start + span.bucket_ms) for start in starts]:
+            raise _unavailable(f"agent {reply.source.agent} gave digests of other stretches than was asked")
         return found
 
     async def ticks(self, key: SymbolKey, from_msc: int, to_msc: int) -> Batch | None:

@@ -8,7 +8,9 @@ from typing import Any, cast
 import pytest
 from nats.aio.client import Client
 from suho.market.v1 import bridge_pb2 as pb
+from suho.market.v1 import tick_pb2
 
+import services.data_bridge.history
 from mesh.errors import MeshError, Reason
 from mesh.market.subjects import history_subject
 from services.data_bridge import wire
@@ -100,6 +102,40 @@ async def test_what_an_agent_refuses_is_passed_on(bus: Client) -> None:
         with pytest.raises(MeshError, match="pc-1 says: no such symbol") as refused:
             await terminals(bus).position(KEY)
     assert refused.value.reason is Reason.HISTORY_UNAVAILABLE
+
+
+async def test_what_was_not_asked_for_is_no_answer(bus: Client) -> None:
+    """Ticks of another symbol or time, and digests of other stretches, would be written where they do not belong."""
+    lane, span = AskedLane(), Span(START_MSC, START_MSC + 1000, 1000)
+    async with relaying(bus, lane) as relay:
+        for wrong in (history(3, "EURUSD"), history(3, KEY.symbol, start_msc=START_MSC + 1000)):
+            lane.on_ask = lambda request, batch=wrong: relay.answered(  # type: ignore[misc]
+                cast(Lane, lane), [resent(batch, request.request)], [pb.HistoryAnswer(request=request.request)]
+            )
+            with pytest.raises(MeshError, match="other ticks than it was asked for"):
+                await terminals(bus).ticks(KEY, span.from_msc, span.to_msc)
+        other = tick_pb2.TickDigest(from_msc=START_MSC - 1000, to_msc=START_MSC, count=1)
+        lane.on_ask = lambda request: relay.answered(
+            cast(Lane, lane), [], [pb.HistoryAnswer(request=request.request, digests=[other])]
+        )
+        with pytest.raises(MeshError, match="other stretches"):
+            await terminals(bus).digests(KEY, span)
+
+
+async def test_a_flood_is_refused(bus: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast it is passed on: whoever asked holds it all."""
+    monkeypatch.setattr(services.data_bridge.history, "_MOST_BYTES", 20_000)
+    lane, ticks = AskedLane(), history(50, KEY.symbol)
+    async with relaying(bus, lane) as relay, asyncio.TaskGroup() as tasks:
+
+        async def flood(number: int) -> None:
+            for _ in range(100):
+                relay.answered(cast(Lane, lane), [resent(ticks, number)], [])
+                await asyncio.sleep(0.001)
+
+        lane.on_ask = lambda request: tasks.create_task(flood(request.request))  # type: ignore[assignment]
+        with pytest.raises(MeshError, match="more ticks than are sent at once"):
+            await terminals(bus).ticks(KEY, START_MSC, START_MSC + 1000)
 
 
 async def test_a_silent_agent_is_given_up(bus: Client) -> None:
