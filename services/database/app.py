@@ -145,15 +145,16 @@ async def _serve_with(
     incidents = Incidents(engines.clickhouse)
     followings = follow(settings, engines, incidents, [second.progress] if second else [])
     sinks = sinks_of(engines, followings, second.entries(engines.tick_log, engines.postgres) if second else [])
-    dsn = engines.postgres.dsn
+    dsn, draining = engines.postgres.dsn, asyncio.Event()
     async with (
-        open_server(settings, services(engines, sinks, incidents, outbox)) as server,
+        open_server(settings, services(engines, sinks, incidents, outbox), draining) as server,
         open_session(settings, instance_of(settings, PROGRAM, server)) as session,
         asyncio.TaskGroup() as tasks,
     ):
         serving = tasks.create_task(serve(server, session, stop), name="serve")
         background = [
             tasks.create_task(outbox.listen(), name="outbox"),
+            tasks.create_task(outbox.end_with(draining), name="outbox's end"),
             tasks.create_task(incidents.run(), name="incidents"),
             tasks.create_task(engines.recent.run(), name="recent ticks"),
             tasks.create_task(engines.bars.run(), name="bars"),
@@ -192,7 +193,14 @@ def _following(
     monitor = monitor_of(settings, incidents, live=log is engines.tick_log)
     store = LogStore(engines.clickhouse, log.name, monitor, unix_ns)
     sink = Sink(
-        log, store, settings.sink_max_bytes, TRANSIENT, incidents.note, settings.instance, _teller(engines, log)
+        log,
+        store,
+        settings.sink_max_bytes,
+        TRANSIENT,
+        incidents.note,
+        settings.instance,
+        _teller(engines, log),
+        pause_s=settings.sink_pause_ms / 1000,
     )
     contents = LogContents(engines.bus, log.name)
     purge = Purge(log, contents, [sink, *others], keep_s, settings.purge_every_s, TRANSIENT, unix_ms)

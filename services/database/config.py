@@ -46,6 +46,11 @@ class DatabaseSettings(ServerSettings):
     sink_max_bytes: int = Field(
         6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
     )
+    sink_pause_ms: int = Field(
+        100,
+        ge=0,
+        description="From one insert to the next, after a small one; each costs as much as thousands of rows.",
+    )
     zones: tuple[str, ...] = Field(
         (),
         description="Each broker's clock, SERVER=rule or PREFIX*=rule: UTC, UTC+3, Europe/Athens, America/New_York+7;"

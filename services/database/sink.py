@@ -1,6 +1,7 @@
 """From a log of ticks into ClickHouse (design section 5, point 4): nobody keeps a cursor, the rows say how far."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -18,6 +19,8 @@ from services.database.domain.resume import Bounds, Gap, LogEpoch, Restored, exa
 from services.database.domain.tick import Latency
 
 log = get_logger(__name__)
+
+_SMALL_ROWS = 20_000
 
 
 class Reader(Protocol):
@@ -56,6 +59,7 @@ class Sink:
         note: Told what people must know.
         reporter: Who notices it: this instance.
         stored: Told of each range when it is stored; must not block.
+        pause_s: From one insert to the next, after a small one: it costs the store as much as thousands of rows.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Sink:
         reporter: str,
         stored: Callable[[Range], None],
         now_ns: Callable[[], int] = unix_ns,
+        pause_s: float = 0.0,
     ) -> None:
         self._log = tick_log
         self._store = store
@@ -77,6 +82,7 @@ class Sink:
         self._reporter = reporter
         self._stored = stored
         self._now_ns = now_ns
+        self._pause_s = pause_s
         self.position = Position(0, 0)
         self.stored_rows = 0
         self._delays = Delays()
@@ -141,6 +147,7 @@ class Sink:
             while True:
                 obey_cancellation()
                 messages: Sequence[Message] = await reader.take()
+                began, rows_before = time.monotonic(), self.stored_rows
                 while messages:
                     following = following_on(self.position.seq, messages)
                     await self._store_all(following)
@@ -150,6 +157,8 @@ class Sink:
                         if gap.last > self._purged:
                             return gap
                         self.position = Position(self.position.epoch, gap.last)
+                if self.stored_rows - rows_before < _SMALL_ROWS:
+                    await asyncio.sleep(max(0.0, began + self._pause_s - time.monotonic()))
 
     async def _store_all(self, messages: Sequence[Message]) -> None:
         for span in ranges(messages):
