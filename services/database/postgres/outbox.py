@@ -38,6 +38,7 @@ class Outbox:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._watches: dict[asyncio.Event, int] = {}
+        self._ending = False
 
     async def listen(self) -> None:
         """Hear of commits, for ever; a lost connection is opened again."""
@@ -61,6 +62,12 @@ class Outbox:
         finally:
             connection.terminate()
 
+    async def end_with(self, draining: asyncio.Event) -> None:
+        """End every watch when `draining` is set: a service that stops waits for its calls."""
+        await draining.wait()
+        self._ending = True
+        self._wake(None)
+
     def _wake(self, account_id: int | None) -> None:
         for event, watched in self._watches.items():
             if account_id is None or watched in (_ANY, account_id):
@@ -80,13 +87,15 @@ class Outbox:
         """Entries after `after_seq` in order, up to `to_seq` (0: for ever).
 
         Raises:
-            MeshError: UNKNOWN_ACCOUNT, EPOCH_SUPERSEDED.
+            MeshError: UNKNOWN_ACCOUNT, EPOCH_SUPERSEDED, SHUTTING_DOWN.
         """
         account_id = await self._account(ref, epoch)
         woken = asyncio.Event()
         self._watches[woken] = account_id
         try:
             while not to_seq or after_seq < to_seq:
+                if self._ending:
+                    raise MeshError(Reason.SHUTTING_DOWN, "this database service is stopping; watch through another")
                 woken.clear()
                 entries = await self._take(account_id, epoch, after_seq, to_seq)
                 if entries:
