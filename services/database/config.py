@@ -49,7 +49,7 @@ class DatabaseSettings(ServerSettings):
     sink_pause_ms: int = Field(
         100,
         ge=0,
-        description="From one insert to the next, after a small one; each costs as much as thousands of rows.",
+        description="From one insert to the next, after a small one: it costs as much as thousands of rows.",
     )
     zones: tuple[str, ...] = Field(
         (),
