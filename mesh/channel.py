@@ -12,12 +12,11 @@ from typing import Any, Literal
 import grpc
 
 from mesh.config import MeshSettings, export
+from mesh.keepalive import KEEPALIVE
 
 _BOOTSTRAP = "GRPC_XDS_BOOTSTRAP_CONFIG"
 _exported = ""
 
-# A peer that vanished without a word is noticed within 15 s; servers allow pings this often.
-_KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000))
 _RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
@@ -61,7 +60,7 @@ async def mesh_channel(
 ) -> AsyncIterator[grpc.aio.Channel]:
     """The one channel to every service of the mesh."""
     _export_bootstrap(settings, service, dependencies)
-    async with grpc.aio.insecure_channel("xds:///mesh", options=(*_KEEPALIVE, *_RECONNECT)) as channel:
+    async with grpc.aio.insecure_channel("xds:///mesh", options=(*KEEPALIVE, *_RECONNECT)) as channel:
         yield channel
 
 
@@ -70,7 +69,7 @@ async def lane_channel(settings: MeshSettings, service: str, target: LaneTarget)
     """One of the agent's channels: a TCP connection of its own."""
     _export_bootstrap(settings, service, ())
     own = ("grpc.use_local_subchannel_pool", 1)
-    async with grpc.aio.insecure_channel(f"xds:///{target}", options=(own, *_KEEPALIVE, *_RECONNECT)) as channel:
+    async with grpc.aio.insecure_channel(f"xds:///{target}", options=(own, *KEEPALIVE, *_RECONNECT)) as channel:
         yield channel
 
 
@@ -78,5 +77,5 @@ async def lane_channel(settings: MeshSettings, service: str, target: LaneTarget)
 async def direct_channel(addresses: Sequence[str]) -> AsyncIterator[grpc.aio.Channel]:
     """To one of `addresses` (IP:port), whichever answers; for the hub itself, and where no hub is."""
     target = f"ipv4:{','.join(addresses)}"
-    async with grpc.aio.insecure_channel(target, options=(*_KEEPALIVE, *_RECONNECT)) as channel:
+    async with grpc.aio.insecure_channel(target, options=(*KEEPALIVE, *_RECONNECT)) as channel:
         yield channel

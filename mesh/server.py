@@ -16,16 +16,16 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from mesh.config import ServerSettings, SettingsError
 from mesh.interceptors import Around
+from mesh.keepalive import KEEPALIVE
 from mesh.session import HubSession
 
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # else two programs share a port in silence
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    *KEEPALIVE,
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
 

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager, suppress
 
 
 class CuttableProxy:
-    """Passes bytes to one target until told to cut."""
+    """Passes bytes to one target until told to cut; while `silent` they vanish, as if a machine were off."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._open: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self.accepted = 0
+        self.silent = False
 
     @property
     def connections(self) -> int:
@@ -33,21 +34,21 @@ class CuttableProxy:
         self.accepted += 1
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_pump(reader, far_writer))
-                tasks.create_task(_pump(far_reader, writer))
+                tasks.create_task(self._pump(reader, far_writer))
+                tasks.create_task(self._pump(far_reader, writer))
         finally:
             with suppress(ValueError):
                 self._open.remove(pair)
             for end in pair:
                 end.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # a cut is what this is for
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # a cut is what this is for
+            while data := await reader.read(65536):
+                if not self.silent:
+                    writer.write(data)
+                    await writer.drain()
+            writer.write_eof()
 
 
 @asynccontextmanager
