@@ -108,6 +108,32 @@ async def test_a_keeper_that_starts_finds_what_is_stale(served: Served) -> None:
     await looked(served, built(M1, within(ticks, 0, middle), within(ticks, middle + 600_000, 2**62)))
 
 
+async def test_symbols_are_computed_together(served: Served) -> None:
+    """However they are called; each by its own corrections, in its own stretch of time."""
+    ticks = replace(made(served.server, 300, seed=35), bid=np.full(300, 1.1))
+    others = [replace(ticks, symbol=name) for name in ("it's", "100%s", "{a:String}", "\\")]
+    for batch in (ticks, *others):
+        await store(served.clickhouse, batch)
+    edge = int(ticks.time_msc[150]) // 60_000 * 60_000
+    await correct(served.clickhouse, served.server, 1, edge, 2**62)
+    for batch in (ticks, *others[:-1]):
+        served.bars.stored(served.server, batch.symbol, batch.first_id.time_msc, batch.last_id.time_msc + 1)
+    served.bars.stored(served.server, others[-1].symbol, ticks.first_id.time_msc, edge)
+    before = int((ticks.time_msc < edge).sum())
+    expected = {SYMBOL: before, others[-1].symbol: before, **{batch.symbol: 300 for batch in others[:-1]}}
+    count = "SELECT symbol, sum(ticks) AS ticks FROM bars_m1 FINAL WHERE server = {server:String} GROUP BY symbol"
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(served.bars.run())
+
+        async def computed() -> bool:
+            rows = await served.clickhouse.rows(count, server=served.server)
+            return {row["symbol"]: row["ticks"] for row in rows} == expected
+
+        served.bars._doubted = False  # only what was told
+        await eventually(computed)
+        running.cancel()
+
+
 async def looked(served: Served, expected: Bars) -> None:
     """Wait until a new keeper has brought the bars to what is expected."""
 
