@@ -19,6 +19,8 @@ from services.data_bridge.wire import LaneRequest
 
 log = get_logger(__name__)
 
+# Of a lane. Brokers that offer all the world's shares have some ten thousand, and an agent has four lanes.
+_MOST_SYMBOLS = 10_000
 # Of symbols that nobody opens any more.
 _MOST_RECORDS = 10_000
 _HOLE = "HOLE"
@@ -93,8 +95,11 @@ class Bridge:
         """Do what `request` says, in the contract's order; batches wait until there is room for them on the lane.
 
         Raises:
-            MeshError: SYMBOL_NOT_OPEN.
+            MeshError: SYMBOL_NOT_OPEN; INVALID_ARGUMENT for too many symbols.
         """
+        if len(lane.symbols.union(request.opened)) > _MOST_SYMBOLS:
+            too_many = f"a lane carries at most {_MOST_SYMBOLS} symbols; let the terminal show fewer, or open fewer"
+            raise MeshError(Reason.INVALID_ARGUMENT, too_many)
         for key in request.opened:
             lane.symbols.add(key)
             self._publish(key)
@@ -107,8 +112,8 @@ class Bridge:
         for count in request.counts:
             if self.openings.source(count.key) is lane:
                 self._publish(count.key).compare(count)
-        if request.changed:
-            self._history.changed(lane, request.changed)
+        if changed := [change for change in request.changed if self.openings.source(change.key) is lane]:
+            self._history.changed(lane, changed)
         if request.resent or request.answers:
             self._history.answered(lane, request.resent, request.answers)
 

@@ -25,6 +25,9 @@ from services.data_bridge.lane import Lane, Parcel
 
 log = get_logger(__name__)
 
+# Beside batches, which the lanes bound.
+_MOST_WAITING = 10_000
+
 
 @dataclass(slots=True)
 class SymbolRecord:
@@ -101,12 +104,14 @@ class Publisher:
         self._put(_Waiting(arrival, parcel))
 
     def compare(self, count: SymbolCount) -> None:
-        """Behind the batches that came before it."""
-        self._put(count)
+        """Behind the batches that came before it; while many wait it is left out, the next one tells of all."""
+        if len(self._queue) < _MOST_WAITING:
+            self._put(count)
 
     def reread(self) -> None:
         """The log may have lost what it had: look, and have the agent send it again."""
-        self._put(_Reread())
+        if not any(isinstance(item, _Reread) for item in islice(self._queue, 1, None)):
+            self._put(_Reread())
 
     async def run(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from mesh.market import Batch
 from mesh.market.subjects import TICKS_STREAM, tick_subject
 from tests.integration.services.data_bridge.agent import STREAM_TICKS, lane, request, status
 from tests.integration.services.data_bridge.conftest import StartBridge
+from tests.integration.services.data_bridge.terminal import refs
 from tests.integration.services.data_bridge.ticks import (
     SERVER,
     START_MSC,
@@ -59,6 +60,7 @@ def name_at_length(message: pb.StreamTicksRequestTwin) -> None:
         (history(10), lambda m: m.open.add(server="s"), "symbol of a symbol needs"),
         (history(10), lambda m: m.open.add(server="s", symbol="EUR\0USD"), "symbol of a symbol needs"),
         (history(10), lambda m: m.open.add(server="\N{SLICE OF PIZZA}" * 51, symbol="s"), "server of a symbol needs"),
+        (history(10), lambda m: m.open.extend(refs(map(str, range(10_000)))), "at most 10000 symbols"),
         (history(10), lambda m: m.hello.MergeFrom(pb.LaneHello(agent="pc-1", lane=1)), "only the first message"),
         (history(10), lambda m: setattr(m.hello, "lane", 9), "hello.agent is not set"),
     ],

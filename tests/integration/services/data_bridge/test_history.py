@@ -33,6 +33,7 @@ from services.database.app import services as database_services
 from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
 from services.database.postgres.outbox import Outbox
+from tests.integration.services.data_bridge.agent import lane
 from tests.integration.services.data_bridge.terminal import Terminal, refs
 from tests.integration.services.data_bridge.ticks import SERVER, START_MSC, history
 from tests.integration.services.database.conftest import DATABASE, ensure_database
@@ -202,7 +203,11 @@ async def test_an_audit_heals_what_differs(platform: Platform) -> None:
 
 
 async def test_a_changed_history_is_audited_at_once(platform: Platform) -> None:
-    """The agent reports it, people are alerted, and its day is healed."""
+    """The agent that streams it reports it, people are alerted, and its day is healed; of another's word nothing."""
+    async with lane(platform.port, agent="pc-9") as other:
+        said = pb.HistoryChanged(symbol=refs(["EQUAL"])[0], bid=1.0)
+        await other.call.write(pb.StreamTicksRequestTwin(changed=[said]).SerializeToString())
+        await other.open("ANOTHER")
     await platform.terminal.say_changed("TOLD", platform.terminal.history["TOLD"].first_id)
 
     async def healed() -> bool:

@@ -255,3 +255,16 @@ async def test_a_log_that_lost_ticks_gets_them_again() -> None:
         publisher.reread()
         answers = await next_answers(lane)
     assert answers.out_of_sync == {KEY: ticks.id_at(49)}
+
+
+async def test_what_is_said_beside_ticks_is_bounded_while_the_log_is_away() -> None:
+    """An agent that counts without end, and a log that comes and goes, fill no memory."""
+    lane = a_lane()
+    publisher = Publisher(
+        SymbolRecord(KEY), UnreliableLog(), NothingStored(), AlwaysValid(), Listener(lambda _: None, lambda *_: None), 1
+    )
+    publisher.grant(lane)
+    for _ in range(20_000):
+        publisher.compare(SymbolCount(KEY, BEFORE_FIRST, BEFORE_FIRST, 1))
+        publisher.reread()
+    assert len(publisher._queue) <= 10_001
