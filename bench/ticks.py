@@ -1,5 +1,6 @@
 """`suho bench ticks`: the tick path beside its peers and its limits."""
 
+import asyncio
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +43,7 @@ async def run(wanted: Wanted, report: Report) -> dict[str, Any]:
     parts = wanted.parts or PARTS
     last: dict[str, Any] = {"ticks": source.ticks}
     if "peers" in parts:
-        last |= _wire_and_peers(report)
+        last |= await _wire_and_peers(report)
     if "limits" in parts:
         last |= await _limits(source, report)
     if "e2e" in parts:
@@ -62,18 +63,19 @@ def _source(wanted: Wanted) -> Source:
     return generated(wanted.ticks or _GENERATED)
 
 
-def _wire_and_peers(report: Report) -> dict[str, Any]:
+async def _wire_and_peers(report: Report) -> dict[str, Any]:
     report.say("agent to bridge, and how others bring ticks from one process to another")
     from bench.peers import suho_wire
 
     source = generated(_WIRE_TICKS)
-    wire = race(suho_wire.RACER, source)
+    # In a thread: a racer has an event loop of its own.
+    wire = await asyncio.to_thread(race, suho_wire.RACER, source)
     report.add(Figure("wire_ticks_per_s", suho_wire.RACER.what, wire, "ticks/s"))
     peers: dict[str, float] = {}
     for name in _PEERS:
         try:
             racer: Racer = import_module(f"bench.peers.{name}").RACER
-            peers[racer.name] = round(race(racer, source))
+            peers[racer.name] = round(await asyncio.to_thread(race, racer, source))
         except ModuleNotFoundError as missing:
             report.say(f"  {name} is left out: {missing.name} is not installed (suho[bench])")
         except NoShowError as error:

@@ -28,9 +28,14 @@ def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> N
         f"\nsink: stored up to {sink['stored_seq']} of {sink['log_last_seq']} messages; "
         f"read to stored p50 {sink['tick_stored_p50_ms']:.1f} ms, p99 {sink['tick_stored_p99_ms']:.1f} ms"
     )
-    lanes = sorted({(lane["agent"], lane["lane"]) for lane in facts["bridge"]["lanes"]})
-    print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in lanes) or 'none'}")
+    print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in _lanes(facts)) or 'none'}")
     print(f"orders: {', '.join(f'{n} {name}' for name, n in facts['orders'].items()) or 'none'}")
+
+
+def _lanes(facts: dict[str, Any]) -> list[tuple[str, int]]:
+    """Lane 0 is the trading engine's, the others are the bridge's."""
+    signals = {(account["agent"], 0) for account in facts["accounts"] if account["agent"]}
+    return sorted(signals | {(lane["agent"], lane["lane"]) for lane in facts["bridge"]["lanes"]})
 
 
 async def _status(state: Path) -> dict[str, Any]:
@@ -44,13 +49,14 @@ async def _status(state: Path) -> dict[str, Any]:
         sink = await tick_service_pb2_grpc.TickServiceStub(channel).GetSinkStatus(
             tick_service_pb2.GetSinkStatusRequest(), timeout=TIMEOUT_S
         )
-        trading = await trading_pb2_grpc.TradingServiceStub(channel).GetTradingStats(
-            trading_pb2.GetTradingStatsRequest(), timeout=TIMEOUT_S
-        )
+        engine = trading_pb2_grpc.TradingServiceStub(channel)
+        trading = await engine.GetTradingStats(trading_pb2.GetTradingStatsRequest(), timeout=TIMEOUT_S)
+        accounts = await engine.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)
     return {
         "instances": [to_dict(instance) for instance in instances.instances],
         "bridge": to_dict(bridge),
         "sink": to_dict(sink),
+        "accounts": [to_dict(account) for account in accounts.accounts],
         "orders": {state_name(item.state): item.count for item in trading.orders},
     }
 
@@ -134,5 +140,7 @@ def _new_lines(path: Path) -> Iterator[str]:
         while True:
             if line := stream.readline():
                 yield line.rstrip("\n")
+            elif stream.tell() > path.stat().st_size:  # it became too long and began anew
+                stream.seek(0)
             else:
                 time.sleep(0.2)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 DAY_MS = 86_400_000
+_END_MS = 253_402_300_800_000  # of the year 9999
 
 
 def moment(text: str) -> int:
@@ -15,7 +16,7 @@ def moment(text: str) -> int:
         typer.BadParameter: it is no moment.
     """
     if text.isascii() and text.isdigit():
-        return int(text)
+        return _bounded(int(text), text)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
@@ -24,7 +25,19 @@ def moment(text: str) -> int:
         ) from None
     if parsed.tzinfo is not None and parsed.utcoffset():
         raise typer.BadParameter(f"{text!r} bears a zone: moments are the trade server's, write them without one")
-    return round(parsed.replace(tzinfo=UTC).timestamp() * 1000)
+    return _bounded(round(parsed.replace(tzinfo=UTC).timestamp() * 1000), text)
+
+
+def _bounded(time_msc: int, text: str) -> int:
+    if not 0 <= time_msc < _END_MS:
+        raise typer.BadParameter(f"{text!r} is not between 1970 and 9999")
+    return time_msc
+
+
+def check_order(from_msc: int | None, to_msc: int | None) -> None:
+    """Raises typer.BadParameter: the range is empty."""
+    if from_msc is not None and to_msc is not None and from_msc >= to_msc:
+        raise typer.BadParameter("it is not before --to", param_hint="--from")
 
 
 def day_of(time_msc: int) -> int:

@@ -2,16 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import grpc
 import typer
 from google.protobuf.message import Message
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mesh.errors import MeshError, Reason
@@ -48,8 +49,23 @@ def _value(value: Any, field: Any) -> Any:
 
 def utc(unix_ms: int) -> str:
     """A moment for people."""
-    moment = datetime.fromtimestamp(unix_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+    return f"{server_time(unix_ms)}Z"
+
+
+def server_time(time_msc: int) -> str:
+    """A moment of the trade server's clock, which bears no zone, as `--from` takes it."""
+    moment = datetime.fromtimestamp(time_msc / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_msc % 1000:03d}"
+
+
+def decimals(prices: Iterable[float]) -> int:
+    """Of the longest of them, without the noise that a difference of two doubles has."""
+    return max((-_exponent(price) for price in prices), default=0)
+
+
+def _exponent(price: float) -> int:
+    exponent = Decimal(f"{price:.10g}").normalize().as_tuple().exponent
+    return min(exponent, 0) if isinstance(exponent, int) else 0  # infinite and NaN have none
 
 
 def print_json(value: Any) -> None:
@@ -74,7 +90,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
 
 def progress(what: str, total: int) -> Progress:
     """A bar of one task on standard error, seen by people only; it is to be entered."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counts = TextColumn("{task.completed:,.0f} of {task.total:,.0f}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), counts,
+               TimeRemainingColumn())  # fmt: skip
     console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     bar.add_task(what, total=total)

@@ -10,12 +10,12 @@ from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc, tick_pb2
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.moments import DAY_MS, FromOption, ToOption, date_of, day_of
+from cli.moments import DAY_MS, FromOption, ToOption, check_order, date_of, day_of
 from cli.output import EXIT_REFUSED, fail, print_json, print_table, to_dict, utc
 from cli.symbols import ServerOption, find, stored_symbols
 from cli.tick_export import DIGEST_TIMEOUT_S
 
-OptionalSymbol = Annotated[str, typer.Argument(metavar="[SYMBOL]", help="As the terminal names it; none: all.")]
+OptionalSymbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="As the terminal names it; none: all.")]
 _SETTLED = (bridge_pb2.AUDIT_STATE_MATCHES, bridge_pb2.AUDIT_STATE_HEALED, bridge_pb2.AUDIT_STATE_CORRECTED)
 _MARKS = ("crossed", "zero_spread", "spikes", "out_of_session", "zero_price", "repeated_hour", "missing_hour")
 _NO_MARKS = "no tick is stored in that time"
@@ -71,8 +71,7 @@ async def _request(
         fail(f"no tick {of_server}is stored: there is nothing to audit")
     begin = day_of(min(item.first_msc for item in stored)) if from_msc is None else from_msc
     end = day_of(max(item.last_msc for item in stored)) + DAY_MS if to_msc is None else to_msc
-    if begin >= end:
-        raise typer.BadParameter("it is not before --to", param_hint="--from")
+    check_order(begin, end)
     symbols: Sequence[tick_pb2.SymbolRef] = [item.symbol for item in stored] if symbol or server else ()
     return bridge_pb2.AuditTicksRequest(symbols=symbols, from_msc=begin, to_msc=end)
 
@@ -105,6 +104,7 @@ def quality(
     as_json: JsonOption = False,
 ) -> None:
     """What is odd about stored ticks, and the newest incidents; nothing is ever dropped for it."""
+    check_order(from_msc, to_msc)
 
     async def ask() -> dict[str, Any]:
         async with mesh(state) as channel:

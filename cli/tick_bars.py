@@ -5,16 +5,17 @@ from typing import Annotated, Any
 import grpc
 import typer
 from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
-from suho.market.v1 import bar_pb2, bridge_pb2, bridge_pb2_grpc, tick_pb2
+from suho.market.v1 import bar_pb2, bridge_pb2, bridge_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, JsonOption, StateOption, mesh, run
-from cli.moments import FromOption, ToOption
-from cli.output import print_json, print_table, to_dict, utc
+from cli.moments import FromOption, ToOption, check_order
+from cli.output import decimals, print_json, print_table, server_time, to_dict
 from cli.symbols import ServerOption, SymbolArgument, find_one
 
 _TIMEOUT_S = 120.0
 _PRICES = ("open", "high", "low", "close")
 _COLUMNS = (*_PRICES, "ticks", "volume", "spread_min", "spread_close")
+_IN_PRICES = (*_PRICES, "spread_min", "spread_close")
 _NAMES = [name.removeprefix("TIMEFRAME_") for name in bar_pb2.Timeframe.keys()[1:]]
 
 
@@ -35,6 +36,7 @@ def bars(
 ) -> None:
     """Bars of a symbol, M1 unless said otherwise; one of --timeframe, --ticks, --volume and --range."""
     spec = _spec(timeframe, ticks, volume, price_range)
+    check_order(from_msc, to_msc)
 
     async def ask() -> None:
         async with mesh(state) as channel:
@@ -47,8 +49,11 @@ def bars(
                 _print(told, as_json, symbol)
                 return
             # The last one comes again, until it is closed.
-            _print_lines(told[:-1], as_json)
-            await _follow(channel, ref, spec, told[-1]["open_msc"] if told else 0, forming, as_json)
+            _print_lines(told[:-1], as_json, _digits(told))
+            live = bridge_pb2.StreamBarsRequest(
+                symbols=[ref], spec=spec, closed_only=not forming, from_msc=told[-1]["open_msc"] if told else 0
+            )
+            await _follow(channel, live, as_json, _digits(told))
 
     run(ask)
 
@@ -87,44 +92,40 @@ def _bars(message: bar_pb2.BarColumns) -> list[dict[str, Any]]:
     return told
 
 
-async def _follow(
-    channel: grpc.aio.Channel,
-    ref: tick_pb2.SymbolRef,
-    spec: bar_pb2.BarSpec,
-    from_msc: int,
-    forming: bool,
-    as_json: bool,
-) -> None:
-    request = bridge_pb2.StreamBarsRequest(symbols=[ref], spec=spec, closed_only=not forming, from_msc=from_msc)
+async def _follow(channel: grpc.aio.Channel, request: bridge_pb2.StreamBarsRequest, as_json: bool, digits: int) -> None:
     # No deadline: it is followed until the person ends it.
     async for response in bridge_pb2_grpc.BridgeServiceStub(channel).StreamBars(request):
-        _print_lines([{k: v for k, v in to_dict(bar).items() if k not in ("symbol", "spec")} for bar in response.bars],
-                     as_json)  # fmt: skip
+        told = [{k: v for k, v in to_dict(bar).items() if k not in ("symbol", "spec")} for bar in response.bars]
+        digits = max(digits, _digits(told))
+        _print_lines(told, as_json, digits)
+
+
+def _digits(told: list[dict[str, Any]]) -> int:
+    return decimals(bar[name] for bar in told for name in _PRICES)
 
 
 def _print(told: list[dict[str, Any]], as_json: bool, symbol: str) -> None:
     if as_json:
         print_json({"bars": told})
         return
+    digits = _digits(told)
     table = [
-        (utc(bar["open_msc"]), *(_rounded(bar[name]) for name in _COLUMNS), "" if bar["closed"] else "forming")
+        (
+            server_time(bar["open_msc"]),
+            *(f"{bar[name]:.{digits}f}" if name in _IN_PRICES else f"{bar[name]:.10g}" for name in _COLUMNS),
+            "" if bar["closed"] else "forming",
+        )
         for bar in told
     ]
     headings = ("OPENED", *(name.upper().replace("_", " ") for name in _COLUMNS), "")
     print_table(headings, table, f"no tick of {symbol} makes a bar in that time")
 
 
-def _print_lines(told: list[dict[str, Any]], as_json: bool) -> None:
+def _print_lines(told: list[dict[str, Any]], as_json: bool, digits: int) -> None:
     for bar in told:
         if as_json:
             print_json(bar)
         else:
-            prices = " ".join(f"{name} {_rounded(bar[name])}" for name in _PRICES)
-            print(
-                f"{utc(bar['open_msc'])} {prices} ticks {bar['ticks']}{'' if bar['closed'] else ' forming'}", flush=True
-            )
-
-
-def _rounded(value: float) -> str:
-    """Without the noise that a difference of two doubles has."""
-    return f"{value:.10g}"
+            prices = " ".join(f"{name} {bar[name]:.{digits}f}" for name in _PRICES)
+            forming = "" if bar["closed"] else " forming"
+            print(f"{server_time(bar['open_msc'])} {prices} ticks {bar['ticks']}{forming}", flush=True)

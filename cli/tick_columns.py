@@ -1,13 +1,13 @@
 """Calls whose ticks travel as columns, and ticks as rows for people."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import grpc
 from suho.database.v1 import tick_service_pb2
 from suho.market.v1 import bridge_pb2
 
-from cli.output import utc
+from cli.output import decimals, server_time
 from mesh.market import Batch
 
 _TICKS = "/suho.database.v1.TickService"
@@ -75,8 +75,14 @@ def rows(batch: Batch) -> Iterator[dict[str, Any]]:
         yield {"server": batch.server, "symbol": batch.symbol, "id": identity, **values}
 
 
-def line(tick: dict[str, Any]) -> str:
-    """One tick for people."""
+def digits_of(ticks: Iterable[dict[str, Any]]) -> int:
+    """The decimals that their prices need."""
+    return decimals(tick[name] for tick in ticks for name in ("bid", "ask", "last"))
+
+
+def line(tick: dict[str, Any], digits: int) -> str:
+    """One tick for people, its prices with so many decimals."""
     identity = tick["id"]
     place = f" #{identity['ordinal']}" if identity["ordinal"] else ""  # among those of the same millisecond
-    return f"{tick['symbol']} {utc(identity['time_msc'])}{place} bid {tick['bid']} ask {tick['ask']}"
+    prices = f"bid {tick['bid']:.{digits}f} ask {tick['ask']:.{digits}f}"
+    return f"{tick['symbol']} {server_time(identity['time_msc'])}{place} {prices}"

@@ -11,7 +11,7 @@ from suho.database.v1 import tick_service_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc, tick_pb2
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.output import EXIT_REFUSED, print_json, print_table, utc
+from cli.output import EXIT_REFUSED, print_json, print_table, server_time
 from cli.symbols import ServerOption, SymbolArgument, choose
 from cli.tick_diagnosis import Agent, Facts, Incident, Log, Severity, Sink, Stage, findings, stages
 from mesh.clock import unix_ms
@@ -176,7 +176,7 @@ def _print(ref: tick_pb2.SymbolRef, facts: Facts) -> None:
     rows = [
         (
             stage.name,
-            f"{utc(stage.at.time_msc)} #{stage.at.ordinal}" if stage.at else "-",
+            f"{server_time(stage.at.time_msc)} #{stage.at.ordinal}" if stage.at else "-",
             "-" if stage.behind_ms is None else f"{stage.behind_ms / 1000:,.3f} s",
         )
         for stage in stages(facts)

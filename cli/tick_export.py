@@ -12,7 +12,7 @@ from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
 from suho.market.v1 import tick_pb2
 
 from cli.connection import DEFAULT_STATE, JsonOption, StateOption, mesh, run
-from cli.moments import DAY_MS, FromOption, ToOption, date_of, day_of
+from cli.moments import DAY_MS, FromOption, ToOption, check_order, date_of, day_of
 from cli.output import fail, print_json, progress
 from cli.symbols import ServerOption, find
 from cli.tick_columns import get_ticks
@@ -36,6 +36,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write stored ticks as parquet, whole server days; run again, it goes on where it stopped."""
+    check_order(from_msc, to_msc)
 
     async def work() -> list[dict[str, Any]]:
         async with mesh(state) as channel:

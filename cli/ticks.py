@@ -11,9 +11,9 @@ from suho.market.v1 import bridge_pb2, bridge_pb2_grpc, tick_pb2
 from cli import tick_audit, tick_bars, tick_doctor, tick_export, tick_import
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
 from cli.moments import FromOption
-from cli.output import fail, print_json, print_table, to_dict, utc
+from cli.output import fail, print_json, print_table, server_time, to_dict
 from cli.symbols import ServerOption, SymbolArgument, find, find_one, require_known
-from cli.tick_columns import get_recent, line, rows, subscribe
+from cli.tick_columns import digits_of, get_recent, line, rows, subscribe
 from mesh.market import codec
 
 app = typer.Typer(no_args_is_help=True, help="Live and stored ticks.")
@@ -37,12 +37,13 @@ def tail(
             await require_known(channel, symbol, server)
             ref = tick_pb2.SymbolRef(server=server, symbol=symbol)
             ticks = _live(channel, ref, limit) if from_msc is None else _since(channel, ref, from_msc)
-            told = 0
+            told = digits = 0
             async for tick in ticks:
                 if as_json:
                     print_json(tick)
                 else:
-                    print(line(tick), flush=True)
+                    digits = max(digits, digits_of([tick]))
+                    print(line(tick, digits), flush=True)
                 told += 1
                 if told == limit:
                     return
@@ -87,8 +88,14 @@ def recent(
     if as_json:
         print_json({"ticks": ticks})
         return
+    digits = digits_of(ticks)
     table = [
-        (utc(tick["id"]["time_msc"]), tick["id"]["ordinal"], *(tick[name] for name in ("bid", "ask", "last", "volume")))
+        (
+            server_time(tick["id"]["time_msc"]),
+            tick["id"]["ordinal"],
+            *(f"{tick[name]:.{digits}f}" for name in ("bid", "ask", "last")),
+            tick["volume"],
+        )
         for tick in ticks
     ]
     print_table(("TIME", "#", "BID", "ASK", "LAST", "VOLUME"), table, f"the cache holds no tick of {symbol} yet")

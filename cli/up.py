@@ -61,6 +61,7 @@ def up(
         outcome = asyncio.run(run_platform(options, screen))
     except CannotStartError as error:
         fail(str(error))
+    screen.closing(options.state)
     if outcome is None:
         raise typer.Exit(130 if options.ends else 0)
     screen.tell(outcome.to_text())

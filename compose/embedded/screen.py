@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +32,11 @@ class Screen:
         self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
         self._shown: set[str] = set()
         self._bars = Progress(
-            TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TimeRemainingColumn(),
         )
         self._bar_of: dict[str, TaskID] = {}
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -50,6 +54,10 @@ class Screen:
         self.tell(f"ports   {' '.join(f'{name} {port}' for name, port in ports.items())}")
         hub = f"127.0.0.1:{ports['hub']}"
         self.tell(f"try     grpcurl -plaintext {hub} suho.hub.v1.RegistryService/ListServices")
+
+    def closing(self, kept: Path | None) -> None:
+        """Told when everything has ended; None: the state was temporary."""
+        self.tell("stopped; nothing is kept" if kept is None else f"stopped; state kept in {kept}")
 
     def phases(self, supervised: Mapping[str, Supervised]) -> None:
         """Tell of each part that has become ready."""
@@ -71,6 +79,8 @@ class Screen:
         parts: list[object] = [_programs_table(programs), Text(line, overflow="fold", no_wrap=False)]
         if self._replays(now):
             parts.append(self._bars)
+        # Ctrl-C is echoed here: at the end of a full line it would push away what is to be erased.
+        parts.append(Text())
         self._live.update(Group(*parts), refresh=True)  # type: ignore[arg-type]
 
     def _replays(self, now: Snapshot) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -45,6 +46,14 @@ class Patience:
             pause = min(pause * 2, self.most_s)
 
 
+@dataclass(frozen=True)
+class LogLimit:
+    """How long a program's log may become, and how often that is looked at."""
+
+    most_bytes: int = 16 * 1024**2
+    every_s: float = 30.0
+
+
 class Supervised:
     """A program and how it is doing."""
 
@@ -84,6 +93,7 @@ class Supervisor:
         tell: Tell,
         changed: Callable[[], None] = lambda: None,
         patience: Patience = Patience(),
+        log_limit: LogLimit = LogLimit(),
     ) -> None:
         self.supervised = {program.name: Supervised(program, log(program.name)) for program in programs}
         self._stop_order = stop_order
@@ -91,6 +101,7 @@ class Supervisor:
         self._tell = tell
         self._changed = changed
         self._patience = patience
+        self._log_limit = log_limit
         self._began = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -102,10 +113,11 @@ class Supervisor:
         self._began = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(self._keep(one)) for one in self.supervised.values()]
+                work = [group.create_task(self._keep(one)) for one in self.supervised.values()]
+                work.append(group.create_task(self._keep_logs_short()))
                 await stop.wait()
-                for keeper in keepers:
-                    keeper.cancel()
+                for task in work:
+                    task.cancel()
         finally:
             await self._stop_all()
 
@@ -131,6 +143,15 @@ class Supervisor:
             self._tell(f"{one.name} {_how_it_ended(status)}; starting it again in {pause:g} s{lines}")
             self._changed()
             await asyncio.sleep(pause)
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            for one in self.supervised.values():
+                try:
+                    _keep_short(one, self._log_limit.most_bytes)
+                except OSError as error:
+                    self._tell(f"the log of {one.name} grows beyond its size: {error.strerror}")
+            await asyncio.sleep(self._log_limit.every_s)
 
     async def _run_once(self, one: Supervised) -> int:
         program = one.program
@@ -185,6 +206,14 @@ class Supervisor:
     async def _stop(self, process: Process, one: Supervised, patience_s: float) -> None:
         if await process.stop(one.program.stop_signal, patience_s) == -signal.SIGKILL:
             self._tell(f"{one.name} did not end within {patience_s:.1f} s and was killed")
+
+
+def _keep_short(one: Supervised, most_bytes: int) -> None:
+    """A long log becomes `….log.1`, in place of the one before: programs append, so theirs goes on from nothing."""
+    if one.log.exists() and one.log.stat().st_size > most_bytes:
+        shutil.copyfile(one.log, one.log.with_name(one.log.name + ".1"))
+        os.truncate(one.log, 0)
+        one.log_start = 0
 
 
 def _how_it_ended(status: int) -> str:

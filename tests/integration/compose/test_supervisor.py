@@ -16,11 +16,12 @@ import pytest
 from compose.embedded.process import Unwatched
 from compose.embedded.program import CannotStartError, Program
 from compose.embedded.state import StateLockedError, open_state
-from compose.embedded.supervisor import Patience, Phase, Supervisor
+from compose.embedded.supervisor import LogLimit, Patience, Phase, Supervisor
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
+SELDOM = LogLimit()
 QUICK = Patience(first_s=0.05, most_s=0.2, well_after_s=60)
 FOREVER = "import time, pathlib, os; pathlib.Path('{name}.ready').touch(); time.sleep(600)"
 
@@ -37,7 +38,11 @@ def tiny(folder: Path, name: str, code: str = FOREVER, ready: Callable[[], bool]
 
 @asynccontextmanager
 async def supervised(
-    folder: Path, programs: Sequence[Program], order: Sequence[Sequence[str]] = (), told: list[str] | None = None
+    folder: Path,
+    programs: Sequence[Program],
+    order: Sequence[Sequence[str]] = (),
+    told: list[str] | None = None,
+    log_limit: LogLimit = SELDOM,
 ) -> AsyncIterator[Supervisor]:
     """A supervisor at work until the end of the block."""
     supervisor = Supervisor(
@@ -47,6 +52,7 @@ async def supervised(
         Unwatched(),
         (told if told is not None else []).append,
         patience=QUICK,
+        log_limit=log_limit,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -70,6 +76,22 @@ async def test_a_program_that_dies_is_started_again(tmp_path: Path) -> None:
         assert one.restarts == 1
     assert told == ["one was ended by SIGKILL; starting it again in 0.05 s"]
     assert not psutil.pid_exists(first)
+
+
+async def test_a_long_log_begins_anew(tmp_path: Path) -> None:
+    """What it held stands beside it, and the program writes on."""
+    code = (
+        "import pathlib, time\nprint('x' * 100, flush=True)\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+        "print('on', flush=True); time.sleep(600)"
+    )
+    (tmp_path / "one.log").write_text("y" * 100 + "\n")
+    program = tiny(tmp_path, "one", code, (tmp_path / "one.log").exists)
+    async with supervised(tmp_path, [program], log_limit=LogLimit(150, 0.02)):
+        await eventually((tmp_path / "one.log.1").exists)
+        (tmp_path / "go").touch()
+        await eventually(lambda: (tmp_path / "one.log").read_text() == "on\n")
+    assert (tmp_path / "one.log.1").read_text() == "y" * 100 + "\n" + "x" * 100 + "\n"
 
 
 async def test_what_a_dead_program_left_of_its_group_is_killed(tmp_path: Path) -> None:

@@ -78,17 +78,18 @@ def test_quality_tells_marks_and_incidents(filled: FakePlatform, suho: Suho) -> 
 
 
 def test_recent_ticks_are_told_oldest_first(filled: FakePlatform, suho: Suho) -> None:
-    """As a table, and as the contract's Tick in JSON."""
+    """As a table, with the symbol's decimals and the server's time, and as the contract's Tick in JSON."""
     ticks = json.loads(suho("recent", "EURUSD", "-n", 2, "--json").stdout)["ticks"]
     assert [tick["id"] for tick in ticks] == [{"time_msc": DAY + 5, "ordinal": 1}, {"time_msc": DAY + 9, "ordinal": 0}]
-    assert "2014-05-05T00:00:00.009Z" in suho("recent", "EURUSD").stdout
+    filled.store.put("S", "EURUSD", columns_of(DAY + 11, bid=1.5))
+    assert "2014-05-05T00:00:00.011  0  1.50000  1.50010  0.00000  0" in suho("recent", "EURUSD").stdout
 
 
 def test_a_tail_can_begin_in_the_past(filled: FakePlatform, suho: Suho) -> None:
     """What is stored since then, on each server that has it; it ends after so many."""
     result = suho("tail", "EURUSD", "--from", "2014-05-05T00:00:00.005", "-n", 2)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[1].startswith("EURUSD 2014-05-05T00:00:00.005Z #1 bid 1.10001")
+    assert result.stdout.splitlines()[1].startswith("EURUSD 2014-05-05T00:00:00.005 #1 bid 1.10001")
     (request,) = filled.bridge.asked
     assert (list(request.symbols), request.from_msc) == ([REF], DAY + 5)
     assert len(lines(suho("tail", "EURUSD", "--from", "0", "-n", 3, "--json").stdout)) == 3
@@ -119,6 +120,24 @@ def test_a_symbol_of_several_servers_is_asked_for_its_server(filled: FakePlatfor
     assert "server 'U' has no EURUSD; S, T has it" in suho("recent", "EURUSD", "--server", "U").stderr
 
 
+@pytest.mark.parametrize("command", ["bars", "audit", "quality", "export"])
+@pytest.mark.parametrize(
+    ("from_", "to", "said"),
+    [
+        ("2014-05-02", "2014-05-01", "not before --to"),
+        ("9" * 20, "2014-05-01", "is not between 1970"),
+        ("1969-12-31", "2014-05-01", "is not between 1970"),
+    ],
+)
+def test_a_range_is_within_time_and_in_order(
+    filled: FakePlatform, suho: Suho, command: str, from_: str, to: str, said: str
+) -> None:
+    """Else it is wrong usage, whatever is asked for."""
+    more = ("--out", filled.state) if command == "export" else ()
+    result = suho(command, "EURUSD", "--from", from_, "--to", to, *more)
+    assert (result.exit_code, said in result.stderr) == (2, True), result.output
+
+
 def bar_columns(*opens: int, last_closed: bool = False) -> bar_pb2.BarColumns:
     count = len(opens)
     prices = {name: [1.5] * count for name in ("open", "high", "low", "close")}
@@ -146,7 +165,8 @@ def test_bars_of_every_kind_are_asked_for(filled: FakePlatform, suho: Suho, word
     ]
     (request,) = filled.database.asked
     assert (request.symbol, request.spec, request.limit) == (REF, spec, -2)
-    assert "forming" in suho("bars", "EURUSD", *words).stdout
+    filled.database.bars.bars.low[1] = 1.25
+    assert "00:01:00.000  1.50  1.50  1.25  1.50   2      0       0.00" in suho("bars", "EURUSD", *words).stdout
 
 
 def test_bars_are_of_one_kind(filled: FakePlatform, suho: Suho) -> None:
