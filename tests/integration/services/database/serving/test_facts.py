@@ -80,6 +80,20 @@ async def test_the_newest_tick_is_behind_what_was_refused(served: Served) -> Non
     assert (end.id, end.bid) == (behind, 0.0)
 
 
+@pytest.mark.parametrize("change", [-0.01, 0.01])
+async def test_the_newest_tick_has_its_corrected_values(served: Served, change: float) -> None:
+    """A bridge compares them with the terminal's: what was corrected must not look like a changed history."""
+    ticks = made(served.server, 9, seed=46)
+    corrected = replace(ticks.slice(5, 9), ask=ticks.ask[5:] + change, generation=1)
+    await store(served.clickhouse, ticks)
+    await store(served.clickhouse, corrected)
+    await served.clickhouse.command("OPTIMIZE TABLE ticks FINAL")
+    await correct(served.clickhouse, served.server, 1, int(ticks.time_msc[5]), ticks.last_id.time_msc + 1)
+    last = await StoredTicks(served.clickhouse).last(served.server, SYMBOL)
+    assert last is not None
+    assert (last.id, last.ask) == (ticks.last_id, corrected.ask[-1])
+
+
 async def test_every_symbol_is_listed(served: Served) -> None:
     """With its rows, and the times between which they lie."""
     ticks = made(served.server, 9, seed=45)
