@@ -5,7 +5,7 @@ nats-py is in the `server` extra only, so the agent must not import this module.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import nats
@@ -86,7 +86,8 @@ async def open_bus(nats_url: str, name: str) -> AsyncIterator[Client]:
             watch.cancel()
     finally:
         voice.closed.set()
-        await client.close()
+        with suppress(OSError):  # NATS died, and something was still to be sent
+            await client.close()
 
 
 async def _refused(client: Client, voice: _Voice) -> None:

@@ -75,7 +75,9 @@ class SymbolFeed:
 
     def interrupt(self) -> list[int]:
         """Nothing is expected of the worker until the next welcome. Returns the messages that count no more."""
+        acknowledged = self.acknowledged_last
         _, void = self.rewind(self._read_last)
+        self.acknowledged_last = acknowledged
         self.welcomed = False
         return void
 

@@ -185,3 +185,12 @@ class FeedUnderRandomUse(RuleBasedStateMachine):
 
 TestFeedUnderRandomUse = FeedUnderRandomUse.TestCase
 TestFeedUnderRandomUse.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_an_interruption_acknowledges_nothing() -> None:
+    """Where the agent stands is told so while its lane is broken."""
+    feed = welcomed()
+    feed.offer(ticks(feed, 500))
+    feed.take(200, 7)
+    feed.interrupt()
+    assert (feed.acknowledged_last, feed.has_uncounted) == (BEFORE_FIRST, False)
