@@ -45,7 +45,8 @@ _LARGEST_SUM = 2**63 - 1
 
 _LAST = (
     "SELECT time_msc, ordinal, bid, ask, last, volume, volume_real, flags FROM ticks"
-    " WHERE server = {server:String} AND symbol = {symbol:String} ORDER BY time_msc DESC, ordinal DESC, generation DESC LIMIT 1"
+    " WHERE server = {server:String} AND symbol = {symbol:String}"
+    " ORDER BY time_msc DESC, ordinal DESC, generation DESC LIMIT 1"
 )
 _LAST_REFUSED = (
     "SELECT max((last_time_msc, last_ordinal)) AS id FROM tick_quarantine"
