@@ -31,7 +31,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 
 # After leaving discovery: how long clients may still be acting on what they knew.
 _DRAIN_PAUSE_S = 0.1
-_STOP_GRACE_S = 1.5
+_STOP_GRACE_S = 1.0
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class LogStore:
     async def end_older_inserts(self) -> None:
         """A sink that died may have left an insert under way, which must not arrive after the position is read."""
         await self._clickhouse.command(
-            "KILL QUERY WHERE Settings['log_comment'] = {comment:String} AND query_kind = 'Insert' SYNC",
+            "KILL QUERY WHERE Settings['log_comment'] = {comment:String} AND query_kind = 'Insert'"
+            " AND current_database = currentDatabase() SYNC",
             comment=self._comment,
         )
 
