@@ -64,6 +64,10 @@ async def _request(
     channel: grpc.aio.Channel, symbol: str, server: str, from_msc: int | None, to_msc: int | None
 ) -> bridge_pb2.AuditTicksRequest:
     """Where nothing else is said, every day that has ticks of what is asked for."""
+    if symbol and from_msc is not None and to_msc is not None:  # the store may have lost all of it
+        check_order(from_msc, to_msc)
+        named = tick_pb2.SymbolRef(server=server, symbol=symbol)
+        return bridge_pb2.AuditTicksRequest(symbols=[named], from_msc=from_msc, to_msc=to_msc)
     stored = await find(channel, symbol, server) if symbol else await stored_symbols(channel)
     stored = [item for item in stored if server in ("", item.symbol.server)]
     if not stored:
