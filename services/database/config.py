@@ -47,7 +47,7 @@ class DatabaseSettings(ServerSettings):
         6 << 20, ge=2 << 20, le=256 << 20, description="Bytes of log that the sink gathers while an insert runs, about."
     )
     sink_pause_ms: int = Field(
-        100,
+        200,
         ge=0,
         description="From one insert to the next, after a small one: it costs as much as thousands of rows.",
     )
