@@ -34,16 +34,14 @@ def audit(
 
     async def ask() -> Counter[str]:
         async with mesh(state) as channel:
-            request = await _request(channel, symbol, server, from_msc, to_msc)
-            request.heal = heal
+            bridge = bridge_pb2_grpc.BridgeServiceStub(channel)
             states: Counter[str] = Counter()
-            # No deadline: years of ticks take their time, and each day says how far it is.
-            async for day in bridge_pb2_grpc.BridgeServiceStub(channel).AuditTicks(request):
-                states[_state(day)] += 1
-                if as_json:
-                    print_json(to_dict(day))
-                else:
-                    print(_line(day), flush=True)
+            for request in await _requests(channel, symbol, server, from_msc, to_msc):
+                request.heal = heal
+                # No deadline: years of ticks take their time, and each day says how far it is.
+                async for day in bridge.AuditTicks(request):
+                    states[_state(day)] += 1
+                    _tell(day, as_json)
             return states
 
     states = run(ask)
@@ -60,24 +58,38 @@ def audit(
         raise typer.Exit(EXIT_REFUSED)
 
 
-async def _request(
+async def _requests(
     channel: grpc.aio.Channel, symbol: str, server: str, from_msc: int | None, to_msc: int | None
-) -> bridge_pb2.AuditTicksRequest:
-    """Where nothing else is said, every day that has ticks of what is asked for."""
-    if symbol and from_msc is not None and to_msc is not None:  # the store may have lost all of it
-        check_order(from_msc, to_msc)
-        named = tick_pb2.SymbolRef(server=server, symbol=symbol)
-        return bridge_pb2.AuditTicksRequest(symbols=[named], from_msc=from_msc, to_msc=to_msc)
+) -> list[bridge_pb2.AuditTicksRequest]:
+    """Where nothing else is said, of each symbol the days from its first stored tick to its last."""
+    check_order(from_msc, to_msc)
+    if from_msc is not None and to_msc is not None and (symbol or not server):  # the store may have lost all of it
+        named = [tick_pb2.SymbolRef(server=server, symbol=symbol)] if symbol else []
+        return [bridge_pb2.AuditTicksRequest(symbols=named, from_msc=from_msc, to_msc=to_msc)]
     stored = await find(channel, symbol, server) if symbol else await stored_symbols(channel)
-    stored = [item for item in stored if server in ("", item.symbol.server)]
-    if not stored:
+    requests = [
+        bridge_pb2.AuditTicksRequest(
+            symbols=[item.symbol],
+            from_msc=day_of(item.first_msc) if from_msc is None else from_msc,
+            to_msc=day_of(item.last_msc) + DAY_MS if to_msc is None else to_msc,
+        )
+        for item in stored
+        if server in ("", item.symbol.server)
+    ]
+    requests = [request for request in requests if request.from_msc < request.to_msc]
+    if not requests:
         of_server = f"of server {server!r} " if server else ""
-        fail(f"no tick {of_server}is stored: there is nothing to audit")
-    begin = day_of(min(item.first_msc for item in stored)) if from_msc is None else from_msc
-    end = day_of(max(item.last_msc for item in stored)) + DAY_MS if to_msc is None else to_msc
-    check_order(begin, end)
-    symbols: Sequence[tick_pb2.SymbolRef] = [item.symbol for item in stored] if symbol or server else ()
-    return bridge_pb2.AuditTicksRequest(symbols=symbols, from_msc=begin, to_msc=end)
+        in_time = "" if from_msc is None and to_msc is None else " in that time"
+        fail(f"no tick {of_server}is stored{in_time}: there is nothing to audit")
+    return requests
+
+
+def _tell(day: bridge_pb2.AuditTicksResponse, as_json: bool) -> None:
+    """Days without any tick are counted only."""
+    if as_json:
+        print_json(to_dict(day))
+    elif day.terminal_ticks or day.log_ticks or day.stored_ticks or day.state != bridge_pb2.AUDIT_STATE_MATCHES:
+        print(_line(day), flush=True)
 
 
 def _state(day: bridge_pb2.AuditTicksResponse) -> str:

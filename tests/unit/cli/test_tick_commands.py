@@ -55,15 +55,25 @@ def test_an_audit_ends_with_whether_differences_are_left(
 
 
 def test_an_audit_asks_for_all_days_that_have_ticks(filled: FakePlatform, suho: Suho) -> None:
-    """Of every symbol, of one, or what is given."""
+    """Each symbol's own, one's, or those that are given."""
     for words in ((), ("EURUSD", "--heal"), ("--from", "2014-05-01", "--to", "2014-05-02T12:00")):
         assert suho("audit", *words).exit_code == 0
-    every, one, given = filled.bridge.asked
-    assert (list(every.symbols), every.from_msc, every.to_msc, every.heal) == ([], DAY, DAY + 2 * DAY_MS, False)
+    first, second, one, given = filled.bridge.asked
+    assert (list(first.symbols), first.from_msc, first.to_msc, first.heal) == ([REF], DAY, DAY + DAY_MS, False)
+    assert (second.symbols[0].symbol, second.from_msc) == ("GBPUSD", DAY + DAY_MS)
     assert (list(one.symbols), one.from_msc, one.to_msc, one.heal) == ([REF], DAY, DAY + DAY_MS, True)
     assert (given.from_msc, given.to_msc) == (DAY - 4 * DAY_MS, DAY - 2 * DAY_MS - DAY_MS // 2)
     assert suho("audit", "--from", "2014-05-02", "--to", "2014-05-01").exit_code == 2
     assert suho("audit", "--server", "T").exit_code == EXIT_REFUSED
+
+
+def test_days_without_ticks_are_counted_only(filled: FakePlatform, suho: Suho) -> None:
+    """As long as nothing is wrong with them."""
+    filled.bridge.audited = [audited(bridge_pb2.AUDIT_STATE_MATCHES), audited(bridge_pb2.AUDIT_STATE_UNANSWERED)]
+    out = suho("audit", "EURUSD").stdout
+    assert "EURUSD@S MATCHES" not in out
+    assert "EURUSD@S UNANSWERED" in out
+    assert "2 days: 1 MATCHES, 1 UNANSWERED" in out
 
 
 def test_quality_tells_marks_and_incidents(filled: FakePlatform, suho: Suho) -> None:
