@@ -19,6 +19,7 @@ def receive(pipe: Any, ticks: int) -> None:
                 pipe.send(self.count)
 
     server = OneShotServer(Ticks, hostname="127.0.0.1", port=0)
+    server.listener.listen()  # it would only when it is started, which is after its address is told
     pipe.send(str(server.port))
     server.start()
 
