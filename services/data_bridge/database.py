@@ -19,6 +19,9 @@ from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.history_messages import digest
 
 _TIMEOUT_S = 2.0
+# Agents come with thousands of symbols at once; who waits longer asks again, and the answer would come too late again.
+_ENDS_ASKED = 200
+_END_TIMEOUT_S = 20.0
 # Questions that read many rows.
 _READING_TIMEOUT_S = 60.0
 # How long the sink may be behind.
@@ -34,15 +37,16 @@ class StoredTicks:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._ticks: tick_service_pb2_grpc.TickServiceAsyncStub = tick_service_pb2_grpc.TickServiceStub(channel)
+        self._ends = asyncio.Semaphore(_ENDS_ASKED)
         self._get_ticks: Any = channel.unary_stream(
             _GET_TICKS, pb.GetTicksRequest.SerializeToString, pb.GetTicksResponseTwin.FromString
         )
 
     async def end(self, key: SymbolKey) -> LogEnd:
         try:
-            answer = await self._ticks.GetLastTick(
-                pb.GetLastTickRequest(symbol=wire.symbol_ref(key)), timeout=_TIMEOUT_S
-            )
+            async with self._ends:
+                request = pb.GetLastTickRequest(symbol=wire.symbol_ref(key))
+                answer = await self._ticks.GetLastTick(request, timeout=_END_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise LogUnavailableError(f"the database does not say how far it got: {MeshError.of(error)}") from None
         if not answer.HasField("tick"):

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from mesh.market import BEFORE_FIRST, TickId
+from mesh.market import TickId
 from services.database.clickhouse.client import ClickHouse
 from services.database.clickhouse.generations import corrections, newest
+from services.database.clickhouse.last_ticks import LastTicks
 from services.database.domain.tick import Tick, TickStats
 
 # No broker quotes more decimals.
@@ -43,22 +44,13 @@ _AUDIT = (
 )
 _LARGEST_SUM = 2**63 - 1
 
-_LAST = (
-    "SELECT time_msc, ordinal, bid, ask, last, volume, volume_real, flags FROM ticks"
-    " WHERE server = {server:String} AND symbol = {symbol:String}"
-    " ORDER BY time_msc DESC, ordinal DESC, generation DESC LIMIT 1"
-)
-_LAST_REFUSED = (
-    "SELECT max((last_time_msc, last_ordinal)) AS id FROM tick_quarantine"
-    " WHERE server = {server:String} AND symbol = {symbol:String}"
-)
-
 
 class StoredTicks:
     """Reads the ticks and tick_quarantine tables."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
+        self._last = LastTicks(clickhouse)
 
     async def counts(self, server: str, symbol: str) -> list[TickStats]:
         """Only raw and quarantined of each symbol; empty names stand for any. Cheap."""
@@ -102,14 +94,4 @@ class StoredTicks:
         Raises:
             MeshError: ENGINE_UNAVAILABLE.
         """
-        names = {"server": server, "symbol": symbol}
-        found = await self._clickhouse.rows(_LAST, **names)
-        refused = TickId(*(await self._clickhouse.rows(_LAST_REFUSED, **names))[0]["id"])
-        if found:
-            row = found[0]
-            stored = TickId(row.pop("time_msc"), row.pop("ordinal"))
-            if stored >= refused:
-                return Tick(server, symbol, id=stored, **row)
-        if refused == BEFORE_FIRST:
-            return None
-        return Tick(server, symbol, id=refused, bid=0.0, ask=0.0, last=0.0, volume=0, volume_real=0.0, flags=0)
+        return await self._last.get(server, symbol)

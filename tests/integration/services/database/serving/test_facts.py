@@ -1,11 +1,16 @@
 """What is known of stored ticks: counts, sums, the newest one."""
 
+import asyncio
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mesh.market import TickId
+from services.database.clickhouse.client import ClickHouse
+from services.database.clickhouse.last_ticks import LastTicks
 from services.database.clickhouse.quality import StoredQuality
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.domain.tick import SymbolSummary, TickStats
@@ -92,6 +97,27 @@ async def test_the_newest_tick_has_its_corrected_values(served: Served, change: 
     last = await StoredTicks(served.clickhouse).last(served.server, SYMBOL)
     assert last is not None
     assert (last.id, last.ask) == (ticks.last_id, corrected.ask[-1])
+
+
+async def test_last_ticks_are_asked_for_by_hundreds(served: Served) -> None:
+    """Each gets its own answer, stored, refused or none; together they take a few statements."""
+    ticks = made(served.server, 3, seed=47)
+    await store(served.clickhouse, ticks)
+    asked = Counter[str]()
+
+    class Counting(ClickHouse):
+        async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+            asked["statements"] += 1
+            return await served.clickhouse.rows(sql, **parameters)
+
+    last = LastTicks(Counting(None))  # type: ignore[arg-type]
+    names = [SYMBOL, *(f"NONE{number}" for number in range(250)), SYMBOL]
+    found = await asyncio.gather(*(last.get(served.server, name) for name in names))
+    assert found[0] == found[-1]
+    assert found[0] is not None
+    assert found[0].id == ticks.last_id
+    assert found[1:-1] == [None] * 250
+    assert asked["statements"] <= 10
 
 
 async def test_every_symbol_is_listed(served: Served) -> None:
