@@ -28,6 +28,8 @@ from pc_agent.mt5_session import BrokerLink, answered
 log = get_logger(__name__)
 
 _MESSAGE_TICKS = 2_000
+# To look whose account it is takes a third of this; with many symbols a round takes much longer.
+_HELD_NS = 500_000
 
 
 class _Reader:
@@ -46,9 +48,9 @@ class _Reader:
 class TickReaders:
     """The open symbols.
 
-    A person may log the terminal in to another account at any moment. So what was read is held, a page or a round,
-    until the account has been seen to be ours still, and only then sent; else it is dropped with all readers, and
-    the agent asks anew when the terminal is back.
+    A person may log the terminal in to another account at any moment. So what was read is held, a page or half a
+    millisecond, until the account has been seen to be ours still, and only then sent; else it is dropped with all
+    readers, and the agent asks anew when the terminal is back.
     """
 
     def __init__(self, mt5: Any, broker: BrokerLink, send: Callable[[Event], None]) -> None:
@@ -58,6 +60,7 @@ class TickReaders:
         self._readers: dict[str, _Reader] = {}
         self._unsent: list[Event] = []
         self._unsent_ticks = 0
+        self._unsent_since_ns = 0
 
     def steer(self, command: Reading | CloseSymbol | Credit) -> None:
         if isinstance(command, Reading):
@@ -85,7 +88,7 @@ class TickReaders:
             reader = self._readers.get(symbol)
             if reader and reader.credit > 0:
                 more |= self._read(reader)
-                if self._unsent_ticks >= PAGE_TICKS:
+                if self._unsent_ticks >= PAGE_TICKS or self._held_ns() > _HELD_NS:
                     self._hand_over()
         self._hand_over()
         return more
@@ -107,7 +110,12 @@ class TickReaders:
             _tell_refused(reader, progress)
         return progress.more and reader.credit > 0
 
+    def _held_ns(self) -> int:
+        return time.monotonic_ns() - self._unsent_since_ns if self._unsent else 0
+
     def _keep(self, reader: _Reader, read_unix_ns: int, columns: Columns) -> None:
+        if not self._unsent:
+            self._unsent_since_ns = time.monotonic_ns()
         total = len(columns["time_msc"])
         reader.credit -= total
         self._unsent_ticks += total
