@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import grpc
 import numpy as np
 import psutil
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
 from bench.platform import running
+from bench.race import NoShowError
 from mesh.channel import direct_channel
 from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 from mesh.market.batch import ordinals
@@ -39,12 +41,24 @@ class Point:
     memory_mb: float
 
 
-async def curve(agents: tuple[int, ...] = (1, 10, 100), symbols: tuple[int, ...] = (10, 100)) -> AsyncIterator[Point]:
-    """Each point on a platform of its own."""
-    for many in agents:
-        for each in symbols:
-            async with running() as mesh:
-                yield await _measure(mesh, many, each)
+async def measure(agents: int, symbols: int) -> Point:
+    """One point, on a platform of its own.
+
+    Raises:
+        NoShowError: not all agents could send.
+    """
+    try:
+        async with running() as mesh:
+            return await _measure(mesh, agents, symbols)
+    except* grpc.aio.AioRpcError as group:
+        raise NoShowError(f"{agents} agents with {symbols} symbols: a lane ended: {_first(group)}") from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    one: BaseException = group
+    while isinstance(one, BaseExceptionGroup):
+        one = one.exceptions[0]
+    return f"{one.code().name} {one.details()}" if isinstance(one, grpc.aio.AioRpcError) else str(one)
 
 
 async def _measure(mesh: dict[str, Any], agents: int, symbols: int) -> Point:

@@ -1,6 +1,7 @@
 """`suho bench ticks`: the tick path beside its peers and its limits."""
 
 import asyncio
+import itertools
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from bench import end_to_end, limits
 from bench.race import NoShowError, Racer, race
 from bench.report import Figure, Report
-from bench.scaling import curve
+from bench.scaling import measure
 from bench.source import Source, generated, real
 
 # By module: one that is not installed can not take part, and says so.
@@ -17,6 +18,8 @@ _PEERS = ("zmq_each", "websockets_json", "grpc_each", "rpyc_each")
 _GENERATED = 3_000_000
 _WIRE_TICKS = 20_000_000
 _SUBSCRIBER_TICKS_PER_S = 50_000
+_AGENTS = (1, 10, 100)
+_SYMBOLS_EACH = (10, 100)
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,17 @@ async def _subscriber(report: Report) -> dict[str, Any]:
 async def _scaling(report: Report) -> dict[str, Any]:
     report.say("agents and symbols, 20 ticks a batch, 100 batches a message at most")
     points = []
-    async for point in curve():
-        name = f"scaling_{point.agents}x{point.symbols}"
-        what = f"{point.agents} agents × {point.symbols} symbols"
+    for agents, symbols in itertools.product(_AGENTS, _SYMBOLS_EACH):
+        try:
+            point = await measure(agents, symbols)
+        except NoShowError as error:
+            report.say(f"  {error}")
+            continue
         beside = (
             f"{point.messages_per_s:,.0f} messages/s, bridge {point.cpu_us_per_batch:.0f} µs a batch,"
             f" {point.memory_mb:,.0f} MB"
         )
-        report.add(Figure(name, what, point.ticks_per_s, "ticks/s", beside))
+        what = f"{agents} agents × {symbols} symbols"
+        report.add(Figure(f"scaling_{agents}x{symbols}", what, point.ticks_per_s, "ticks/s", beside))
         points.append({name: round(value, 1) for name, value in asdict(point).items()})
     return {"scaling": points}

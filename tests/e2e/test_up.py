@@ -93,7 +93,8 @@ async def test_kill_9(tmp_path: Path) -> None:
         summary = await platform.summary()
         assert platform.process.returncode == 0, platform.messages
     assert set(summary) == {
-        "startup_s", "ticks_per_s", "symbols", "orders", "tick_stored_ms", "signal_executed_ms", "restarts"
+        *("startup_s", "ticks_per_s", "symbols", "orders", "tick_stored_ms", "signal_executed_ms", "restarts"),
+        *("incidents", "memory_peak_mb"),
     }  # fmt: skip
     assert set(summary["symbols"]) == {"EURUSD", "GBPUSD", "USDJPY", "XAUUSD"}
     for symbol in summary["symbols"].values():
