@@ -10,6 +10,7 @@ import asyncpg
 import pytest_asyncio
 from nats.js.errors import NotFoundError
 from pydantic import SecretStr
+from redis.asyncio import Redis
 from suho.database.v1 import order_service_pb2_grpc, tick_service_pb2_grpc
 
 from compose.embedded.clickhouse import ClickHouse
@@ -60,6 +61,8 @@ async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with open_engines(settings) as opened:
         async with opened.postgres.connection() as connection:
             await connection.execute("TRUNCATE accounts, orders, exposures, reports, order_events, outbox")
+        async with Redis.from_url(settings.valkey_url.get_secret_value()) as cache:
+            await cache.flushdb()
         for table in ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents"):
             await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
         yield opened

@@ -88,9 +88,5 @@ async def test_stats_and_status_tell_how_far_the_sink_is(service: Stubs, setting
     # What goes by stored ticks was told of them.
     minutes = pb.GetBarsRequest(symbol=symbol, spec=bar_pb2.BarSpec(timeframe=bar_pb2.TIMEFRAME_M1))
     assert [list(answer.bars.ticks) async for answer in service.ticks.GetBars(minutes)] == [[500]]
-
-    async def cached() -> bool:
-        recent = await service.ticks.GetRecentTicks(pb.GetRecentTicksRequest(symbol=symbol, count=7))
-        return bool(recent.batch.time_msc[-1] == last.tick.id.time_msc)
-
-    await eventually(cached)
+    recent = await service.ticks.GetRecentTicks(pb.GetRecentTicksRequest(symbol=symbol, count=7))
+    assert recent.batch.time_msc[-1] == last.tick.id.time_msc
