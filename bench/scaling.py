@@ -66,7 +66,12 @@ async def _measure(mesh: dict[str, Any], agents: int, symbols: int) -> Point:
     crew = [_Agent(f"bench-{number}", symbols) for number in range(agents)]
     address = f"127.0.0.1:{mesh['ports']['data-bridge']}"
     async with asyncio.TaskGroup() as tasks:
-        working = [tasks.create_task(agent.run(address)) for agent in crew]
+        go = asyncio.Event()
+        working = []
+        for agent in crew:  # one after another: they come at once only when a bridge has died
+            working.append(tasks.create_task(agent.run(address, go)))
+            await agent.welcomed.wait()
+        go.set()
         for agent in crew:
             await agent.flowing.wait()
         before, cpu, began = _sums(crew), _cpu_s(bridge), time.perf_counter()
@@ -102,13 +107,14 @@ class _Agent:
     def __init__(self, name: str, symbols: int) -> None:
         self._name = name
         self._symbols = [f"SYM{number:03d}" for number in range(symbols)]
+        self.welcomed = asyncio.Event()
         self.flowing = asyncio.Event()
         self.messages = 0
         self.batches = 0
         self._room = asyncio.Semaphore(_UNDER_WAY)
         self._owed: list[set[tuple[str, int]]] = []
 
-    async def run(self, address: str) -> None:
+    async def run(self, address: str, go: asyncio.Event) -> None:
         async with direct_channel([address]) as channel:
             call: Any = channel.stream_stream(
                 _METHOD,
@@ -118,18 +124,20 @@ class _Agent:
             refs = [tick_pb2.SymbolRef(server=self._name, symbol=symbol) for symbol in self._symbols]
             hello = pb.LaneHello(agent=self._name, lane=1)
             await call.write(pb.StreamTicksRequestTwin(hello=hello, open=refs))
-            await self._welcomed(call)
+            await self._until_welcomed(call)
+            await go.wait()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._hear(call))
                 for message in self._messages():
                     await self._room.acquire()
                     await call.write(message)
 
-    async def _welcomed(self, call: Any) -> None:
+    async def _until_welcomed(self, call: Any) -> None:
         missing = set(self._symbols)
         while missing:
             response = await call.read()
             missing -= {welcome.symbol.symbol for welcome in response.welcome}
+        self.welcomed.set()
 
     async def _hear(self, call: Any) -> None:
         while True:
