@@ -47,7 +47,9 @@ async def test_missing_topics_are_made_as_the_contract_says(cluster: Cluster) ->
     assert found[POSITIONS.name]["cleanup.policy"].value == "compact"
 
 
-async def test_a_topic_that_differs_is_left_and_said(kafka: Kafka, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_topic_that_differs_is_left_and_said(
+    kafka: Kafka, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing is altered; each difference is a warning; positions that could be forgotten are refused."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap}, logger=SILENT)
     other = [NewTopic(TICKS.name, 5, 1, config={"retention.ms": "1000"}), NewTopic(POSITIONS.name, 2, 1)]
@@ -55,7 +57,7 @@ async def test_a_topic_that_differs_is_left_and_said(kafka: Kafka, capsys: pytes
         made.result(5)
     cluster = Cluster(kafka.bootstrap, 0)
     assert (await cluster.ensure(TICKS))[TICKS.name] == 5
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out + caplog.text  # where logs go depends on what ran before
     assert "retention.ms" in said
     assert "86400000" in said
     assert "partitions" in said
