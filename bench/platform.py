@@ -22,7 +22,7 @@ def replay_of(source: Source) -> Iterator[list[str]]:
         words = []
         for batch in source.symbols:
             path = Path(folder) / f"{batch.symbol}.csv"
-            write_csv(batch, path)
+            write_csv(path, batch.time_msc, batch.bid, batch.ask)
             words += ["--feed", f"{batch.symbol}={path}"]
         yield words
 

@@ -62,16 +62,16 @@ def real(folder: Path) -> Source:
     return Source(source.symbols, f"{source.ticks:,} recorded ticks of {', '.join(_SYMBOLS)}")
 
 
-def write_csv(batch: Batch, path: Path) -> None:
-    """A file that the twin replays."""
+def write_csv(path: Path, time_msc: np.ndarray, bid: np.ndarray, ask: np.ndarray) -> None:
+    """A file of ticks that the twin replays."""
     import pyarrow as pa
     import pyarrow.csv
 
     columns = {
-        "date": pa.array((batch.time_msc // _DAY_MS).astype("datetime64[D]").astype(str)),
-        "ms_of_day_utc": pa.array(batch.time_msc % _DAY_MS),
-        "bid": pa.array(batch.bid),
-        "ask": pa.array(batch.ask),
+        "date": pa.array((time_msc // _DAY_MS).astype("datetime64[D]").astype(str)),
+        "ms_of_day_utc": pa.array(time_msc % _DAY_MS),
+        "bid": pa.array(bid),
+        "ask": pa.array(ask),
     }
     with path.open("wb") as stream:
         stream.write(b"date,ms_of_day_utc,bid,ask\n")  # pyarrow would quote it

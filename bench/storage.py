@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from bench.source import Source
 from compose.embedded.alone import clickhouse
+from services.database.clickhouse.arrow import numbers, words
 from services.database.clickhouse.client import ClickHouse, open_clickhouse
 
 _BLOCK = 500_000
@@ -70,17 +71,16 @@ async def _size(client: ClickHouse, table: str, codecs: Codecs, source: Source) 
         "ask": codecs.price,
         "flags": codecs.flags,
     }
-    columns = ", ".join(f"{name} {_TYPES[name]} CODEC({codec})" for name, codec in by_column.items())
+    definitions = ", ".join(f"{name} {_TYPES[name]} CODEC({codec})" for name, codec in by_column.items())
     await client.command(
-        f"CREATE TABLE {table} (symbol LowCardinality(String), {columns})"
+        f"CREATE TABLE {table} (symbol LowCardinality(String), {definitions})"
         " ENGINE = MergeTree ORDER BY (symbol, time_msc, ordinal)"
     )
     for symbol in source.symbols:
         for at in range(0, len(symbol), _BLOCK):
             batch = symbol.slice(at, min(at + _BLOCK, len(symbol)))
-            numbers = {name: _array(getattr(batch, name)) for name in _TYPES}
-            names = pa.DictionaryArray.from_arrays(_array(np.zeros(len(batch), np.int32)), pa.array([batch.symbol]))
-            rows = pa.table({"symbol": names, **numbers})
+            columns = {name: numbers(getattr(batch, name)) for name in _TYPES}
+            rows = pa.table({"symbol": words([batch.symbol], np.array([len(batch)])), **columns})
             await client.insert(table, rows, {"async_insert": "0"})
     await client.command(f"OPTIMIZE TABLE {table} FINAL")
     found = await client.rows(
@@ -90,7 +90,3 @@ async def _size(client: ClickHouse, table: str, codecs: Codecs, source: Source) 
     )
     each = {row["column"]: row["bytes"] / source.ticks for row in found}
     return Size(codecs.name, sum(each.values()), each["time_msc"], each["bid"] + each["ask"])
-
-
-def _array(values: np.ndarray) -> pa.Array:
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])

@@ -1,6 +1,7 @@
 """Bars of ticks: how ticks are cut, and a builder that takes them as they come (`bar.proto` says what a bar is)."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -173,7 +174,7 @@ class TimeCut:
         return first_msc // size * size
 
 
-class _DailyCut:
+class _DailyCut(ABC):
     """Bars that end with the server's day at the latest, and open with their first tick."""
 
     __slots__ = ()
@@ -194,8 +195,17 @@ class _DailyCut:
     def opened(self, first_msc: Times) -> Times:
         return first_msc
 
+    @abstractmethod
     def _begins_within(self, day: _Ticks, forming: Bars | None) -> tuple[list[int], bool]:
-        """`begins`, of ticks of one day, looking for the end of one bar after the other."""
+        """`begins`, of ticks of one day."""
+
+
+class _SearchedCut(_DailyCut):
+    """Bars whose ends are looked for, one after the other."""
+
+    __slots__ = ()
+
+    def _begins_within(self, day: _Ticks, forming: Bars | None) -> tuple[list[int], bool]:
         begins = [] if forming else [0]
         start = 0
         while start < len(day):
@@ -218,9 +228,9 @@ class _DailyCut:
                 return 0
             window *= 4
 
+    @abstractmethod
     def _reached(self, ticks: _Ticks, forming: Bars | None) -> npt.NDArray[np.bool_]:
         """Whether a bar of `forming` and the ticks up to each one has its size."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +245,7 @@ class TickCut(_DailyCut):
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeCut(_DailyCut):
+class VolumeCut(_SearchedCut):
     """Bars of so much volume: a bar closes with the tick that takes it there or beyond."""
 
     size: float
@@ -247,7 +257,7 @@ class VolumeCut(_DailyCut):
 
 
 @dataclass(frozen=True, slots=True)
-class RangeCut(_DailyCut):
+class RangeCut(_SearchedCut):
     """Bars of so much high - low: a bar closes with the tick that takes it there or beyond."""
 
     size: float

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
+from bench.source import write_csv
 from tests.support.replay_file import ReplayFile
 
 _DAY_MS = 86_400_000
@@ -21,17 +20,7 @@ def generate_many(folder: Path, symbol: str, ticks: int, seed: int, day: str = "
     mid = 110_000 + np.cumsum(chance.integers(-2, 3, ticks))
     ask = mid + chance.choice(np.array([0, 3, 8]), ticks)
     path = folder / f"{symbol.lower()}_ticks.csv"
-    rows = pa.table(
-        {
-            "date": pa.array((time_msc // _DAY_MS).astype("datetime64[D]").astype(str)),
-            "ms_of_day_utc": pa.array(time_msc % _DAY_MS),
-            "bid": pa.array(mid / 1e5),
-            "ask": pa.array(ask / 1e5),
-        }
-    )
-    with path.open("wb") as stream:
-        stream.write(b",".join(name.encode() for name in rows.column_names) + b"\n")  # pyarrow would quote it
-        pa.csv.write_csv(rows, stream, pa.csv.WriteOptions(include_header=False, quoting_style="none"))
+    write_csv(path, time_msc, mid / 1e5, ask / 1e5)
     return ReplayFile(symbol, path, ticks, 5, int(mid.sum()), int(ask.sum()))
 
 

@@ -83,10 +83,10 @@ class AlwaysValid:
     async def confirmed(self) -> None: ...
 
     def lease(self, key: SymbolKey) -> Lease:
-        raise NotImplementedError
+        raise AssertionError("a publisher asks for no lease")
 
     async def write(self, key: SymbolKey, write: Write) -> Lease:
-        raise NotImplementedError
+        raise AssertionError("a publisher writes no lease")
 
 
 @asynccontextmanager
