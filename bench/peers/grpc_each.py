@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from suho.market.v1 import tick_pb2
 
+from bench.peers.grpc_server import serve
 from bench.race import Racer
 from bench.source import Source
 from mesh.channel import direct_channel
@@ -27,12 +28,7 @@ async def _serve(pipe: Any, ticks: int) -> None:
         return tick_pb2.TickId()
 
     handler = grpc.stream_unary_rpc_method_handler(stream, tick_pb2.Tick.FromString, tick_pb2.TickId.SerializeToString)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Ticks", {"Stream": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    pipe.send(f"127.0.0.1:{port}")
-    await server.wait_for_termination()
+    await serve(pipe, "bench.Ticks", "Stream", handler)
 
 
 def send(address: str, source: Source) -> int:

@@ -8,6 +8,7 @@ import grpc
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
+from bench.peers.grpc_server import serve
 from bench.race import Racer
 from bench.source import Source
 from mesh.channel import direct_channel
@@ -36,12 +37,7 @@ async def _serve(pipe: Any, ticks: int) -> None:
         yield pb.StreamTicksResponse()
 
     handler: Any = grpc.stream_stream_rpc_method_handler(stream, None, pb.StreamTicksResponse.SerializeToString)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Wire", {"StreamTicks": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    pipe.send(f"127.0.0.1:{port}")
-    await server.wait_for_termination()
+    await serve(pipe, "bench.Wire", "StreamTicks", handler)
 
 
 def send(address: str, source: Source) -> int:
