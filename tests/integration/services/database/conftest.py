@@ -11,7 +11,10 @@ import pytest_asyncio
 from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from suho.common.v1 import account_pb2
+from suho.database.v1 import order_service_pb2 as pb
 from suho.database.v1 import order_service_pb2_grpc, tick_service_pb2_grpc
+from suho.trading.v1 import order_pb2
 
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
@@ -29,6 +32,7 @@ from services.database.sink import Sink
 
 # One for all tests, emptied for each: PostgreSQL takes long to make and to let go of many.
 DATABASE = "suho_test"
+ACCOUNT = account_pb2.AccountRef(server="twin-1", login=1000001)
 
 
 @pytest_asyncio.fixture
@@ -106,3 +110,10 @@ async def service(settings: DatabaseSettings, engines: Engines) -> AsyncIterator
             outbox,
         )
         listening.cancel()
+
+
+@pytest_asyncio.fixture
+async def account(service: Stubs) -> pb.Account:
+    """A demo account, just made known."""
+    request = pb.UpsertAccountRequest(account=ACCOUNT, trade_mode=order_pb2.TRADE_MODE_DEMO)
+    return (await service.orders.UpsertAccount(request)).account

@@ -1,7 +1,6 @@
 """OrderService against PostgreSQL, over gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,58 +11,11 @@ from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
 from services.database.app import Engines
-from tests.integration.services.database.conftest import Stubs
+from tests.integration.services.database.conftest import ACCOUNT, Stubs
+from tests.integration.services.database.orders import commit, current, order, record, refusal, report
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
-
-ACCOUNT = account_pb2.AccountRef(server="twin-1", login=1000001)
-
-
-@pytest.fixture
-async def account(service: Stubs) -> pb.Account:
-    """A demo account, just made known."""
-    request = pb.UpsertAccountRequest(account=ACCOUNT, trade_mode=order_pb2.TRADE_MODE_DEMO)
-    return (await service.orders.UpsertAccount(request)).account
-
-
-def order(signal_id: str, **fields: Any) -> order_pb2.Order:
-    wanted: dict[str, Any] = {
-        "signal_id": signal_id,
-        "account": ACCOUNT,
-        "symbol": "EURUSD",
-        "side": order_pb2.ORDER_SIDE_BUY,
-        "volume": "0.10",
-        "state": order_pb2.ORDER_STATE_PENDING,
-        "not_after_unix_ms": 2_000_000_000_000,
-    }
-    return order_pb2.Order(**(wanted | fields))
-
-
-def report(signal_id: str, report_id: str, state: int, **fields: Any) -> order_pb2.ExecutionReport:
-    wanted: dict[str, Any] = {"report_id": report_id, "signal_id": signal_id, "account": ACCOUNT, "state": state}
-    if state == order_pb2.ORDER_STATE_FILLED:
-        wanted |= {"filled_volume": "0.10", "filled_price": "1.30002", "ticket": 7, "deal": 8, "retcode": 10009}
-    return order_pb2.ExecutionReport(**(wanted | fields))
-
-
-async def current(service: Stubs) -> pb.Account:
-    return (await service.orders.ListAccounts(pb.ListAccountsRequest(account=ACCOUNT))).accounts[0]
-
-
-async def commit(service: Stubs, wanted: order_pb2.Order, revision: int | None = None) -> pb.CommitIntentResponse:
-    at = (await current(service)).revision if revision is None else revision
-    return await service.orders.CommitIntent(pb.CommitIntentRequest(order=wanted, account_revision=at))
-
-
-async def record(service: Stubs, *reports: order_pb2.ExecutionReport) -> list[order_pb2.Order]:
-    return list((await service.orders.RecordReports(pb.RecordReportsRequest(reports=reports))).orders)
-
-
-async def refusal(call: Any) -> MeshError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return MeshError.of(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -286,101 +238,6 @@ async def test_a_fill_without_its_volume_is_refused(service: Stubs, account: pb.
     await commit(service, order("a"))
     refused = await refusal(record(service, report("a", "r1", order_pb2.ORDER_STATE_FILLED, filled_volume="")))
     assert refused.reason is Reason.INVALID_ARGUMENT
-
-
-async def entries(call: Any) -> AsyncIterator[pb.OutboxEntry]:
-    async for response in call:
-        for entry in response.entries:
-            yield entry
-
-
-def watch(account: pb.Account, after_seq: int = 0, to_seq: int = 0) -> pb.WatchOutboxRequest:
-    return pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, after_seq=after_seq, to_seq=to_seq)
-
-
-async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, account: pb.Account) -> None:
-    """Places come in order, without a hole, the later ones at once after their commit; denied orders never."""
-    for n in range(3):
-        await commit(service, order(f"s{n}"))
-    call = service.orders.WatchOutbox(watch(account, after_seq=1))
-    arriving = entries(call)
-    assert [(await anext(arriving)).order.seq for _ in range(2)] == [2, 3]
-    await commit(service, order("denied", state=order_pb2.ORDER_STATE_DENIED, reason="NO"))
-    await commit(service, order("s3"))
-    async with asyncio.timeout(2):  # well below the interval at which a watch looks again by itself
-        live = await anext(arriving)
-    assert (live.order.seq, live.order.signal_id, live.redelivered) == (4, "s3", False)
-    call.cancel()
-
-
-async def test_the_outbox_says_what_it_gave_before(service: Stubs, account: pb.Account) -> None:
-    """A second watch of the same places marks them; a bounded one ends by itself."""
-    for n in range(3):
-        await commit(service, order(f"s{n}"))
-    first = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, to_seq=2)))]
-    assert [(entry.order.seq, entry.redelivered) for entry in first] == [(1, False), (2, False)]
-    again = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, after_seq=1, to_seq=3)))]
-    assert [(entry.order.seq, entry.redelivered) for entry in again] == [(2, True), (3, False)]
-
-
-async def test_commits_by_many_reach_a_watch_in_order(service: Stubs, account: pb.Account) -> None:
-    """Concurrent commits are seen as 1, 2, 3 …: a later place never arrives before an earlier one."""
-
-    async def commit_until_done(n: int) -> None:
-        while True:
-            try:
-                await commit(service, order(f"s{n}"))
-            except grpc.aio.AioRpcError:
-                continue
-            return
-
-    call = service.orders.WatchOutbox(watch(account, to_seq=20))
-    async with asyncio.TaskGroup() as tasks:
-        for n in range(20):
-            tasks.create_task(commit_until_done(n))
-        seen = [entry.order.seq async for entry in entries(call)]
-    assert seen == list(range(1, 21))
-
-
-async def test_a_watch_survives_the_loss_of_its_notifications(
-    service: Stubs, account: pb.Account, engines: Engines
-) -> None:
-    """The LISTEN connection is cut: it comes back, and what was committed meanwhile is seen."""
-    call = service.orders.WatchOutbox(watch(account, to_seq=1))
-    arriving = entries(call)
-    async with engines.postgres.connection() as connection:
-
-        async def listeners() -> bool:
-            cut: int = await connection.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-            )
-            return cut > 0
-
-        await eventually(listeners)
-    await commit(service, order("a"))
-    assert (await anext(arriving)).order.seq == 1
-    call.cancel()
-
-
-async def test_a_watch_ends_when_the_service_stops(service: Stubs, account: pb.Account) -> None:
-    """Else the service would wait for it in vain: the watcher is told to go elsewhere."""
-    await commit(service, order("a"))
-    arriving = entries(service.orders.WatchOutbox(watch(account)))
-    assert (await anext(arriving)).order.seq == 1
-    draining = asyncio.Event()
-    draining.set()
-    await service.outbox.end_with(draining)
-    async with asyncio.timeout(2):
-        refused = await refusal(anext(arriving))
-    assert refused.reason is Reason.SHUTTING_DOWN
-
-
-async def test_a_watch_of_another_epoch_is_refused(service: Stubs, account: pb.Account) -> None:
-    """Whoever counts in an old epoch must read the account again."""
-    old = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch - 1)
-    refused = await refusal(anext(entries(service.orders.WatchOutbox(old))))
-    assert (refused.reason, refused.metadata["epoch"]) == (Reason.EPOCH_SUPERSEDED, str(account.epoch))
 
 
 async def test_orders_are_listed_by_pages_newest_first(service: Stubs, account: pb.Account) -> None:
