@@ -10,8 +10,9 @@ from hub.domain import lease as rules
 from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer
 from hub.domain.catalog import Catalog, Change
 from hub.domain.expiry import SelfPreservation, forgotten, sweep
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
 from hub.domain.lease import Lease, LeaseTerms, NotHolderError
+from hub.domain.status import Status
 from hub.domain.store import Record, Store
 from hub.streams import Bell
 from mesh.clock import unix_ms

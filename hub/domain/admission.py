@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
-from hub.domain.instance import GRPC_ADDRESS, Address, Instance, Status
+from hub.domain.instance import GRPC_ADDRESS, Address, Instance
+from hub.domain.status import Status
 
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

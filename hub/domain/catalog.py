@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import dropwhile
 
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
+from hub.domain.status import Status
 
 
 class CompactedError(LookupError):

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from hub.domain.instance import Status
 from hub.domain.lease import Lease, LeaseTerms, expired
+from hub.domain.status import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
+
+from hub.domain.drain import Drain
+from hub.domain.health import Health, Probe
+from hub.domain.status import Status
 
 GRPC_ADDRESS = "grpc"
 """The name of the address that discovery hands out."""
@@ -11,31 +14,33 @@ GRPC_ADDRESS = "grpc"
 DEFAULT_WEIGHT = 100
 
 
-class Status(StrEnum):
-    """Whether an instance may be called; only UP ones are handed out."""
-
-    STARTING = "STARTING"
-    UP = "UP"
-    DRAINING = "DRAINING"
-    OUT_OF_SERVICE = "OUT_OF_SERVICE"
-    DOWN = "DOWN"
-    EXPIRED = "EXPIRED"
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One listening address; hosts are IP literals. Empty published parts mean the same as inside."""
+    """One listening address. Empty published parts mean the same as inside; the hub resolves hosts to IP literals."""
 
     name: str
     host: str
     port: int
     published_host: str = ""
     published_port: int = 0
+    ip: str = ""
+    published_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A unary gRPC method (`package.Service/Method`), and whether it may be called twice."""
+
+    path: str
+    idempotent: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running program as watchers and discovery see it."""
+    """One running program as watchers and discovery see it.
+
+    In a record, `status` is its own word; in the catalog it is what counts, and `reported_status` its own word.
+    """
 
     id: str
     service: str
@@ -51,6 +56,15 @@ class Instance:
     revision: int = 0
     registered_unix_ms: int = 0
     process_id: int = 0
+    methods: tuple[Method, ...] = ()
+    probe: Probe | None = None
+    reported_status: Status = Status.STARTING
+    reported_reason: str = ""
+    health: Health = field(default_factory=Health)
+    drain: Drain | None = None
+    hub: str = ""
+    doubted: bool = False
+    """Silent, unreachable or flapping: an endpoint only where its service has nothing better."""
     kept_endpoint: bool = False
     """EXPIRED, but the last endpoint its service has: discovery keeps it rather than leave callers with nothing."""
 

@@ -5,7 +5,8 @@ Times are seconds of a monotonic clock that the caller gives.
 
 from dataclasses import dataclass, replace
 
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
+from hub.domain.status import Status
 
 
 class IdTakenError(Exception):

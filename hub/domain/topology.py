@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from hub.domain.admission import is_routable
 from hub.domain.catalog import Change
-from hub.domain.instance import GRPC_ADDRESS, Address, Instance, Status
+from hub.domain.instance import GRPC_ADDRESS, Address, Instance
+from hub.domain.status import Status
 
 ENTRANCES: Mapping[str, str] = {
     "agent-signals": "suho.trading.v1.AgentLinkService",

@@ -4,7 +4,8 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from hub.domain.admission import AdmissionError
 from hub.domain.catalog import Change, ServiceSummary
-from hub.domain.instance import DEFAULT_WEIGHT, Address, Instance, Status
+from hub.domain.instance import DEFAULT_WEIGHT, Address, Instance
+from hub.domain.status import Status
 
 _PREFIX = "INSTANCE_STATUS_"
 

@@ -10,8 +10,9 @@ from suho.hub.v1 import registry_pb2_grpc
 
 from hub.discovery import Discovery
 from hub.domain.catalog import Change, CompactedError
-from hub.domain.instance import GRPC_ADDRESS, Status
+from hub.domain.instance import GRPC_ADDRESS
 from hub.domain.lease import IdTakenError, NotHolderError
+from hub.domain.status import Status
 from hub.domain.store import ConflictError
 from hub.registry import AdmissionError, Holder, OfferTakenError, Registry, RegistryFullError
 from hub.servicers.instances import address_to, change_to, instance_from, instance_to, status_from, summary_to

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer, is_routable
-from hub.domain.instance import Address, Instance, Status
+from hub.domain.instance import Address, Instance
+from hub.domain.status import Status
 
 TOKEN = "a-token-long-enough"
 GOOD = Instance(

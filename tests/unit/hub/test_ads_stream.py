@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from suho.envoy.v3 import cluster_pb2, discovery_pb2, endpoint_pb2, http_connection_manager_pb2, listener_pb2, route_pb2
 
-from hub.domain.instance import Address, Instance, Status
+from hub.domain.instance import Address, Instance
+from hub.domain.status import Status
 from hub.domain.topology import Topology, topology
 from hub.xds.kinds import Kind
 from hub.xds.snapshot import Snapshot

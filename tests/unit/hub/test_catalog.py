@@ -3,7 +3,8 @@
 import pytest
 
 from hub.domain.catalog import Catalog, Change, CompactedError
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
+from hub.domain.status import Status
 
 
 def change(revision: int, instance_id: str, *, removed: bool = False, status: Status = Status.UP) -> Change:

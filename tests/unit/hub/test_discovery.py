@@ -8,8 +8,9 @@ import pytest
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
-from hub.domain.instance import Address, Instance, Status
+from hub.domain.instance import Address, Instance
 from hub.domain.lease import LeaseTerms
+from hub.domain.status import Status
 from hub.memory import MemoryStore
 from hub.registry import Registry, RegistryLimits
 from hub.streams import Bell, heard

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from hub.domain.expiry import SelfPreservation, forgotten, sweep
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
 from hub.domain.lease import Lease, LeaseTerms, broken, take
+from hub.domain.status import Status
 
 TERMS = LeaseTerms(heartbeat_s=5, ttl_s=15, grace_s=3)
 DOUBT = SelfPreservation(from_instances=10, from_expiries=3, max_share=0.15)

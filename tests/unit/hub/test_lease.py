@@ -2,8 +2,9 @@
 
 import pytest
 
-from hub.domain.instance import Instance, Status
+from hub.domain.instance import Instance
 from hub.domain.lease import IdTakenError, Lease, broken, expired, hear, report, take
+from hub.domain.status import Status
 
 INSTANCE = Instance("echo-1", "echo", status=Status.UP)
 

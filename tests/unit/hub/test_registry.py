@@ -4,8 +4,9 @@ import pytest
 
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
-from hub.domain.instance import Address, Instance, Status
+from hub.domain.instance import Address, Instance
 from hub.domain.lease import LeaseTerms, NotHolderError
+from hub.domain.status import Status
 from hub.domain.store import ConflictError, Record
 from hub.memory import MemoryStore
 from hub.registry import OfferTakenError, Registry, RegistryFullError, RegistryLimits

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from hub.domain.catalog import Change
-from hub.domain.instance import Address, Instance, Status
+from hub.domain.instance import Address, Instance
+from hub.domain.status import Status
 from hub.domain.topology import Endpoint, Topology, topology, withdraws
 
 BRIDGE = Instance(

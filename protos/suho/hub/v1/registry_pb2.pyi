@@ -19,6 +19,62 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ProbeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProbeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProbeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROBE_KIND_UNSPECIFIED: _ProbeKind.ValueType  # 0
+    PROBE_KIND_NONE: _ProbeKind.ValueType  # 1
+    PROBE_KIND_GRPC: _ProbeKind.ValueType  # 2
+    PROBE_KIND_TCP: _ProbeKind.ValueType  # 3
+    PROBE_KIND_HTTP: _ProbeKind.ValueType  # 4
+    PROBE_KIND_POSTGRES: _ProbeKind.ValueType  # 5
+    PROBE_KIND_CLICKHOUSE: _ProbeKind.ValueType  # 6
+    PROBE_KIND_REDIS: _ProbeKind.ValueType  # 7
+    PROBE_KIND_NATS: _ProbeKind.ValueType  # 8
+    PROBE_KIND_KAFKA: _ProbeKind.ValueType  # 9
+
+class ProbeKind(_ProbeKind, metaclass=_ProbeKindEnumTypeWrapper): ...
+
+PROBE_KIND_UNSPECIFIED: ProbeKind.ValueType  # 0
+PROBE_KIND_NONE: ProbeKind.ValueType  # 1
+PROBE_KIND_GRPC: ProbeKind.ValueType  # 2
+PROBE_KIND_TCP: ProbeKind.ValueType  # 3
+PROBE_KIND_HTTP: ProbeKind.ValueType  # 4
+PROBE_KIND_POSTGRES: ProbeKind.ValueType  # 5
+PROBE_KIND_CLICKHOUSE: ProbeKind.ValueType  # 6
+PROBE_KIND_REDIS: ProbeKind.ValueType  # 7
+PROBE_KIND_NATS: ProbeKind.ValueType  # 8
+PROBE_KIND_KAFKA: ProbeKind.ValueType  # 9
+Global___ProbeKind: _TypeAlias = ProbeKind  # noqa: Y015
+
+class _HealthVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HealthVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HealthVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HEALTH_VERDICT_UNSPECIFIED: _HealthVerdict.ValueType  # 0
+    HEALTH_VERDICT_UNKNOWN: _HealthVerdict.ValueType  # 1
+    """Not probed (yet)."""
+    HEALTH_VERDICT_PASSING: _HealthVerdict.ValueType  # 2
+    HEALTH_VERDICT_FAILING: _HealthVerdict.ValueType  # 3
+    HEALTH_VERDICT_FLAPPING: _HealthVerdict.ValueType  # 4
+    """It came and went too often to be trusted yet."""
+
+class HealthVerdict(_HealthVerdict, metaclass=_HealthVerdictEnumTypeWrapper): ...
+
+HEALTH_VERDICT_UNSPECIFIED: HealthVerdict.ValueType  # 0
+HEALTH_VERDICT_UNKNOWN: HealthVerdict.ValueType  # 1
+"""Not probed (yet)."""
+HEALTH_VERDICT_PASSING: HealthVerdict.ValueType  # 2
+HEALTH_VERDICT_FAILING: HealthVerdict.ValueType  # 3
+HEALTH_VERDICT_FLAPPING: HealthVerdict.ValueType  # 4
+"""It came and went too often to be trusted yet."""
+Global___HealthVerdict: _TypeAlias = HealthVerdict  # noqa: Y015
+
 class _InstanceStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -113,6 +169,14 @@ class Instance(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     REGISTERED_UNIX_MS_FIELD_NUMBER: _builtins.int
     PROCESS_ID_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
+    REPORTED_STATUS_FIELD_NUMBER: _builtins.int
+    REPORTED_REASON_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
+    HUB_FIELD_NUMBER: _builtins.int
+    DOUBTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique in the mesh, chosen by the program ("database-1")."""
     service: _builtins.str
@@ -122,6 +186,7 @@ class Instance(_message.Message):
     weight: _builtins.int
     """Share of the traffic beside its peers; 0 means 100."""
     status: Global___InstanceStatus.ValueType
+    """In a registration: its own word. In answers: what counts, after probes, leases and people's orders."""
     status_reason: _builtins.str
     """Why it has that status, in words."""
     revision: _builtins.int
@@ -130,6 +195,13 @@ class Instance(_message.Message):
     """Set by the hub."""
     process_id: _builtins.int
     """The process behind it."""
+    reported_status: Global___InstanceStatus.ValueType
+    """Set by the hub: the instance's own word."""
+    reported_reason: _builtins.str
+    hub: _builtins.str
+    """Set by the hub: which hub holds its lease."""
+    doubted: _builtins.bool
+    """Set by the hub: silent, unreachable or flapping. Callers are sent there only if its service has nothing better."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
         """Where it listens, by name. The name "grpc" is the one that discovery hands out."""
@@ -143,6 +215,22 @@ class Instance(_message.Message):
     @_builtins.property
     def dependencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the services it calls."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrpcMethod]:
+        """The unary methods it serves. Discovery gives deadlines to these alone, and repeats only idempotent ones."""
+
+    @_builtins.property
+    def probe(self) -> Global___Probe:
+        """How a hub asks whether it works. Left out: gRPC's health service at the address "grpc"; nothing where there is none."""
+
+    @_builtins.property
+    def health(self) -> Global___Health:
+        """Set by the hub: what its probes say."""
+
+    @_builtins.property
+    def drain(self) -> Global___Drain:
+        """Set by the hub: a person's order that holds for it."""
 
     def __init__(
         self,
@@ -161,14 +249,108 @@ class Instance(_message.Message):
         revision: _builtins.int = ...,
         registered_unix_ms: _builtins.int = ...,
         process_id: _builtins.int = ...,
+        methods: _abc.Iterable[Global___GrpcMethod] | None = ...,
+        probe: Global___Probe | None = ...,
+        reported_status: Global___InstanceStatus.ValueType = ...,
+        reported_reason: _builtins.str = ...,
+        health: Global___Health | None = ...,
+        drain: Global___Drain | None = ...,
+        hub: _builtins.str = ...,
+        doubted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "health", b"health", "probe", b"probe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "dependencies", b"dependencies", "grpc_services", b"grpc_services", "id", b"id", "metadata", b"metadata", "process_id", b"process_id", "registered_unix_ms", b"registered_unix_ms", "revision", b"revision", "service", b"service", "status", b"status", "status_reason", b"status_reason", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "dependencies", b"dependencies", "doubted", b"doubted", "drain", b"drain", "grpc_services", b"grpc_services", "health", b"health", "hub", b"hub", "id", b"id", "metadata", b"metadata", "methods", b"methods", "probe", b"probe", "process_id", b"process_id", "registered_unix_ms", b"registered_unix_ms", "reported_reason", b"reported_reason", "reported_status", b"reported_status", "revision", b"revision", "service", b"service", "status", b"status", "status_reason", b"status_reason", "version", b"version", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Instance: _TypeAlias = Instance  # noqa: Y015
+
+@_typing.final
+class GrpcMethod(_message.Message):
+    """A unary method."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    IDEMPOTENT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """"suho.database.v1.TickService/GetTickStats"."""
+    idempotent: _builtins.bool
+    """As its contract says (`idempotency_level`): it may be called twice."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        idempotent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotent", b"idempotent", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrpcMethod: _TypeAlias = GrpcMethod  # noqa: Y015
+
+@_typing.final
+class Probe(_message.Message):
+    """How to ask whether something works; nothing here takes credentials."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDRESS_NAME_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    kind: Global___ProbeKind.ValueType
+    address_name: _builtins.str
+    """Which of the named addresses; empty means the first."""
+    path: _builtins.str
+    """HTTP: the path to get; below 400 or 401 is healthy. GRPC: the service to ask for; empty: the server."""
+    def __init__(
+        self,
+        *,
+        kind: Global___ProbeKind.ValueType = ...,
+        address_name: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_name", b"address_name", "kind", b"kind", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Probe: _TypeAlias = Probe  # noqa: Y015
+
+@_typing.final
+class Health(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    HELD_UNTIL_UNIX_MS_FIELD_NUMBER: _builtins.int
+    verdict: Global___HealthVerdict.ValueType
+    last_error: _builtins.str
+    """Of the newest failed probe."""
+    since_unix_ms: _builtins.int
+    """Since when the verdict stands."""
+    held_until_unix_ms: _builtins.int
+    """FLAPPING: until when it must stay well."""
+    def __init__(
+        self,
+        *,
+        verdict: Global___HealthVerdict.ValueType = ...,
+        last_error: _builtins.str = ...,
+        since_unix_ms: _builtins.int = ...,
+        held_until_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_until_unix_ms", b"held_until_unix_ms", "last_error", b"last_error", "since_unix_ms", b"since_unix_ms", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Health: _TypeAlias = Health  # noqa: Y015
 
 @_typing.final
 class Address(_message.Message):
@@ -181,13 +363,18 @@ class Address(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     PUBLISHED_HOST_FIELD_NUMBER: _builtins.int
     PUBLISHED_PORT_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    PUBLISHED_IP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     host: _builtins.str
-    """An IP literal: gRPC clients refuse names in endpoints."""
+    """An IP literal or a name; the hub resolves names, because gRPC clients refuse them in endpoints."""
     port: _builtins.int
     published_host: _builtins.str
     """What clients outside (agents) dial, where it differs; empty and 0 mean the same as inside."""
     published_port: _builtins.int
+    ip: _builtins.str
+    """Set by the hub: what the hosts resolve to."""
+    published_ip: _builtins.str
     def __init__(
         self,
         *,
@@ -196,14 +383,84 @@ class Address(_message.Message):
         port: _builtins.int = ...,
         published_host: _builtins.str = ...,
         published_port: _builtins.int = ...,
+        ip: _builtins.str = ...,
+        published_ip: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "port", b"port", "published_host", b"published_host", "published_port", b"published_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "ip", b"ip", "name", b"name", "port", b"port", "published_host", b"published_host", "published_ip", b"published_ip", "published_port", b"published_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Address: _TypeAlias = Address  # noqa: Y015
+
+@_typing.final
+class DrainTarget(_message.Message):
+    """What an order is about; it holds for instances that come later, too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    service: _builtins.str
+    zone: _builtins.str
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+        service: _builtins.str = ...,
+        zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "kind", b"kind", "service", b"service", "zone", b"zone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "kind", b"kind", "service", b"service", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["instance", "service", "zone"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___DrainTarget: _TypeAlias = DrainTarget  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """A person's order, in force until it is taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    status: Global___InstanceStatus.ValueType
+    """DRAINING or OUT_OF_SERVICE."""
+    reason: _builtins.str
+    by: _builtins.str
+    """Who gave it."""
+    since_unix_ms: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def target(self) -> Global___DrainTarget: ...
+    def __init__(
+        self,
+        *,
+        target: Global___DrainTarget | None = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        by: _builtins.str = ...,
+        since_unix_ms: _builtins.int = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "reason", b"reason", "revision", b"revision", "since_unix_ms", b"since_unix_ms", "status", b"status", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class SessionRequest(_message.Message):
@@ -330,24 +587,28 @@ class SessionResponse(_message.Message):
     REGISTERED_FIELD_NUMBER: _builtins.int
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
     STATUS_ACK_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registered(self) -> Global___Registered: ...
     @_builtins.property
     def heartbeat_ack(self) -> Global___HeartbeatAck: ...
     @_builtins.property
     def status_ack(self) -> Global___StatusAck: ...
+    @_builtins.property
+    def notice(self) -> Global___StatusNotice: ...
     def __init__(
         self,
         *,
         registered: Global___Registered | None = ...,
         heartbeat_ack: Global___HeartbeatAck | None = ...,
         status_ack: Global___StatusAck | None = ...,
+        notice: Global___StatusNotice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "notice", b"notice", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "notice", b"notice", "registered", b"registered", "status_ack", b"status_ack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "heartbeat_ack", "status_ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "heartbeat_ack", "status_ack", "notice"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -364,11 +625,14 @@ class Registered(_message.Message):
     HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _builtins.int
     LEASE_TTL_MS_FIELD_NUMBER: _builtins.int
     GRACE_MS_FIELD_NUMBER: _builtins.int
+    DETACHED_FIELD_NUMBER: _builtins.int
     hub_id: _builtins.str
     revision: _builtins.int
     heartbeat_interval_ms: _builtins.int
     lease_ttl_ms: _builtins.int
     grace_ms: _builtins.int
+    detached: _builtins.bool
+    """This hub has lost its store and writes nothing: a client that knows other hubs should try them."""
     def __init__(
         self,
         *,
@@ -377,10 +641,11 @@ class Registered(_message.Message):
         heartbeat_interval_ms: _builtins.int = ...,
         lease_ttl_ms: _builtins.int = ...,
         grace_ms: _builtins.int = ...,
+        detached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace_ms", b"grace_ms", "heartbeat_interval_ms", b"heartbeat_interval_ms", "hub_id", b"hub_id", "lease_ttl_ms", b"lease_ttl_ms", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached", b"detached", "grace_ms", b"grace_ms", "heartbeat_interval_ms", b"heartbeat_interval_ms", "hub_id", b"hub_id", "lease_ttl_ms", b"lease_ttl_ms", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -391,19 +656,48 @@ class HeartbeatAck(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    DETACHED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
+    detached: _builtins.bool
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
+        detached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached", b"detached", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
+
+@_typing.final
+class StatusNotice(_message.Message):
+    """What counts for this instance changed, and not by its own word: a person drained it, or takes that back; its probes
+    fail. While it is DRAINING or OUT_OF_SERVICE the program ends its long streams, so that clients move.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    status: Global___InstanceStatus.ValueType
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusNotice: _TypeAlias = StatusNotice  # noqa: Y015
 
 @_typing.final
 class StatusAck(_message.Message):
@@ -428,6 +722,152 @@ class StatusAck(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusAck: _TypeAlias = StatusAck  # noqa: Y015
+
+@_typing.final
+class RegisterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """Made by the process at its start, 8 to 1,024 characters."""
+    @_builtins.property
+    def instance(self) -> Global___Instance: ...
+    def __init__(
+        self,
+        *,
+        instance: Global___Instance | None = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
+
+@_typing.final
+class RegisterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___Registered: ...
+    def __init__(
+        self,
+        *,
+        terms: Global___Registered | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterResponse: _TypeAlias = RegisterResponse  # noqa: Y015
+
+@_typing.final
+class RenewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    token: _builtins.str
+    status: Global___InstanceStatus.ValueType
+    """UNSPECIFIED: as it was."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        token: _builtins.str = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "reason", b"reason", "status", b"status", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewRequest: _TypeAlias = RenewRequest  # noqa: Y015
+
+@_typing.final
+class RenewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETACHED_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    status: Global___InstanceStatus.ValueType
+    """What counts for the instance now."""
+    reason: _builtins.str
+    detached: _builtins.bool
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        detached: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached", b"detached", "reason", b"reason", "revision", b"revision", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewResponse: _TypeAlias = RenewResponse  # noqa: Y015
+
+@_typing.final
+class DeregisterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    token: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        token: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "reason", b"reason", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeregisterRequest: _TypeAlias = DeregisterRequest  # noqa: Y015
+
+@_typing.final
+class DeregisterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeregisterResponse: _TypeAlias = DeregisterResponse  # noqa: Y015
 
 @_typing.final
 class ListServicesRequest(_message.Message):
@@ -596,21 +1036,27 @@ class WatchRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     START_REVISION_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Empty for all services."""
     start_revision: _builtins.int
     """0: a snapshot first. Otherwise the changes after this revision; OUT_OF_RANGE with REVISION_COMPACTED says to
     watch anew from 0.
     """
+    progress: _builtins.bool
+    """Also tell the revision, without changes, when nothing has happened for a while: a quiet watch can then be resumed
+    for longer.
+    """
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
         start_revision: _builtins.int = ...,
+        progress: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "start_revision", b"start_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "service", b"service", "start_revision", b"start_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -667,3 +1113,251 @@ class InstanceChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstanceChange: _TypeAlias = InstanceChange  # noqa: Y015
+
+@_typing.final
+class GetHealthHistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    since_unix_ms: _builtins.int
+    """0: all that is kept."""
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        since_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "since_unix_ms", b"since_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHealthHistoryRequest: _TypeAlias = GetHealthHistoryRequest  # noqa: Y015
+
+@_typing.final
+class GetHealthHistoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___HealthEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHealthHistoryResponse: _TypeAlias = GetHealthHistoryResponse  # noqa: Y015
+
+@_typing.final
+class HealthEvent(_message.Message):
+    """The status changed, or a span of probes ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIX_MS_FIELD_NUMBER: _builtins.int
+    HUB_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    SLOWEST_MS_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    unix_ms: _builtins.int
+    hub: _builtins.str
+    status: Global___InstanceStatus.ValueType
+    """What counted from then on."""
+    reason: _builtins.str
+    probes: _builtins.int
+    """Of the span that ends here; 0 on a change of status."""
+    failed: _builtins.int
+    slowest_ms: _builtins.float
+    last_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        unix_ms: _builtins.int = ...,
+        hub: _builtins.str = ...,
+        status: Global___InstanceStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        probes: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        slowest_ms: _builtins.float = ...,
+        last_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "hub", b"hub", "last_error", b"last_error", "probes", b"probes", "reason", b"reason", "slowest_ms", b"slowest_ms", "status", b"status", "unix_ms", b"unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthEvent: _TypeAlias = HealthEvent  # noqa: Y015
+
+@_typing.final
+class GetRegistryStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRegistryStateRequest: _TypeAlias = GetRegistryStateRequest  # noqa: Y015
+
+@_typing.final
+class GetRegistryStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUB_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    HUBS_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
+    LEASES_FIELD_NUMBER: _builtins.int
+    WATCHERS_FIELD_NUMBER: _builtins.int
+    DISCOVERY_STREAMS_FIELD_NUMBER: _builtins.int
+    SELF_PRESERVATION_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    hub_id: _builtins.str
+    revision: _builtins.int
+    store: _builtins.str
+    """"memory" or "nats"."""
+    attached: _builtins.bool
+    """False while the store can not be reached: nothing is written and nobody expires."""
+    since_unix_ms: _builtins.int
+    """Attached, or detached, since."""
+    instances: _builtins.int
+    leases: _builtins.int
+    """Sessions and leases that this hub holds."""
+    watchers: _builtins.int
+    discovery_streams: _builtins.int
+    @_builtins.property
+    def hubs(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerHub]: ...
+    @_builtins.property
+    def self_preservation(self) -> Global___SelfPreservation: ...
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alarm]: ...
+    def __init__(
+        self,
+        *,
+        hub_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        store: _builtins.str = ...,
+        attached: _builtins.bool = ...,
+        since_unix_ms: _builtins.int = ...,
+        hubs: _abc.Iterable[Global___PeerHub] | None = ...,
+        instances: _builtins.int = ...,
+        leases: _builtins.int = ...,
+        watchers: _builtins.int = ...,
+        discovery_streams: _builtins.int = ...,
+        self_preservation: Global___SelfPreservation | None = ...,
+        alarms: _abc.Iterable[Global___Alarm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["self_preservation", b"self_preservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "attached", b"attached", "discovery_streams", b"discovery_streams", "hub_id", b"hub_id", "hubs", b"hubs", "instances", b"instances", "leases", b"leases", "revision", b"revision", "self_preservation", b"self_preservation", "since_unix_ms", b"since_unix_ms", "store", b"store", "watchers", b"watchers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRegistryStateResponse: _TypeAlias = GetRegistryStateResponse  # noqa: Y015
+
+@_typing.final
+class PeerHub(_message.Message):
+    """A hub as the answering one sees it; itself included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUB_ID_FIELD_NUMBER: _builtins.int
+    HEARD_FIELD_NUMBER: _builtins.int
+    HEARD_MS_AGO_FIELD_NUMBER: _builtins.int
+    hub_id: _builtins.str
+    heard: _builtins.bool
+    heard_ms_ago: _builtins.int
+    """How long ago, by the answering hub's clock."""
+    def __init__(
+        self,
+        *,
+        hub_id: _builtins.str = ...,
+        heard: _builtins.bool = ...,
+        heard_ms_ago: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard", b"heard", "heard_ms_ago", b"heard_ms_ago", "hub_id", b"hub_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeerHub: _TypeAlias = PeerHub  # noqa: Y015
+
+@_typing.final
+class SelfPreservation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTING_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    protecting: _builtins.bool
+    """So many fell silent at once that this is doubted: they expire slowly, and no service loses its last endpoint."""
+    since_unix_ms: _builtins.int
+    waiting: _builtins.int
+    """Silent beyond their lease, not yet expired."""
+    expired: _builtins.int
+    """Expired in silence within the last lease time."""
+    def __init__(
+        self,
+        *,
+        protecting: _builtins.bool = ...,
+        since_unix_ms: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        expired: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "protecting", b"protecting", "since_unix_ms", b"since_unix_ms", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelfPreservation: _TypeAlias = SelfPreservation  # noqa: Y015
+
+@_typing.final
+class Alarm(_message.Message):
+    """Something that people should know, for as long as it lasts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """UPPER_SNAKE: SELF_PRESERVATION, STORE_AWAY, HUB_SILENT, SERVICE_WITHOUT_ENDPOINTS, …"""
+    text: _builtins.str
+    since_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        text: _builtins.str = ...,
+        since_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "since_unix_ms", b"since_unix_ms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alarm: _TypeAlias = Alarm  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RegistryServiceStub(object):
-    """Who is there. A program holds one Session; the open stream is its lease.
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these.
     """
 
     def __init__(self, channel):
@@ -39,6 +39,21 @@ class RegistryServiceStub(object):
                 '/suho.hub.v1.RegistryService/Session',
                 request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.SessionRequest.SerializeToString,
                 response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.SessionResponse.FromString,
+                _registered_method=True)
+        self.Register = channel.unary_unary(
+                '/suho.hub.v1.RegistryService/Register',
+                request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.RegisterRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.RegisterResponse.FromString,
+                _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/suho.hub.v1.RegistryService/Renew',
+                request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.RenewRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.RenewResponse.FromString,
+                _registered_method=True)
+        self.Deregister = channel.unary_unary(
+                '/suho.hub.v1.RegistryService/Deregister',
+                request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterResponse.FromString,
                 _registered_method=True)
         self.ListServices = channel.unary_unary(
                 '/suho.hub.v1.RegistryService/ListServices',
@@ -60,16 +75,48 @@ class RegistryServiceStub(object):
                 request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.WatchRequest.SerializeToString,
                 response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.GetHealthHistory = channel.unary_unary(
+                '/suho.hub.v1.RegistryService/GetHealthHistory',
+                request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetRegistryState = channel.unary_unary(
+                '/suho.hub.v1.RegistryService/GetRegistryState',
+                request_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer(object):
-    """Who is there. A program holds one Session; the open stream is its lease.
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these.
     """
 
     def Session(self, request_iterator, context):
         """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
         expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Register(self, request, context):
+        """For clients that would rather call than hold a stream: register, renew within `lease_ttl_ms`, deregister. Registering
+        again with the same token is the same registration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """A sign of life and, where a status is given, the instance's word on itself. Any hub takes it. NOT_REGISTERED
+        says to register again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Deregister(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -96,7 +143,21 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """A snapshot, then every change, by revision.
+        """A snapshot, then every change, by revision. Revisions are the same at every hub.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealthHistory(self, request, context):
+        """What became of an instance in the last 24 hours, oldest first; of one that has left, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRegistryState(self, request, context):
+        """How this hub stands: its store, the other hubs, self-preservation, what people should know.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +170,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.SessionRequest.FromString,
                     response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.SessionResponse.SerializeToString,
+            ),
+            'Register': grpc.unary_unary_rpc_method_handler(
+                    servicer.Register,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.RegisterRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.RegisterResponse.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.RenewRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.RenewResponse.SerializeToString,
+            ),
+            'Deregister': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deregister,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterResponse.SerializeToString,
             ),
             'ListServices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServices,
@@ -130,6 +206,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.WatchRequest.FromString,
                     response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.WatchResponse.SerializeToString,
             ),
+            'GetHealthHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealthHistory,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryResponse.SerializeToString,
+            ),
+            'GetRegistryState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegistryState,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'suho.hub.v1.RegistryService', rpc_method_handlers)
@@ -139,7 +225,7 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService(object):
-    """Who is there. A program holds one Session; the open stream is its lease.
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these.
     """
 
     @staticmethod
@@ -159,6 +245,87 @@ class RegistryService(object):
             '/suho.hub.v1.RegistryService/Session',
             suho_dot_hub_dot_v1_dot_registry__pb2.SessionRequest.SerializeToString,
             suho_dot_hub_dot_v1_dot_registry__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Register(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.RegistryService/Register',
+            suho_dot_hub_dot_v1_dot_registry__pb2.RegisterRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_registry__pb2.RegisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.RegistryService/Renew',
+            suho_dot_hub_dot_v1_dot_registry__pb2.RenewRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_registry__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deregister(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.RegistryService/Deregister',
+            suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_registry__pb2.DeregisterResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -267,6 +434,60 @@ class RegistryService(object):
             '/suho.hub.v1.RegistryService/Watch',
             suho_dot_hub_dot_v1_dot_registry__pb2.WatchRequest.SerializeToString,
             suho_dot_hub_dot_v1_dot_registry__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealthHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.RegistryService/GetHealthHistory',
+            suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_registry__pb2.GetHealthHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRegistryState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.RegistryService/GetRegistryState',
+            suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_registry__pb2.GetRegistryStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

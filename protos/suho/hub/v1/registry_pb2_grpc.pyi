@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
-    """Who is there. A program holds one Session; the open stream is its lease."""
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,6 +37,15 @@ class RegistryServiceStub:
     """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
     expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
     """
+    Register: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.RegisterResponse]
+    """For clients that would rather call than hold a stream: register, renew within `lease_ttl_ms`, deregister. Registering
+    again with the same token is the same registration.
+    """
+    Renew: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RenewRequest, _registry_pb2.RenewResponse]
+    """A sign of life and, where a status is given, the instance's word on itself. Any hub takes it. NOT_REGISTERED
+    says to register again.
+    """
+    Deregister: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _registry_pb2.DeregisterResponse]
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]
     """Services with the number of their instances by status."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]
@@ -44,17 +53,30 @@ class RegistryServiceStub:
     Resolve: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
     Watch: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]
-    """A snapshot, then every change, by revision."""
+    """A snapshot, then every change, by revision. Revisions are the same at every hub."""
+    GetHealthHistory: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetHealthHistoryRequest, _registry_pb2.GetHealthHistoryResponse]
+    """What became of an instance in the last 24 hours, oldest first; of one that has left, too."""
+    GetRegistryState: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStateRequest, _registry_pb2.GetRegistryStateResponse]
+    """How this hub stands: its store, the other hubs, self-preservation, what people should know."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
-    """Who is there. A program holds one Session; the open stream is its lease."""
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_registry_pb2.SessionRequest, _registry_pb2.SessionResponse]  # type: ignore[assignment]
     """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
     expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
     """
+    Register: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.RegisterResponse]  # type: ignore[assignment]
+    """For clients that would rather call than hold a stream: register, renew within `lease_ttl_ms`, deregister. Registering
+    again with the same token is the same registration.
+    """
+    Renew: _aio.UnaryUnaryMultiCallable[_registry_pb2.RenewRequest, _registry_pb2.RenewResponse]  # type: ignore[assignment]
+    """A sign of life and, where a status is given, the instance's word on itself. Any hub takes it. NOT_REGISTERED
+    says to register again.
+    """
+    Deregister: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _registry_pb2.DeregisterResponse]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Services with the number of their instances by status."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]  # type: ignore[assignment]
@@ -62,10 +84,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Resolve: _aio.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]  # type: ignore[assignment]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
     Watch: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]  # type: ignore[assignment]
-    """A snapshot, then every change, by revision."""
+    """A snapshot, then every change, by revision. Revisions are the same at every hub."""
+    GetHealthHistory: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetHealthHistoryRequest, _registry_pb2.GetHealthHistoryResponse]  # type: ignore[assignment]
+    """What became of an instance in the last 24 hours, oldest first; of one that has left, too."""
+    GetRegistryState: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStateRequest, _registry_pb2.GetRegistryStateResponse]  # type: ignore[assignment]
+    """How this hub stands: its store, the other hubs, self-preservation, what people should know."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who is there. A program holds one Session; the open stream is its lease."""
+    """Who is there. A program holds one Session; the open stream is its lease. Any hub answers any of these."""
 
     @_abc_1.abstractmethod
     def Session(
@@ -76,6 +102,33 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """The first message registers the instance; then a heartbeat at the interval the hub asked for. A silent session
         expires after `lease_ttl_ms`; a broken stream leaves `grace_ms` to come back with the same instance id and token.
         """
+
+    @_abc_1.abstractmethod
+    def Register(
+        self,
+        request: _registry_pb2.RegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.RegisterResponse, _abc.Awaitable[_registry_pb2.RegisterResponse]]:
+        """For clients that would rather call than hold a stream: register, renew within `lease_ttl_ms`, deregister. Registering
+        again with the same token is the same registration.
+        """
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _registry_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.RenewResponse, _abc.Awaitable[_registry_pb2.RenewResponse]]:
+        """A sign of life and, where a status is given, the instance's word on itself. Any hub takes it. NOT_REGISTERED
+        says to register again.
+        """
+
+    @_abc_1.abstractmethod
+    def Deregister(
+        self,
+        request: _registry_pb2.DeregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.DeregisterResponse, _abc.Awaitable[_registry_pb2.DeregisterResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListServices(
@@ -107,6 +160,22 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchResponse], _abc.AsyncIterator[_registry_pb2.WatchResponse]]:
-        """A snapshot, then every change, by revision."""
+        """A snapshot, then every change, by revision. Revisions are the same at every hub."""
+
+    @_abc_1.abstractmethod
+    def GetHealthHistory(
+        self,
+        request: _registry_pb2.GetHealthHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetHealthHistoryResponse, _abc.Awaitable[_registry_pb2.GetHealthHistoryResponse]]:
+        """What became of an instance in the last 24 hours, oldest first; of one that has left, too."""
+
+    @_abc_1.abstractmethod
+    def GetRegistryState(
+        self,
+        request: _registry_pb2.GetRegistryStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetRegistryStateResponse, _abc.Awaitable[_registry_pb2.GetRegistryStateResponse]]:
+        """How this hub stands: its store, the other hubs, self-preservation, what people should know."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
