@@ -6,8 +6,8 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
 BIN := .venv/bin
 DATA ?=
-TESTS ?= tests
-
+# What to test; empty: everything.
+TESTS ?=
 
 help:
 	@echo "make setup | up | test | check | fix | protos | lock | clean"
@@ -29,8 +29,16 @@ setup: .venv/.ready .venv-protos/.ready
 up: setup
 	$(BIN)/suho up --strategy bollinger
 
+PYTEST = $(BIN)/python -m pytest $(if $(DATA),--data=$(DATA))
+
+# Side by side, but for those that want the machine to themselves.
 test: setup
-	$(BIN)/python -m pytest $(TESTS) $(if $(DATA),--data=$(DATA))
+ifeq ($(TESTS),)
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration
+	$(PYTEST) tests/e2e tests/chaos
+else
+	$(PYTEST) $(TESTS)
+endif
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -51,7 +59,6 @@ protos: setup
 lock: .venv/.ready
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
 	  --extra server --extra embedded --extra kafka --extra bench --group dev pyproject.toml --output-file requirements.lock
-
 
 clean:
 	rm -rf .venv .venv-protos .pytest_cache .mypy_cache .ruff_cache
