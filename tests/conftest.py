@@ -10,7 +10,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("random", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
-pytest_plugins = ["tests.support.engines", "tests.support.kafka"]
+pytest_plugins = ["tests.support.engines", "tests.support.go", "tests.support.kafka"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
