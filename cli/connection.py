@@ -24,15 +24,31 @@ StateOption = Annotated[Path, typer.Option("--state", help="State folder of the 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
-def read_mesh(state: Path) -> dict[str, Any]:
-    """What `suho up` wrote of the platform that owns `state`."""
+class NoPlatformError(Exception):
+    """Nothing tells where the hub of a state folder is."""
+
+
+def find_mesh(state: Path) -> dict[str, Any]:
+    """What `suho up` wrote of the platform that owns `state`.
+
+    Raises:
+        NoPlatformError: nothing, or nothing that can be read.
+    """
     try:
         facts: dict[str, Any] = json.loads((state / "mesh.json").read_text("utf-8"))
     except OSError:
-        fail(f"no platform has run on {state}: start one with `suho up --state {state}`", EXIT_UNREACHABLE)
+        raise NoPlatformError(f"no platform has run on {state}: start one with `suho up --state {state}`") from None
     except ValueError:
-        fail(f"{state / 'mesh.json'} is not JSON; `suho up --state {state}` writes it anew", EXIT_UNREACHABLE)
+        raise NoPlatformError(f"{state / 'mesh.json'} is not JSON; `suho up --state {state}` writes it anew") from None
     return facts
+
+
+def read_mesh(state: Path) -> dict[str, Any]:
+    """The same for a command that ends with the sentence."""
+    try:
+        return find_mesh(state)
+    except NoPlatformError as error:
+        fail(str(error), EXIT_UNREACHABLE)
 
 
 def _settings(state: Path) -> MeshSettings:

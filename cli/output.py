@@ -1,6 +1,8 @@
 """What commands print: a table for people, JSON for programs, an error in one sentence."""
 
+import base64
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from typing import Any, NoReturn
 
 import grpc
 import typer
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,25 +29,37 @@ _PIPED_WIDTH = 400
 
 def to_dict(message: Message) -> dict[str, Any]:
     """A message under the contract's field names: numbers as numbers (protobuf's own JSON has strings for 64 bits),
-    enums by name, an absent message as None."""
+    enums by name, bytes as base64, what is absent as None; Google's well-known types as protobuf writes them."""
+    if message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+        pool: Any = message.DESCRIPTOR.file.pool
+        # A Timestamp is a string then: as good where it is only printed.
+        return MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=pool)
     return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
 
 
 def _field(message: Message, field: Any) -> Any:
-    value = getattr(message, field.name)
     if field.is_repeated:
+        value = getattr(message, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            return dict(value)
+            kind = field.message_type.fields_by_name["value"]
+            return {key: _value(item, kind) for key, item in value.items()}
         return [_value(item, field) for item in value]
-    if field.message_type is not None and not message.HasField(field.name):
+    if field.has_presence and not message.HasField(field.name):
         return None
-    return _value(value, field)
+    return _value(getattr(message, field.name), field)
 
 
 def _value(value: Any, field: Any) -> Any:
     if field.enum_type is not None:
-        return field.enum_type.values_by_number[value].name
-    return to_dict(value) if field.message_type is not None else value
+        named = field.enum_type.values_by_number.get(value)
+        return value if named is None else named.name
+    if field.message_type is not None:
+        return to_dict(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"  # as protobuf writes them
+    return value
 
 
 def utc(unix_ms: int) -> str:
@@ -68,8 +83,8 @@ def _exponent(price: float) -> int:
     return min(exponent, 0) if isinstance(exponent, int) else 0  # infinite and NaN have none
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+def print_json(value: Any, indent: int | None = None) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:

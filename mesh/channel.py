@@ -79,3 +79,18 @@ async def direct_channel(addresses: Sequence[str]) -> AsyncIterator[grpc.aio.Cha
     target = f"ipv4:{','.join(addresses)}"
     async with grpc.aio.insecure_channel(target, options=(*KEEPALIVE, *_RECONNECT)) as channel:
         yield channel
+
+
+@asynccontextmanager
+async def named_channel(
+    address: str, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
+    """To one server wherever it is, by name or IP (host:port); TLS where credentials are given."""
+    target, options = f"dns:///{address}", (("grpc.enable_http_proxy", 0), *KEEPALIVE, *_RECONNECT)
+    opened = (
+        grpc.aio.insecure_channel(target, options=options)
+        if credentials is None
+        else grpc.aio.secure_channel(target, credentials, options=options)
+    )
+    async with opened as channel:
+        yield channel
