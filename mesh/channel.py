@@ -75,8 +75,8 @@ async def lane_channel(settings: MeshSettings, service: str, target: LaneTarget)
 
 @asynccontextmanager
 async def direct_channel(addresses: Sequence[str]) -> AsyncIterator[grpc.aio.Channel]:
-    """To one of `addresses` (IP:port), whichever answers; for the hub itself, and where no hub is."""
-    target = f"ipv4:{','.join(addresses)}"
+    """To one of `addresses` (IP:port, all IPv4 or all IPv6), whichever answers; for hubs, and where no hub is."""
+    target = f"{'ipv6' if addresses[0].startswith('[') else 'ipv4'}:{','.join(addresses)}"
     async with grpc.aio.insecure_channel(target, options=(*KEEPALIVE, *_RECONNECT)) as channel:
         yield channel
 
