@@ -41,6 +41,7 @@ class Reason(StrEnum):
     UNKNOWN_INSTANCE = "UNKNOWN_INSTANCE"
     UNKNOWN_TARGET = "UNKNOWN_TARGET"
     LAST_ENDPOINT = "LAST_ENDPOINT"
+    TOO_MANY_DRAINS = "TOO_MANY_DRAINS"
     CONCURRENT_WRITE = "CONCURRENT_WRITE"
     STORE_AWAY = "STORE_AWAY"
     # market
@@ -82,6 +83,7 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.UNKNOWN_INSTANCE: StatusCode.NOT_FOUND,
         Reason.UNKNOWN_TARGET: StatusCode.NOT_FOUND,
         Reason.LAST_ENDPOINT: StatusCode.FAILED_PRECONDITION,
+        Reason.TOO_MANY_DRAINS: StatusCode.RESOURCE_EXHAUSTED,
         Reason.CONCURRENT_WRITE: StatusCode.ABORTED,
         Reason.STORE_AWAY: StatusCode.UNAVAILABLE,
         Reason.MALFORMED_BATCH: StatusCode.INVALID_ARGUMENT,
