@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import bench, mesh_commands, orders, ticks
+from cli.call import call
 from cli.up import up
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.command()(mesh_commands.services)
 app.command()(orders.orders)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
+app.command()(call)
 app.add_typer(ticks.app, name="ticks")
 app.add_typer(bench.app, name="bench")
 app.add_typer(orders.app, name="signal")
