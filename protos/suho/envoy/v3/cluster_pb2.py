@@ -22,29 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 from suho.envoy.v3 import core_pb2 as suho_dot_envoy_dot_v3_dot_core__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsuho/envoy/v3/cluster.proto\x12\x17\x65nvoy.config.cluster.v3\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18suho/envoy/v3/core.proto\"\xb2\x01\n\x13LoadBalancingPolicy\x12\x45\n\x08policies\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.LoadBalancingPolicy.Policy\x1aT\n\x06Policy\x12J\n\x16typed_extension_config\x18\x04 \x01(\x0b\x32*.envoy.config.core.v3.TypedExtensionConfig\"\x9c\x01\n\x0f\x43ircuitBreakers\x12G\n\nthresholds\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.CircuitBreakers.Thresholds\x1a@\n\nThresholds\x12\x32\n\x0cmax_requests\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"\xde\x03\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x04type\x18\x02 \x01(\x0e\x32..envoy.config.cluster.v3.Cluster.DiscoveryType\x12M\n\x12\x65\x64s_cluster_config\x18\x03 \x01(\x0b\x32\x31.envoy.config.cluster.v3.Cluster.EdsClusterConfig\x12\x42\n\x10\x63ircuit_breakers\x18\n \x01(\x0b\x32(.envoy.config.cluster.v3.CircuitBreakers\x12K\n\x15load_balancing_policy\x18) \x01(\x0b\x32,.envoy.config.cluster.v3.LoadBalancingPolicy\x1a`\n\x10\x45\x64sClusterConfig\x12\x36\n\neds_config\x18\x01 \x01(\x0b\x32\".envoy.config.core.v3.ConfigSource\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\"E\n\rDiscoveryType\x12\n\n\x06STATIC\x10\x00\x12\x0e\n\nSTRICT_DNS\x10\x01\x12\x0f\n\x0bLOGICAL_DNS\x10\x02\x12\x07\n\x03\x45\x44S\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsuho/envoy/v3/cluster.proto\x12\x17\x65nvoy.config.cluster.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18suho/envoy/v3/core.proto\"\xb2\x01\n\x13LoadBalancingPolicy\x12\x45\n\x08policies\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.LoadBalancingPolicy.Policy\x1aT\n\x06Policy\x12J\n\x16typed_extension_config\x18\x04 \x01(\x0b\x32*.envoy.config.core.v3.TypedExtensionConfig\"\x9c\x01\n\x0f\x43ircuitBreakers\x12G\n\nthresholds\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.CircuitBreakers.Thresholds\x1a@\n\nThresholds\x12\x32\n\x0cmax_requests\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"\x89\x04\n\x10OutlierDetection\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12\x62\x61se_ejection_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x14max_ejection_percent\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12<\n\x16\x65nforcing_success_rate\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x42\n\x1c\x66\x61ilure_percentage_threshold\x18\x10 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x42\n\x1c\x65nforcing_failure_percentage\x18\x11 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x46\n failure_percentage_minimum_hosts\x18\x13 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12G\n!failure_percentage_request_volume\x18\x14 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"\xa4\x04\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x04type\x18\x02 \x01(\x0e\x32..envoy.config.cluster.v3.Cluster.DiscoveryType\x12M\n\x12\x65\x64s_cluster_config\x18\x03 \x01(\x0b\x32\x31.envoy.config.cluster.v3.Cluster.EdsClusterConfig\x12\x42\n\x10\x63ircuit_breakers\x18\n \x01(\x0b\x32(.envoy.config.cluster.v3.CircuitBreakers\x12\x44\n\x11outlier_detection\x18\x13 \x01(\x0b\x32).envoy.config.cluster.v3.OutlierDetection\x12K\n\x15load_balancing_policy\x18) \x01(\x0b\x32,.envoy.config.cluster.v3.LoadBalancingPolicy\x1a`\n\x10\x45\x64sClusterConfig\x12\x36\n\neds_config\x18\x01 \x01(\x0b\x32\".envoy.config.core.v3.ConfigSource\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\"E\n\rDiscoveryType\x12\n\n\x06STATIC\x10\x00\x12\x0e\n\nSTRICT_DNS\x10\x01\x12\x0f\n\x0bLOGICAL_DNS\x10\x02\x12\x07\n\x03\x45\x44S\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.envoy.v3.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOADBALANCINGPOLICY']._serialized_start=115
-  _globals['_LOADBALANCINGPOLICY']._serialized_end=293
-  _globals['_LOADBALANCINGPOLICY_POLICY']._serialized_start=209
-  _globals['_LOADBALANCINGPOLICY_POLICY']._serialized_end=293
-  _globals['_CIRCUITBREAKERS']._serialized_start=296
-  _globals['_CIRCUITBREAKERS']._serialized_end=452
-  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_start=388
-  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_end=452
-  _globals['_CLUSTER']._serialized_start=455
-  _globals['_CLUSTER']._serialized_end=933
-  _globals['_CLUSTER_EDSCLUSTERCONFIG']._serialized_start=766
-  _globals['_CLUSTER_EDSCLUSTERCONFIG']._serialized_end=862
-  _globals['_CLUSTER_DISCOVERYTYPE']._serialized_start=864
-  _globals['_CLUSTER_DISCOVERYTYPE']._serialized_end=933
+  _globals['_LOADBALANCINGPOLICY']._serialized_start=147
+  _globals['_LOADBALANCINGPOLICY']._serialized_end=325
+  _globals['_LOADBALANCINGPOLICY_POLICY']._serialized_start=241
+  _globals['_LOADBALANCINGPOLICY_POLICY']._serialized_end=325
+  _globals['_CIRCUITBREAKERS']._serialized_start=328
+  _globals['_CIRCUITBREAKERS']._serialized_end=484
+  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_start=420
+  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_end=484
+  _globals['_OUTLIERDETECTION']._serialized_start=487
+  _globals['_OUTLIERDETECTION']._serialized_end=1008
+  _globals['_CLUSTER']._serialized_start=1011
+  _globals['_CLUSTER']._serialized_end=1559
+  _globals['_CLUSTER_EDSCLUSTERCONFIG']._serialized_start=1392
+  _globals['_CLUSTER_EDSCLUSTERCONFIG']._serialized_end=1488
+  _globals['_CLUSTER_DISCOVERYTYPE']._serialized_start=1490
+  _globals['_CLUSTER_DISCOVERYTYPE']._serialized_end=1559
 # @@protoc_insertion_point(module_scope)

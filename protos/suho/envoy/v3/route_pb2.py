@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/envoy/v3/route.proto\x12\x15\x65nvoy.config.route.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"]\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\rvirtual_hosts\x18\x02 \x03(\x0b\x32\".envoy.config.route.v3.VirtualHost\"Z\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12,\n\x06routes\x18\x03 \x03(\x0b\x32\x1c.envoy.config.route.v3.Route\"z\n\x05Route\x12\x30\n\x05match\x18\x01 \x01(\x0b\x32!.envoy.config.route.v3.RouteMatch\x12\x31\n\x05route\x18\x02 \x01(\x0b\x32\".envoy.config.route.v3.RouteAction\x12\x0c\n\x04name\x18\x0e \x01(\t\"\x1c\n\nRouteMatch\x12\x0e\n\x06prefix\x18\x01 \x01(\t\"X\n\x0bRouteAction\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x38\n\x0cretry_policy\x18\t \x01(\x0b\x32\".envoy.config.route.v3.RetryPolicy\"\x8e\x02\n\x0bRetryPolicy\x12\x10\n\x08retry_on\x18\x01 \x01(\t\x12\x31\n\x0bnum_retries\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12G\n\x0eretry_back_off\x18\x08 \x01(\x0b\x32/.envoy.config.route.v3.RetryPolicy.RetryBackOff\x1aq\n\x0cRetryBackOff\x12\x30\n\rbase_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cmax_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/envoy/v3/route.proto\x12\x15\x65nvoy.config.route.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"]\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\rvirtual_hosts\x18\x02 \x03(\x0b\x32\".envoy.config.route.v3.VirtualHost\"Z\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12,\n\x06routes\x18\x03 \x03(\x0b\x32\x1c.envoy.config.route.v3.Route\"z\n\x05Route\x12\x30\n\x05match\x18\x01 \x01(\x0b\x32!.envoy.config.route.v3.RouteMatch\x12\x31\n\x05route\x18\x02 \x01(\x0b\x32\".envoy.config.route.v3.RouteAction\x12\x0c\n\x04name\x18\x0e \x01(\t\"w\n\nRouteMatch\x12\x10\n\x06prefix\x18\x01 \x01(\tH\x00\x12\x0e\n\x04path\x18\x02 \x01(\tH\x00\x12\x35\n\x07headers\x18\x06 \x03(\x0b\x32$.envoy.config.route.v3.HeaderMatcherB\x10\n\x0epath_specifier\"N\n\rHeaderMatcher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x0b\x65xact_match\x18\x04 \x01(\tH\x00\x42\x18\n\x16header_match_specifier\"\xf8\x01\n\x0bRouteAction\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x38\n\x0cretry_policy\x18\t \x01(\x0b\x32\".envoy.config.route.v3.RetryPolicy\x12Q\n\x13max_stream_duration\x18$ \x01(\x0b\x32\x34.envoy.config.route.v3.RouteAction.MaxStreamDuration\x1aK\n\x11MaxStreamDuration\x12\x36\n\x13max_stream_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8e\x02\n\x0bRetryPolicy\x12\x10\n\x08retry_on\x18\x01 \x01(\t\x12\x31\n\x0bnum_retries\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12G\n\x0eretry_back_off\x18\x08 \x01(\x0b\x32/.envoy.config.route.v3.RetryPolicy.RetryBackOff\x1aq\n\x0cRetryBackOff\x12\x30\n\rbase_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cmax_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTE']._serialized_start=303
   _globals['_ROUTE']._serialized_end=425
   _globals['_ROUTEMATCH']._serialized_start=427
-  _globals['_ROUTEMATCH']._serialized_end=455
-  _globals['_ROUTEACTION']._serialized_start=457
-  _globals['_ROUTEACTION']._serialized_end=545
-  _globals['_RETRYPOLICY']._serialized_start=548
-  _globals['_RETRYPOLICY']._serialized_end=818
-  _globals['_RETRYPOLICY_RETRYBACKOFF']._serialized_start=705
-  _globals['_RETRYPOLICY_RETRYBACKOFF']._serialized_end=818
+  _globals['_ROUTEMATCH']._serialized_end=546
+  _globals['_HEADERMATCHER']._serialized_start=548
+  _globals['_HEADERMATCHER']._serialized_end=626
+  _globals['_ROUTEACTION']._serialized_start=629
+  _globals['_ROUTEACTION']._serialized_end=877
+  _globals['_ROUTEACTION_MAXSTREAMDURATION']._serialized_start=802
+  _globals['_ROUTEACTION_MAXSTREAMDURATION']._serialized_end=877
+  _globals['_RETRYPOLICY']._serialized_start=880
+  _globals['_RETRYPOLICY']._serialized_end=1150
+  _globals['_RETRYPOLICY_RETRYBACKOFF']._serialized_start=1037
+  _globals['_RETRYPOLICY_RETRYBACKOFF']._serialized_end=1150
 # @@protoc_insertion_point(module_scope)
