@@ -13,9 +13,9 @@ from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
 from hub.domain.lease import LeaseTerms
 from hub.memory import MemoryStore
+from hub.messages.instances import instance_from
 from hub.registry import Holder, Registry, RegistryLimits
 from hub.servicers.discovery import DiscoveryServicer
-from hub.servicers.instances import instance_from
 from hub.servicers.registry import RegistryServicer
 from hub.streams import Bell
 from mesh.clock import unix_ms
@@ -69,7 +69,7 @@ def _registry(settings: HubSettings, news: Bell) -> Registry:
     return Registry(
         settings.instance,
         MemoryStore(first_revision),
-        Catalog(first_revision, settings.history),
+        Catalog(settings.history, first_revision),
         news,
         LeaseTerms(settings.heartbeat_s, settings.lease_ttl_s, settings.grace_s),
         SelfPreservation(settings.protect_from_instances, settings.protect_from_expiries, settings.protect_max_share),

@@ -12,8 +12,8 @@ from hub.domain.catalog import Catalog, Change
 from hub.domain.expiry import SelfPreservation, forgotten, sweep
 from hub.domain.instance import Instance
 from hub.domain.lease import Lease, LeaseTerms, NotHolderError
+from hub.domain.state import Key, Record, Store
 from hub.domain.status import Status
-from hub.domain.store import Record, Store
 from hub.streams import Bell
 from mesh.clock import unix_ms
 from mesh.log import get_logger
@@ -169,7 +169,7 @@ class Registry:
     async def _keep(self, lease: Lease) -> None:
         known = self.catalog.get(lease.instance.id)
         if known is None or replace(lease.instance, revision=known.revision) != known:
-            record = Record(lease.instance, lease.token, self.hub_id)
+            record = Record(lease.instance, lease.token.encode(), self.hub_id)
             revision = await self._store.put(record, known.revision if known else 0)
             lease = replace(lease, instance=replace(lease.instance, revision=revision))
             self._apply(Change(revision, lease.instance, removed=False))
@@ -178,12 +178,12 @@ class Registry:
         self._leases[lease.instance.id] = lease
 
     async def _drop(self, lease: Lease) -> None:
-        revision = await self._store.remove(lease.instance.id, lease.instance.revision)
+        revision = await self._store.remove(Key("instance", lease.instance.id), lease.instance.revision)
         del self._leases[lease.instance.id]
         self._apply(Change(revision, lease.instance, removed=True))
 
     def _apply(self, change: Change) -> None:
-        self.catalog.apply(change)
+        self.catalog.apply(change.revision, [change])
         self._bell.ring()
 
 

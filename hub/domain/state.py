@@ -72,11 +72,23 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """The revision moved on, and nothing else that can be read here."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All there is at a revision: what it does not hold has been removed."""
 
     revision: int
     entries: tuple[Delta, ...]
+    origin: int = 0
+    """Which life of the store this is. In another one than before, nothing was removed: its data was lost."""
+
+
+News = Snapshot | Delta | Progress
 
 
 class Store(Protocol):
@@ -96,7 +108,8 @@ class Store(Protocol):
         ...
 
     async def remove(self, key: Key, expected_revision: int) -> int:
-        """Remove, under the same condition; give the new revision.
+        """Remove, under the same condition; give the new revision. With 0, what is not there is marked as removed: who
+        still knows it from before a loss of the data hears so.
 
         Raises:
             ConflictError: it has not that revision.
@@ -104,6 +117,6 @@ class Store(Protocol):
         """
         ...
 
-    def follow(self) -> AsyncIterator[Snapshot | Delta]:
-        """Everybody's writes in the order of revisions: a snapshot first, and again after every interruption."""
+    def follow(self) -> AsyncIterator[News]:
+        """Everybody's writes in the order of revisions: a snapshot first, and again whenever one was missed."""
         ...

@@ -12,10 +12,11 @@ from hub.discovery import Discovery
 from hub.domain.catalog import Change, CompactedError
 from hub.domain.instance import GRPC_ADDRESS
 from hub.domain.lease import IdTakenError, NotHolderError
+from hub.domain.state import ConflictError
 from hub.domain.status import Status
-from hub.domain.store import ConflictError
+from hub.messages.instances import address_to, change_to, instance_from, instance_to, summary_to
+from hub.messages.statuses import status_from
 from hub.registry import AdmissionError, Holder, OfferTakenError, Registry, RegistryFullError
-from hub.servicers.instances import address_to, change_to, instance_from, instance_to, status_from, summary_to
 from hub.streams import Bell, heard, inbox, stopping_error
 from mesh.errors import MeshError, Reason
 

@@ -24,7 +24,7 @@ def instance(number: int) -> Instance:
 
 
 def _registry(news: Bell) -> Registry:
-    return Registry("hub-1", MemoryStore(), Catalog(0, 100), news, LeaseTerms(), SelfPreservation(), RegistryLimits())
+    return Registry("hub-1", MemoryStore(), Catalog(100), news, LeaseTerms(), SelfPreservation(), RegistryLimits())
 
 
 class Published:

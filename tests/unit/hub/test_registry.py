@@ -6,8 +6,8 @@ from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
 from hub.domain.instance import Address, Instance
 from hub.domain.lease import LeaseTerms, NotHolderError
+from hub.domain.state import ConflictError, Key, Record
 from hub.domain.status import Status
-from hub.domain.store import ConflictError, Record
 from hub.memory import MemoryStore
 from hub.registry import OfferTakenError, Registry, RegistryFullError, RegistryLimits
 from hub.streams import Bell
@@ -32,7 +32,7 @@ def registry(clock: Clock) -> Registry:
     return Registry(
         "hub-1",
         MemoryStore(1000),
-        Catalog(1000, 100),
+        Catalog(100, 1000),
         Bell(),
         LeaseTerms(),
         SelfPreservation(),
@@ -110,14 +110,14 @@ async def test_a_full_registry_says_so(registry: Registry) -> None:
 async def test_the_store_writes_only_over_the_expected_revision() -> None:
     """Compare and set, from 0 for what is not there."""
     store = MemoryStore(1000)
-    record = Record(instance(), TOKEN, "hub-1")
+    record = Record(instance(), TOKEN.encode(), "hub-1")
     assert await store.put(record, 0) == 1001
     for stale in (0, 1000):
         with pytest.raises(ConflictError):
             await store.put(record, stale)
-    assert await store.remove("echo-1", 1001) == 1002
+    assert await store.remove(Key("instance", "echo-1"), 1001) == 1002
     with pytest.raises(ConflictError):
-        await store.remove("echo-1", 1001)
+        await store.remove(Key("instance", "echo-1"), 1001)
 
 
 def _status(registry: Registry) -> Status:

@@ -4,10 +4,10 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from hub.domain.admission import AdmissionError
 from hub.domain.catalog import Change, ServiceSummary
-from hub.domain.instance import DEFAULT_WEIGHT, Address, Instance
-from hub.domain.status import Status
-
-_PREFIX = "INSTANCE_STATUS_"
+from hub.domain.instance import DEFAULT_WEIGHT, Address, Instance, Method
+from hub.messages.drains import drain_to
+from hub.messages.health import health_to, probe_from, probe_to
+from hub.messages.statuses import status_from, status_to
 
 # Beyond this a registration is not read field by field.
 _MAX_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ def instance_from(message: pb.Instance) -> Instance:
     """What a program says of itself; fields that the hub sets are not taken over.
 
     Raises:
-        AdmissionError: too large, or its status is not set or unknown.
+        AdmissionError: too large, or its status or probe is not set or unknown.
     """
     if message.ByteSize() > _MAX_BYTES:
         raise AdmissionError(f"an instance takes at most {_MAX_BYTES} bytes, this one {message.ByteSize()}")
@@ -25,10 +25,7 @@ def instance_from(message: pb.Instance) -> Instance:
         id=message.id,
         service=message.service,
         version=message.version,
-        addresses=tuple(
-            Address(item.name, item.host, item.port, item.published_host, item.published_port)
-            for item in message.addresses
-        ),
+        addresses=tuple(address_from(item) for item in message.addresses),
         zone=message.zone,
         weight=message.weight or DEFAULT_WEIGHT,
         metadata=dict(message.metadata),
@@ -37,40 +34,28 @@ def instance_from(message: pb.Instance) -> Instance:
         status=status_from(message.status),
         status_reason=message.status_reason,
         process_id=message.process_id,
-    )
-
-
-def status_from(status: "pb.InstanceStatus.ValueType") -> Status:
-    """The status in the domain.
-
-    Raises:
-        AdmissionError: unspecified or unknown.
-    """
-    name = pb.InstanceStatus.Name(status) if status in pb.InstanceStatus.values() else str(status)
-    if name.removeprefix(_PREFIX) not in Status.__members__:
-        raise AdmissionError(f"status {name} says nothing; set one of STARTING, UP, DRAINING, OUT_OF_SERVICE, DOWN")
-    return Status[name.removeprefix(_PREFIX)]
-
-
-def status_to(status: Status) -> "pb.InstanceStatus.ValueType":
-    """The status on the wire."""
-    return pb.InstanceStatus.Value(_PREFIX + status)
-
-
-def address_to(address: Address) -> pb.Address:
-    """An address on the wire."""
-    return pb.Address(
-        name=address.name,
-        host=address.host,
-        port=address.port,
-        published_host=address.published_host,
-        published_port=address.published_port,
+        methods=tuple(Method(item.path, item.idempotent) for item in message.methods),
+        probe=probe_from(message.probe) if message.HasField("probe") else None,
     )
 
 
 def instance_to(instance: Instance) -> pb.Instance:
-    """An instance on the wire."""
-    return pb.Instance(
+    """An instance on the wire, with what the hub knows of it."""
+    message = registration_to(instance)
+    message.revision = instance.revision
+    message.reported_status = status_to(instance.reported_status)
+    message.reported_reason = instance.reported_reason
+    message.health.CopyFrom(health_to(instance.health))
+    if instance.drain is not None:
+        message.drain.CopyFrom(drain_to(instance.drain))
+    message.hub = instance.hub
+    message.doubted = instance.doubted
+    return message
+
+
+def registration_to(instance: Instance) -> pb.Instance:
+    """What an instance said of itself, where its addresses lead, and since when it is registered."""
+    message = pb.Instance(
         id=instance.id,
         service=instance.service,
         version=instance.version,
@@ -82,9 +67,30 @@ def instance_to(instance: Instance) -> pb.Instance:
         dependencies=instance.dependencies,
         status=status_to(instance.status),
         status_reason=instance.status_reason,
-        revision=instance.revision,
         registered_unix_ms=instance.registered_unix_ms,
         process_id=instance.process_id,
+        methods=[pb.GrpcMethod(path=method.path, idempotent=method.idempotent) for method in instance.methods],
+    )
+    if instance.probe is not None:
+        message.probe.CopyFrom(probe_to(instance.probe))
+    return message
+
+
+def address_from(message: pb.Address) -> Address:
+    """An address as a program says it."""
+    return Address(message.name, message.host, message.port, message.published_host, message.published_port)
+
+
+def address_to(address: Address) -> pb.Address:
+    """An address on the wire."""
+    return pb.Address(
+        name=address.name,
+        host=address.host,
+        port=address.port,
+        published_host=address.published_host,
+        published_port=address.published_port,
+        ip=address.ip,
+        published_ip=address.published_ip,
     )
 
 
