@@ -4,12 +4,14 @@ import re
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
+from hub.domain.health import Probe, ProbeKind
 from hub.domain.instance import GRPC_ADDRESS, Address, Instance
 from hub.domain.status import Status
 
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _GRPC_SERVICE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_HTTP_PATH = re.compile(r"/[!-~]*")
 
 MAX_LISTED = 64
 MAX_METADATA = 32
@@ -47,6 +49,8 @@ def admit(instance: Instance, token: str) -> None:
     _metadata(instance)
     _addresses(instance.addresses)
     _names(instance)
+    if instance.probe is not None:
+        _probe(instance, instance.probe)
 
 
 def admit_status(status: Status) -> None:
@@ -78,6 +82,20 @@ def _names(instance: Instance) -> None:
         _service_name("dependencies", name)
     if instance.grpc_services:
         _require(instance.address(GRPC_ADDRESS), f"it offers gRPC services but has no address named {GRPC_ADDRESS!r}")
+
+
+def _probe(instance: Instance, probe: Probe) -> None:
+    if probe.kind is not ProbeKind.NONE:
+        _require(instance.addresses, "probe: there is no address to ask at")
+    if probe.address_name:
+        _require(instance.address(probe.address_name), f"probe: no address is named {probe.address_name[:128]!r}")
+    _require(len(probe.path) <= MAX_TEXT, f"probe: its path is longer than {MAX_TEXT} characters")
+    if probe.kind is ProbeKind.GRPC:
+        _require(not probe.path or _GRPC_SERVICE.fullmatch(probe.path), "probe: its path is no full gRPC service name")
+    elif probe.kind is ProbeKind.HTTP:
+        _require(not probe.path or _HTTP_PATH.fullmatch(probe.path), "probe: its path must begin with '/', encoded")
+    else:
+        _require(not probe.path, f"probe: {probe.kind} asks for no path")
 
 
 def _metadata(instance: Instance) -> None:

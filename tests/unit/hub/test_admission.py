@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer, is_routable
+from hub.domain.health import Probe, ProbeKind
 from hub.domain.instance import Address, Instance
 from hub.domain.status import Status
 
@@ -24,6 +25,7 @@ def test_a_good_registration_is_admitted() -> None:
     """Nothing is raised, for IPv6 and published addresses either."""
     admit(GOOD, TOKEN)
     admit(replace(GOOD, addresses=(Address("grpc", "::1", 1, "192.0.2.1", 2),)), TOKEN)
+    admit(replace(GOOD, probe=Probe(ProbeKind.HTTP, "grpc", "/healthz?deep=1")), TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,12 @@ def test_a_good_registration_is_admitted() -> None:
         ({"dependencies": ("Nobody",)}, "dependencies"),
         ({"metadata": {str(n): "" for n in range(33)}}, "metadata"),
         ({"metadata": {"key": "x" * 2000}}, "metadata"),
+        ({"probe": Probe(ProbeKind.TCP, "metrics")}, "no address is named 'metrics'"),
+        ({"probe": Probe(ProbeKind.HTTP, path="healthz")}, "must begin with '/'"),
+        ({"probe": Probe(ProbeKind.HTTP, path="/x\r\nFLUSHALL")}, "encoded"),
+        ({"probe": Probe(ProbeKind.GRPC, path="/healthz")}, "no full gRPC service name"),
+        ({"probe": Probe(ProbeKind.REDIS, path="/")}, "asks for no path"),
+        ({"probe": Probe(ProbeKind.TCP), "addresses": (), "grpc_services": ()}, "no address to ask"),
     ],
 )
 def test_a_wrong_registration_is_refused_by_name(wrong: dict[str, Any], says: str) -> None:
