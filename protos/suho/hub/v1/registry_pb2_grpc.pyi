@@ -49,7 +49,7 @@ class RegistryServiceStub:
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]
     """Services with the number of their instances by status."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]
-    """Instances, of one service or of all."""
+    """Instances, of one service or of all, ordered by id. Thousands take several pages."""
     Resolve: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
     Watch: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]
@@ -80,7 +80,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Services with the number of their instances by status."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]  # type: ignore[assignment]
-    """Instances, of one service or of all."""
+    """Instances, of one service or of all, ordered by id. Thousands take several pages."""
     Resolve: _aio.UnaryUnaryMultiCallable[_registry_pb2.ResolveRequest, _registry_pb2.ResolveResponse]  # type: ignore[assignment]
     """The addresses of a service's live instances, for clients that do not speak xDS."""
     Watch: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]  # type: ignore[assignment]
@@ -144,7 +144,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListInstancesResponse, _abc.Awaitable[_registry_pb2.ListInstancesResponse]]:
-        """Instances, of one service or of all."""
+        """Instances, of one service or of all, ordered by id. Thousands take several pages."""
 
     @_abc_1.abstractmethod
     def Resolve(
