@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, mesh_commands, orders, ticks
+from cli import bench, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
 from cli.call import call
 from cli.up import up
 
@@ -33,7 +33,13 @@ def options(
 
 app.command()(up)
 app.command()(mesh_commands.status)
-app.command()(mesh_commands.services)
+app.command()(services.services)
+app.command()(instances.instances)
+app.command()(watch.watch)
+app.command()(drains.drain)
+app.command()(drains.undrain)
+app.command()(drains.drains)
+app.add_typer(mesh_state.app, name="mesh")
 app.command()(orders.orders)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)

@@ -1,4 +1,4 @@
-"""`suho status`, `services`, `bootstrap`, `logs`: the mesh as a whole."""
+"""`suho status`, `bootstrap`, `logs`: the mesh as a whole."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from suho.market.v1 import bridge_pb2, bridge_pb2_grpc
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
-from cli.output import fail, print_json, print_table, to_dict
+from cli.instances import print_instances
+from cli.output import fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
 
 
@@ -22,7 +23,7 @@ def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> N
     if as_json:
         print_json(facts)
         return
-    _print_instances(facts["instances"])
+    print_instances(facts["instances"])
     sink = facts["sink"]
     print(
         f"\nsink: stored up to {sink['stored_seq']} of {sink['log_last_seq']} messages; "
@@ -65,44 +66,15 @@ def state_name(state: "order_pb2.OrderState.ValueType") -> str:
     return order_pb2.OrderState.Name(state).removeprefix("ORDER_STATE_")
 
 
-def services(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
-    """Every registered instance, by service."""
-
-    async def ask() -> dict[str, Any]:
-        async with hub(state) as channel:
-            stub = registry_pb2_grpc.RegistryServiceStub(channel)
-            return to_dict(await stub.ListInstances(registry_pb2.ListInstancesRequest(), timeout=TIMEOUT_S))
-
-    answer = run(ask)
-    if as_json:
-        print_json(answer)
-    else:
-        _print_instances(answer["instances"])
-
-
-def _print_instances(instances: list[dict[str, Any]]) -> None:
-    rows = [
-        (
-            item["service"],
-            item["id"],
-            item["status"].removeprefix("INSTANCE_STATUS_"),
-            " ".join(f"{address['host']}:{address['port']}" for address in item["addresses"]) or "-",
-            item["process_id"],
-            item["status_reason"] or " ".join(item["grpc_services"]),
-        )
-        for item in sorted(instances, key=lambda item: (item["service"], item["id"]))
-    ]
-    print_table(("SERVICE", "INSTANCE", "STATUS", "ADDRESS", "PID", "SERVES"), rows, "no instance is registered")
-
-
 def bootstrap(
     state: StateOption = DEFAULT_STATE,
     node: Annotated[str, typer.Option(help="Name of the client, as the hub will show it.")] = "stock-client",
     depends_on: Annotated[list[str] | None, typer.Option(help="Service it will call; repeatable; none: all.")] = None,
+    zone: Annotated[str, typer.Option(help="Where it runs: instances of the same zone are preferred.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="It is JSON in any case.")] = True,
 ) -> None:
-    """The JSON that lets any stock gRPC client use `xds:///mesh` (GRPC_XDS_BOOTSTRAP_CONFIG)."""
-    print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or ()))
+    """The JSON that lets any stock gRPC client use `xds:///mesh` (GRPC_XDS_BOOTSTRAP_CONFIG); it names every hub."""
+    print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or (), zone))
 
 
 def logs(

@@ -97,7 +97,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    console = Console()
+    # Cells are what programs and people said of themselves, brackets included.
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     console.print(table)

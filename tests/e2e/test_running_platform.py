@@ -76,7 +76,8 @@ async def test_bad_signals_are_refused_in_words(platform: RunningPlatform) -> No
 
 async def test_every_command_answers(platform: RunningPlatform) -> None:
     """The commands of the README speak JSON and tables of a running platform."""
-    services = (await suho("services", "--json", state=platform.state)).json["instances"]
+    instances = (await suho("instances", "--json", state=platform.state)).json["instances"]
+    services = [item for item in instances if item["process_id"]]
     assert {item["service"] for item in services} >= {"hub", "database", "data-bridge", "trading-engine", "pc-agent"}
     assert {item["status"] for item in services} == {"INSTANCE_STATUS_UP"}
     status = (await suho("status", "--json", state=platform.state)).json
@@ -89,7 +90,10 @@ async def test_every_command_answers(platform: RunningPlatform) -> None:
         return stats.status == 0 and stats.json["stats"][0]["stored"] > 0
 
     await eventually(counted, 20)
-    for command in (["status"], ["services"], ["orders"], ["ticks", "stats", "EURUSD"], ["logs", "hub"]):
+    for command in (
+        *(["status"], ["services"], ["instances", "hub"], ["drains"], ["mesh", "state"], ["mesh", "clients"]),
+        *(["mesh", "policy", "list"], ["orders"], ["ticks", "stats", "EURUSD"], ["logs", "hub"]),
+    ):
         answer = await suho(*command, state=platform.state)
         assert (answer.status, bool(answer.out)) == (0, True), answer.err
     unknown = await suho("ticks", "stats", "NOSUCH", state=platform.state)

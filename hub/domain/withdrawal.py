@@ -1,0 +1,96 @@
+"""What people may take out of service, and what would be left."""
+
+import difflib
+from collections.abc import Iterable
+
+from hub.domain.admission import MAX_TEXT, AdmissionError
+from hub.domain.drain import Drain, Target
+from hub.domain.instance import GRPC_ADDRESS, Instance
+from hub.domain.standing import is_about
+from hub.domain.status import Status
+
+MAX_NAME = 1_024
+_ORDERED = (Status.DRAINING, Status.OUT_OF_SERVICE)
+
+
+class UnknownTargetError(Exception):
+    """Nothing of that name is there; the text says what is."""
+
+
+class LastEndpointError(Exception):
+    """Services would have nothing left; the text names them."""
+
+    def __init__(self, services: tuple[str, ...]) -> None:
+        super().__init__(
+            f"nothing that is UP would be left of {' and '.join(services)}, so that callers would fail; start another "
+            "instance first, or give the order with `force`"
+        )
+        self.services = services
+
+
+def admit_order(order: Drain) -> None:
+    """Check an order.
+
+    Raises:
+        AdmissionError: naming what is wrong.
+    """
+    if order.status not in _ORDERED:
+        raise AdmissionError(f"an order makes instances {' or '.join(_ORDERED)}, not {order.status}")
+    if len(order.target.name) > MAX_NAME:
+        raise AdmissionError(f"no {order.target.kind} has a name of more than {MAX_NAME} characters")
+    for what, text in (("reason", order.reason), ("by", order.by)):
+        if not text.strip():
+            raise AdmissionError(f"{what!r} is empty: whoever finds the instances drained must learn why and by whom")
+        if len(text) > MAX_TEXT:
+            raise AdmissionError(f"{what!r} is longer than {MAX_TEXT} characters")
+
+
+def affected(target: Target, instances: Iterable[Instance]) -> tuple[str, ...]:
+    """Ids of the instances that an order holds for."""
+    return tuple(instance.id for instance in instances if is_about(target, instance))
+
+
+def emptied(target: Target, instances: Iterable[Instance]) -> tuple[str, ...]:
+    """Services that an order would take the last endpoint from; what only might still work is nothing left."""
+    lost, left = set(), set()
+    for instance in instances:
+        if instance.address(GRPC_ADDRESS) is None:
+            continue
+        if not is_about(target, instance):
+            left |= {instance.service} if instance.status is Status.UP else set()
+        elif instance.status is Status.UP or instance.doubted:
+            lost.add(instance.service)
+    return tuple(sorted(lost - left))
+
+
+def require_known(target: Target, instances: Iterable[Instance]) -> None:
+    """Refuse an order about nothing that is there.
+
+    Raises:
+        UnknownTargetError: suggesting the nearest name.
+    """
+    names = _names(target.kind, instances)
+    if target.name not in names:
+        raise UnknownTargetError(
+            f"no {target.kind} {target.name!r} is registered{nearest(target.name, names)}; with `force` the order is "
+            "for what comes later"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known."""
+    listed = sorted(known)
+    near = difflib.get_close_matches(name, listed, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are {', '.join(listed[:20])}{' …' if len(listed) > 20 else ''}" if listed else "; there is none"
+
+
+def _names(kind: str, instances: Iterable[Instance]) -> set[str]:
+    match kind:
+        case "instance":
+            return {instance.id for instance in instances}
+        case "service":
+            return {instance.service for instance in instances}
+        case _:
+            return {instance.zone for instance in instances if instance.zone}

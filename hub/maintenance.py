@@ -1,0 +1,153 @@
+"""People's orders: given, taken back, and in force for clients when the call returns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from hub.discovery import Discovery
+from hub.domain.drain import Drain, Target
+from hub.domain.instance import Instance
+from hub.domain.standing import is_about
+from hub.domain.state import ConflictError, key_of
+from hub.domain.withdrawal import (
+    LastEndpointError,
+    UnknownTargetError,
+    admit_order,
+    affected,
+    emptied,
+    nearest,
+    require_known,
+)
+from hub.replica import Replica
+from mesh.clock import unix_ms
+from mesh.log import get_logger
+from mesh.waiting import backoff
+
+log = get_logger(__name__)
+
+MAX_DRAINS = 1_000
+# Another hub's write comes in within moments.
+_TRIES = 6
+
+
+class TooManyDrainsError(Exception):
+    """More orders than people can mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as it stands: its revision, and the registered instances that it holds for."""
+
+    revision: int
+    drain: Drain
+    instances: tuple[str, ...]
+
+
+class Maintenance:
+    """Takes instances out of service and puts them back.
+
+    One order at a time at this hub, so that no two of them take the last endpoints from a service together; two hubs
+    that are asked in the same moment may.
+    """
+
+    def __init__(self, replica: Replica, discovery: Discovery, clock: Callable[[], int] = unix_ms) -> None:
+        self._replica = replica
+        self._discovery = discovery
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    @property
+    def revision(self) -> int:
+        """Up to which the orders are known here."""
+        return self._replica.catalog.revision
+
+    def orders(self) -> list[Order]:
+        """All orders in force, the oldest first."""
+        instances = self._instances()
+        found = [
+            Order(revision, drain, affected(drain.target, instances))
+            for revision, drain in self._replica.drains().values()
+        ]
+        return sorted(found, key=lambda order: (order.drain.since_unix_ms, order.revision))
+
+    async def drain(self, order: Drain, force: bool) -> Order:
+        """Give an order, or change the one about the same target; it is published when this returns.
+
+        Raises:
+            AdmissionError: the order is wrong.
+            UnknownTargetError: nothing of that name is there (unless `force`).
+            LastEndpointError: a service would have nothing left (unless `force`).
+            TooManyDrainsError: a thousand orders stand already.
+            ConflictError: other hubs kept changing the same order.
+            StoreAwayError: nobody answers; whether it is in force is not known.
+        """
+        admit_order(order)
+        async with self._turn:
+            return await self._again(lambda: self._drain(order, force))
+
+    async def undrain(self, target: Target, by: str) -> Order:
+        """Take an order back; gives it with the revision from which it is no more.
+
+        Raises:
+            UnknownTargetError: there is no such order; the text says which orders hold.
+            ConflictError, StoreAwayError: as `drain`.
+        """
+        async with self._turn:
+            undone = await self._again(lambda: self._undrain(target))
+        log.info("order taken back", target=f"{target.kind} {target.name}", by=by)
+        return undone
+
+    async def _again(self, attempt: Callable[[], Awaitable[Order]]) -> Order:
+        """Try anew with what other hubs wrote meanwhile."""
+        pauses = islice(backoff(), _TRIES)
+        while True:
+            try:
+                done = await attempt()
+            except ConflictError:
+                if (pause := next(pauses, None)) is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                self._discovery.publish_up_to(done.revision)
+                return done
+
+    async def _drain(self, order: Drain, force: bool) -> Order:
+        instances, orders = self._instances(), self._replica.drains()
+        revision, standing = orders.get(order.target, (0, None))
+        if standing is None and len(orders) >= MAX_DRAINS:
+            raise TooManyDrainsError(f"{len(orders)} orders stand already; take back what is over (ListDrains)")
+        if not force:
+            if standing is None:
+                require_known(order.target, instances)
+            if lost := emptied(order.target, instances):
+                raise LastEndpointError(lost)
+        same = standing is not None and standing.status is order.status
+        order = replace(order, since_unix_ms=standing.since_unix_ms if standing and same else self._clock())
+        if order != standing:
+            revision = await self._replica.put(order, revision)
+            log.info("order given", target=f"{order.target.kind} {order.target.name}", status=order.status,
+                     by=order.by, reason=order.reason)  # fmt: skip
+        return Order(revision, order, affected(order.target, instances))
+
+    async def _undrain(self, target: Target) -> Order:
+        revision, standing = self._replica.drains().get(target, (0, None))
+        if standing is None:
+            raise UnknownTargetError(self._not_drained(target))
+        revision = await self._replica.remove(key_of(standing), revision)
+        return Order(revision, standing, affected(target, self._instances()))
+
+    def _not_drained(self, target: Target) -> str:
+        """No order is about it; perhaps one holds for it."""
+        for instance in self._instances():
+            if is_about(target, instance) and instance.drain is not None:
+                other = instance.drain.target
+                return (
+                    f"no order is about {target.kind} {target.name!r}: {instance.id} is drained by the one about "
+                    f"{other.kind} {other.name!r}; undrain that"
+                )
+        of_kind = [other.name for other in self._replica.drains() if other.kind == target.kind]
+        return f"{target.kind} {target.name!r} is not drained{nearest(target.name, of_kind)}"
+
+    def _instances(self) -> list[Instance]:
+        return self._replica.catalog.instances()
