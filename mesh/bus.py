@@ -29,9 +29,9 @@ class BusClosedError(Exception):
 class _Voice:
     """Says once that NATS is away, and once that it came, however often the client tries."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)  # what stands before the '@' is nobody's to read
-        self._address = f"{parts.hostname}:{parts.port}"
+    def __init__(self, urls: list[str]) -> None:
+        # What stands before the '@' is nobody's to read.
+        self._address = ",".join(f"{parts.hostname}:{parts.port}" for parts in map(urlsplit, urls))
         self._said = False
         self.closed = asyncio.Event()
 
@@ -56,17 +56,25 @@ class _Voice:
 
 @asynccontextmanager
 async def open_bus(nats_url: str, name: str) -> AsyncIterator[Client]:
-    """A connected client (`nats://user:password@host:port`); waits until NATS is there, and reconnects for ever.
+    """A connected client; waits until NATS is there, and reconnects for ever.
 
     While it is away requests time out; whoever asks must be able to ask again.
+
+    Args:
+        nats_url: `nats://user:password@host:port`; of a cluster all, separated by commas, with the same credentials.
 
     Raises:
         BusClosedError: out of the block, when NATS refuses this client.
     """
-    voice = _Voice(nats_url)
+    urls = nats_url.split(",")
+    voice = _Voice(urls)
+    credentials = urlsplit(urls[0])
     client = await nats.connect(
-        nats_url,
+        urls,
         name=name,
+        # Else servers that the cluster tells of would be asked without any.
+        user=credentials.username,
+        password=credentials.password,
         error_cb=voice.error,
         disconnected_cb=voice.disconnected,
         reconnected_cb=voice.connected,

@@ -2,14 +2,15 @@
 
 import asyncio
 import secrets
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from compose.embedded.clickhouse import ClickHouse
-from compose.embedded.nats import Nats
+from compose.embedded.nats import Member, Nats
 from compose.embedded.ports import free_ports
 from compose.embedded.postgres import Postgres
 from compose.embedded.process import Process, spawn
@@ -81,3 +82,68 @@ async def nats(survives_power_loss: bool = False) -> AsyncIterator[Nats]:
         engine = Nats(Path(folder) / "nats", free_ports(1)[0], secrets.token_hex(8), survives_power_loss)
         async with running(engine.program(), Path(folder) / "nats.log"):
             yield engine
+
+
+class NatsCluster:
+    """Three NATS servers that hold JetStream together; each can die, be paused, and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        ports, password = free_ports(6), secrets.token_hex(8)
+        clients, routes = ports[:3], ports[3:]
+        self.nodes = tuple(
+            Nats(
+                folder / f"nats-{number}",
+                clients[number - 1],
+                password,
+                name=f"nats-{number}",
+                member=Member(route, tuple(port for port in routes if port != route)),
+            )
+            for number, route in enumerate(routes, 1)
+        )
+        self._running: dict[int, tuple[Process, AsyncExitStack]] = {}
+
+    @property
+    def url(self) -> str:
+        """Of all three, separated by commas."""
+        return ",".join(node.url for node in self.nodes)
+
+    async def start(self, index: int) -> None:
+        """Start one that does not run, with the data it had."""
+        stack = AsyncExitStack()
+        node = self.nodes[index]
+        process = await stack.enter_async_context(running(node.program(), self._folder / f"{node.name}.log"))
+        self._running[index] = process, stack
+
+    async def kill(self, index: int) -> None:
+        """SIGKILL, also to one that is paused."""
+        process, stack = self._running.pop(index)
+        process.kill()
+        await process.wait()
+        await stack.aclose()
+
+    def pause(self, index: int) -> None:
+        """It keeps its connections, and does nothing."""
+        self._running[index][0].send(signal.SIGSTOP)
+
+    def resume(self, index: int) -> None:
+        """It goes on where it was."""
+        self._running[index][0].send(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """End all that run."""
+        for index in list(self._running):
+            await self.kill(index)
+
+
+@asynccontextmanager
+async def nats_cluster() -> AsyncIterator[NatsCluster]:
+    """Three NATS servers of their own on loopback; `.url`, `.nodes`. JetStream is there two seconds later."""
+    with tempfile.TemporaryDirectory(prefix="suho-") as folder:
+        cluster = NatsCluster(Path(folder))
+        try:
+            for index in range(3):
+                await cluster.start(index)
+            yield cluster
+        finally:
+            await cluster.stop()

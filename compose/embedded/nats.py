@@ -14,6 +14,14 @@ _USER = "suho"
 
 
 @dataclass(frozen=True)
+class Member:
+    """Which of a cluster's servers this one is: by the ports that they reach each other at."""
+
+    port: int
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Nats:
     """A NATS server on loopback with JetStream in `folder`.
 
@@ -25,6 +33,9 @@ class Nats:
     password: str
     # Each message on the disk itself before it is confirmed, not only with the system.
     survives_power_loss: bool = False
+    name: str = "nats-1"
+    # None: alone.
+    member: Member | None = None
 
     @property
     def url(self) -> str:
@@ -42,13 +53,23 @@ class Nats:
         jetstream: dict[str, str] = {"store_dir": str(self.folder.resolve())}
         if self.survives_power_loss:
             jetstream["sync_interval"] = "always"
-        settings = {
+        settings: dict[str, object] = {
             "listen": f"127.0.0.1:{self.port}",
-            "server_name": "nats-1",
+            "server_name": self.name,
             "authorization": {"user": _USER, "password": self.password},
             "jetstream": jetstream,
         }
+        if self.member is not None:
+            settings["cluster"] = self._cluster(self.member)
         write_private(self._config, json.dumps(settings, indent=2))  # its configuration language contains JSON
+
+    def _cluster(self, member: Member) -> dict[str, object]:
+        return {
+            "name": "suho",
+            "listen": f"127.0.0.1:{member.port}",
+            "authorization": {"user": _USER, "password": self.password},
+            "routes": [f"nats://{_USER}:{self.password}@127.0.0.1:{port}" for port in member.others],
+        }
 
     async def _ready(self) -> bool:
         return await tcp.answers(self.port, b"", b'"jetstream":true')
