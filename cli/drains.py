@@ -120,7 +120,8 @@ async def _drain(state: Path, request: maintenance_pb2.DrainRequest) -> maintena
 
 
 async def _prove(state: Path, ids: list[str], timeout_s: float) -> list[Proof]:
-    instances = (await list_instances(state)).instances
+    async with hub(state) as channel:
+        instances = (await list_instances(channel)).instances
     return await prove_idle([instance for instance in instances if instance.id in ids], timeout_s)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc
 import typer
 from suho.hub.v1 import registry_pb2, registry_pb2_grpc
 
@@ -27,21 +28,41 @@ def instances(
     if instance_id:
         _tell_one(state, service, instance_id, history, as_json)
         return
-    answer = to_dict(run(lambda: list_instances(state, service)))
+    tell_service(state, service, as_json)
+
+
+def tell_service(state: Path, service: str, as_json: bool) -> None:
+    """The instances of a service that there is, or all."""
+
+    async def ask() -> registry_pb2.ListInstancesResponse:
+        async with hub(state) as channel:
+            answer = await list_instances(channel, service)
+            if service and not answer.instances:
+                stub = registry_pb2_grpc.RegistryServiceStub(channel)
+                known = await stub.ListServices(registry_pb2.ListServicesRequest(), timeout=TIMEOUT_S)
+                fail(
+                    f"no instance of {service!r} is registered{_nearest(service, [s.service for s in known.services])}"
+                )
+            return answer
+
+    answer = run(ask)
+    found = [to_dict(instance) for instance in answer.instances]
     if as_json:
-        print_json(answer)
+        print_json({"instances": found, "revision": answer.revision})
     else:
-        print_instances(answer["instances"])
+        print_instances(found)
 
 
-async def list_instances(state: Path, service: str = "") -> registry_pb2.ListInstancesResponse:
-    """Instances of a service that there is, or all."""
-    async with hub(state) as channel:
-        stub = registry_pb2_grpc.RegistryServiceStub(channel)
-        answer = await stub.ListInstances(registry_pb2.ListInstancesRequest(service=service), timeout=TIMEOUT_S)
-        if service and not answer.instances:
-            known = await stub.ListServices(registry_pb2.ListServicesRequest(), timeout=TIMEOUT_S)
-            fail(f"no instance of {service!r} is registered{_nearest(service, [s.service for s in known.services])}")
+async def list_instances(channel: grpc.aio.Channel, service: str = "") -> registry_pb2.ListInstancesResponse:
+    """All pages in one, with the first one's revision: a watch from there tells what changed meanwhile."""
+    stub = registry_pb2_grpc.RegistryServiceStub(channel)
+    request = registry_pb2.ListInstancesRequest(service=service)
+    answer = await stub.ListInstances(request, timeout=TIMEOUT_S)
+    page = answer
+    while page.page.next_token:
+        request.page.token = page.page.next_token
+        page = await stub.ListInstances(request, timeout=TIMEOUT_S)
+        answer.instances.extend(page.instances)
     return answer
 
 
@@ -103,11 +124,11 @@ async def _ask_one(
     state: Path, service: str, instance_id: str, history: bool
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     async with hub(state) as channel:
-        stub = registry_pb2_grpc.RegistryServiceStub(channel)
-        answer = await stub.ListInstances(registry_pb2.ListInstancesRequest(service=service), timeout=TIMEOUT_S)
+        answer = await list_instances(channel, service)
         found = next((to_dict(item) for item in answer.instances if item.id == instance_id), None)
         events = []
         if history:
+            stub = registry_pb2_grpc.RegistryServiceStub(channel)
             request = registry_pb2.GetHealthHistoryRequest(instance_id=instance_id)
             events = [to_dict(one) for one in (await stub.GetHealthHistory(request, timeout=TIMEOUT_S)).events]
     if found is None and not events:

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
-from suho.hub.v1 import registry_pb2, registry_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
-from cli.instances import print_instances
+from cli.instances import list_instances, print_instances
 from cli.output import fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
 
@@ -41,8 +40,7 @@ def _lanes(facts: dict[str, Any]) -> list[tuple[str, int]]:
 
 async def _status(state: Path) -> dict[str, Any]:
     async with hub(state) as channel:
-        registry = registry_pb2_grpc.RegistryServiceStub(channel)
-        instances = await registry.ListInstances(registry_pb2.ListInstancesRequest(), timeout=TIMEOUT_S)
+        instances = await list_instances(channel)
     async with mesh(state) as channel:
         bridge = await bridge_pb2_grpc.BridgeServiceStub(channel).GetBridgeStatus(
             bridge_pb2.GetBridgeStatusRequest(), timeout=TIMEOUT_S

@@ -7,7 +7,7 @@ import typer
 from suho.hub.v1 import registry_pb2, registry_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, run
-from cli.instances import list_instances, print_instances
+from cli.instances import list_instances, tell_service
 from cli.output import print_json, print_table, to_dict, utc
 
 _COUNTED = ("STARTING", "UP", "DRAINING", "OUT_OF_SERVICE", "DOWN", "EXPIRED")
@@ -21,11 +21,7 @@ def services(
 ) -> None:
     """Every service with its instances by status, what it serves and what it calls; alarms first."""
     if name:
-        answer = to_dict(run(lambda: list_instances(state, name)))
-        if as_json:
-            print_json(answer)
-        else:
-            print_instances(answer["instances"])
+        tell_service(state, name, as_json)
         return
     facts = run(lambda: _ask(state))
     if as_json:
@@ -37,8 +33,8 @@ def services(
 
 async def _ask(state: Path) -> dict[str, Any]:
     async with hub(state) as channel:
+        answer = await list_instances(channel)
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
-        answer = await stub.ListInstances(registry_pb2.ListInstancesRequest(), timeout=TIMEOUT_S)
         registry = await stub.GetRegistryState(registry_pb2.GetRegistryStateRequest(), timeout=TIMEOUT_S)
     return {
         "services": _by_service([to_dict(item) for item in answer.instances]),

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dic
                 stub = registry_pb2_grpc.RegistryServiceStub(channel)
                 request = registry_pb2.WatchRequest(service=service, start_revision=revision, progress=True)
                 # No deadline: it is followed until the person ends it.
-                async for response in stub.Watch(request):
+                async for response in _whole(stub.Watch(request)):
                     changes = list(known.take(response))
                     for left, change in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
                         # From where to resume: behind all of a response, or behind none of it.
@@ -71,6 +71,18 @@ async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dic
             else:
                 raise
         await asyncio.sleep(next(pauses))
+
+
+async def _whole(
+    messages: AsyncIterable[registry_pb2.WatchResponse],
+) -> AsyncIterator[registry_pb2.WatchResponse]:
+    """A snapshot, or a revision, that came in several messages as one."""
+    parts: list[registry_pb2.InstanceChange] = []
+    async for message in messages:
+        parts += message.changes
+        if not message.more:
+            yield registry_pb2.WatchResponse(revision=message.revision, snapshot=message.snapshot, changes=parts)
+            parts = []
 
 
 class Known:
