@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,14 +207,8 @@ async def _invoke(
     show: Callable[[Message], None],
     advice: str,
 ) -> None:
-    """All four kinds of methods are streams on the wire."""
-    invoke: grpc.aio.StreamStreamMultiCallable[Message, Message] = channel.stream_stream(
-        f"/{method.containing_service.full_name}/{method.name}",
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=GetMessageClass(method.output_type).FromString,
-    )
     timeout_s = ask.timeout_s if method.server_streaming else ask.patience_s
-    running = invoke(iter(requests), timeout=timeout_s, metadata=ask.headers)
+    running = _begin(channel, method, requests)(timeout=timeout_s, metadata=ask.headers)
     told = 0
     try:
         async for response in running:
@@ -229,6 +224,21 @@ async def _invoke(
         if failure.layer is Layer.UNREACHABLE and advice:
             failure.message += f"; {advice}"
         raise failure from None
+
+
+def _begin(channel: grpc.aio.Channel, method: Any, requests: list[Message]) -> Callable[..., Any]:
+    """All four kinds of methods are streams on the wire, and a stream of one request is what a unary call sends.
+
+    grpc.aio loses the status of a server that refuses while messages are being written: so they are written one by one
+    only where there are several.
+    """
+    kind: Any = channel.unary_stream if len(requests) == 1 else channel.stream_stream
+    multicallable = kind(
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=GetMessageClass(method.output_type).FromString,
+    )
+    return partial(multicallable, requests[0] if len(requests) == 1 else iter(requests))
 
 
 def _printer(method: Any, as_json: bool) -> Callable[[Message], None]:

@@ -27,7 +27,10 @@ async def check_server(address: str, tls: bool, ca: Path | None, timeout_s: floa
     """
     try:
         async with asyncio.timeout(timeout_s):
-            await (_check_tls(address, _context(ca)) if tls else _check_plain(address))
+            if tls:
+                await _check_tls(address, _context(ca))
+            else:
+                await _check_plain(address)
     except TimeoutError:
         raise _unreachable(f"nothing at {address} answers as a gRPC server within {timeout_s:g} s") from None
     except socket.gaierror as error:
@@ -110,7 +113,7 @@ async def _connected(address: str, context: ssl.SSLContext | None) -> AsyncItera
     try:
         yield reader, writer
     finally:
-        writer.close()
+        writer.transport.abort()  # TLS's polite end waits for a server that may not answer it
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

@@ -98,12 +98,12 @@ class Reflection:
         )
 
     async def _ask_version(self, service: str, request: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
-        ask = self._channel.stream_stream(
+        ask = self._channel.unary_stream(  # one question, and a half-closed stream
             f"/{service}/ServerReflectionInfo",
             request_serializer=pb.ServerReflectionRequest.SerializeToString,
             response_deserializer=pb.ServerReflectionResponse.FromString,
         )
-        call = ask(iter([request]), timeout=self._timeout_s, metadata=self._metadata)
+        call = ask(request, timeout=self._timeout_s, metadata=self._metadata)
         answer = await call.read()
         call.cancel()
         if isinstance(answer, pb.ServerReflectionResponse):
