@@ -5,8 +5,10 @@ balances, retries and drains. The agent has five, a connection each. See design 
 """
 
 import json
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Literal
 
 import grpc
@@ -15,6 +17,8 @@ from mesh.config import MeshSettings, export
 from mesh.keepalive import KEEPALIVE
 
 _BOOTSTRAP = "GRPC_XDS_BOOTSTRAP_CONFIG"
+# Lets gRPC take a hub's word that there is no such service; otherwise a call to it waits 15 s.
+_HEED_HUBS_ERRORS = "GRPC_EXPERIMENTAL_XDS_DATA_ERROR_HANDLING"
 _exported = ""
 
 _RECONNECT = (
@@ -26,32 +30,43 @@ _RECONNECT = (
 LaneTarget = Literal["agent-signals", "agent-ticks"]
 
 
-def bootstrap(hubs: Iterable[str], node_id: str, service: str, dependencies: Iterable[str] = ()) -> dict[str, Any]:
+@cache
+def in_own_order(hubs: tuple[str, ...]) -> tuple[str, ...]:
+    """The hubs in the order in which this process tries them: another in each, so that they share the load."""
+    return tuple(random.sample(hubs, len(hubs)))
+
+
+def bootstrap(
+    hubs: Iterable[str], node_id: str, service: str, dependencies: Iterable[str] = (), zone: str = ""
+) -> dict[str, Any]:
     """gRPC's xDS bootstrap: what a stock client needs to use `xds:///mesh`.
 
-    `dependencies` names the services whose endpoints the client wants; none means all.
+    `dependencies` names the services whose endpoints the client wants; none means all. Endpoints of `zone` are
+    preferred.
     """
+    node: dict[str, Any] = {"id": node_id, "cluster": service, "metadata": {"dependencies": list(dependencies)}}
     return {
         "xds_servers": [
             {
                 # Several hubs in one URI fail over live; several entries do not (measured).
-                "server_uri": f"ipv4:{','.join(hubs)}",
+                "server_uri": f"ipv4:{','.join(in_own_order(tuple(hubs)))}",
                 "channel_creds": [{"type": "insecure"}],
                 "server_features": ["xds_v3"],
             }
         ],
-        "node": {"id": node_id, "cluster": service, "metadata": {"dependencies": list(dependencies)}},
+        "node": node | ({"locality": {"zone": zone}} if zone else {}),
     }
 
 
 def _export_bootstrap(settings: MeshSettings, service: str, dependencies: Iterable[str]) -> None:
     global _exported
-    text = json.dumps(bootstrap(settings.hubs, settings.instance, service, dependencies))
+    text = json.dumps(bootstrap(settings.hubs, settings.instance, service, dependencies, settings.zone))
     if _exported not in ("", text):
         raise RuntimeError("gRPC reads its xDS bootstrap once a process: it can not be two things")
     # Over one that a shell set for stock clients: this process says itself who it is.
     _exported = text
     export(_BOOTSTRAP, text)
+    export(_HEED_HUBS_ERRORS, "true")
 
 
 @asynccontextmanager

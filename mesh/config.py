@@ -40,6 +40,7 @@ class MeshSettings(ProgramSettings):
     """Programs that know the hub."""
 
     hubs: tuple[str, ...] = Field(("127.0.0.1:7000",), min_length=1, description="host:port of every hub.")
+    zone: str = Field("", max_length=128, description="Where this program runs: callers prefer servers of their zone.")
 
 
 class ServerSettings(MeshSettings):

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from suho.hub.v1 import registry_pb2 as pb
 
 from mesh.config import ServerSettings, SettingsError
+from mesh.draining import Draining
 from mesh.interceptors import Around
 from mesh.keepalive import KEEPALIVE
 from mesh.session import HubSession
@@ -28,6 +30,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
+
+_REPEATABLE = (descriptor_pb2.MethodOptions.IDEMPOTENT, descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)
 
 # After leaving discovery: how long clients may still be acting on what they knew.
 _DRAIN_PAUSE_S = 0.1
@@ -53,7 +57,7 @@ class MeshServer:
 
     port: int
     names: tuple[str, ...]
-    draining: asyncio.Event
+    draining: Draining
     _server: grpc.aio.Server = field(repr=False)
     _health: health.aio.HealthServicer = field(repr=False)
 
@@ -71,12 +75,12 @@ class MeshServer:
 async def open_server(
     settings: ServerSettings,
     services: Sequence[Service],
-    draining: asyncio.Event | None = None,
+    draining: Draining | None = None,
     options: Iterable[tuple[str, Any]] = (),
 ) -> AsyncIterator[MeshServer]:
     """Bind, start, and stop at the end of the block.
 
-    `draining` is set when the server has left discovery: streams that would stay open end themselves then.
+    `draining` is set while the server is out of discovery: streams that would stay open end themselves then.
 
     Raises:
         SettingsError: the address is not loopback, or taken.
@@ -97,7 +101,7 @@ async def open_server(
             f"setting 'port': {address}:{settings.port} is taken by another program; stop that or choose another port"
         ) from None
     await server.start()
-    opened = MeshServer(port, names, draining or asyncio.Event(), server, checks)
+    opened = MeshServer(port, names, draining or Draining(), server, checks)
     await opened.announce(health_pb2.HealthCheckResponse.SERVING)
     try:
         yield opened
@@ -106,13 +110,27 @@ async def open_server(
 
 
 async def serve(server: MeshServer, session: HubSession, stop: asyncio.Event) -> None:
-    """Be UP until `stop`; then leave discovery, finish the calls, and stop."""
+    """Be UP until `stop`; then leave discovery, finish the calls, and stop. Meanwhile obey people who drain it."""
     await session.set_status(pb.INSTANCE_STATUS_UP)
-    await stop.wait()
+    async with asyncio.TaskGroup() as tasks:
+        obeying = tasks.create_task(obey(session.drained, server.draining), name="obey drains")
+        await stop.wait()
+        obeying.cancel()
     await session.drain()
-    server.draining.set()
     await asyncio.sleep(_DRAIN_PAUSE_S)
+    server.draining.set()
     await server.stop()
+
+
+async def obey(ordered: Draining, draining: Draining) -> None:
+    """Let `draining` follow `ordered`, for ever: begun when clients have heard that this server left discovery."""
+    while True:
+        await ordered.wait()
+        await asyncio.sleep(_DRAIN_PAUSE_S)
+        if ordered.is_set():
+            draining.set()
+        await ordered.over()
+        draining.clear()
 
 
 def instance_of(
@@ -131,9 +149,22 @@ def instance_of(
         service=service_name,
         addresses=[grpc_address],
         grpc_services=server.names,
+        methods=[method for name in server.names for method in _unary_methods(name)],
         dependencies=dependencies,
+        zone=settings.zone,
         process_id=os.getpid(),
     )
+
+
+def _unary_methods(name: str) -> list[pb.GrpcMethod]:
+    """As the contract of that gRPC service says."""
+    contract = descriptor_pb2.ServiceDescriptorProto()
+    descriptor_pool.Default().FindServiceByName(name).CopyToProto(contract)
+    return [
+        pb.GrpcMethod(path=f"{name}/{method.name}", idempotent=method.options.idempotency_level in _REPEATABLE)
+        for method in contract.method
+        if not (method.client_streaming or method.server_streaming)
+    ]
 
 
 def _loopback(host: str) -> str:

@@ -45,6 +45,7 @@ async def main(settings: AgentSettings, stop: asyncio.Event) -> None:
         id=settings.instance,
         service=PROGRAM,
         dependencies=["data-bridge", "trading-engine"],
+        zone=settings.zone,
         process_id=os.getpid(),
     )
     async with open_session(settings, instance) as session:

@@ -13,6 +13,7 @@ from mesh.bus import open_bus
 from mesh.channel import mesh_channel
 from mesh.clock import unix_ns
 from mesh.config import SettingsError
+from mesh.draining import Draining
 from mesh.log import get_logger
 from mesh.server import MeshServer, instance_of, open_server, serve
 from mesh.session import open_session
@@ -78,7 +79,7 @@ def _past(
     stored: StoredTicks,
     leases: SourceLeases,
     bridge: Callable[[], Bridge],
-    draining: asyncio.Event,
+    draining: Draining,
 ) -> _Past:
     silence_s = settings.history_timeout_ms / 1000
     incidents = TickIncidents(stored, settings.instance)
@@ -111,7 +112,7 @@ def _past(
 @asynccontextmanager
 async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> AsyncIterator[MeshServer]:
     """A serving bridge that reaches the database service over `database`; waits until NATS is there."""
-    draining = asyncio.Event()
+    draining = Draining()
     async with (
         open_bus(settings.nats_url.get_secret_value(), settings.instance) as bus,
         asyncio.TaskGroup() as tasks,
@@ -125,7 +126,7 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
         stored = StoredTicks(database)
         newest = NewestTicks(stored, settings.newest_interval_ms / 1000)
         unreadable = UnreadableMessages()
-        feed, history = Feed(bus, unreadable), TickHistory(ticks, database, unreadable)
+        feed, history = Feed(bus, unreadable, draining), TickHistory(ticks, database, unreadable)
         joined = min(settings.joined_ticks, ticks.most_ticks)
         life = f"{settings.instance}-{secrets.token_hex(4)}"
         leases = SourceLeases(bus, life, settings.source_ttl_s, settings.publish_timeout_ms / 1000)
@@ -133,14 +134,13 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
         def publisher(record: SymbolRecord) -> Publisher:
             return Publisher(record, ticks, stored, leases, Listener(newest.offer, bridge.differs), joined)
 
-        async def drain() -> None:
-            await draining.wait()
+        async def end_streams() -> None:
             bridge.drain()
             feed.drain()
 
         limits = Limits(settings.lane_messages, settings.source_grace_ms / 1000)
         past = _past(settings, bus, ticks, stored, leases, lambda: bridge, draining)
-        bridge = Bridge(settings.instance, life, publisher, leases, past.relay, past.incidents, limits, tasks)
+        bridge = Bridge(settings.instance, life, publisher, leases, past.relay, past.incidents, limits, draining, tasks)
         bridge.spawn(past.relay.run(), "history")
         bridge.spawn(past.triggers.run(), "audits")
         bridge.spawn(past.incidents.run(), "incidents")
@@ -148,7 +148,7 @@ async def open_bridge(settings: BridgeSettings, database: grpc.aio.Channel) -> A
         bridge.spawn(LogWatch(bus, bridge.reread_log, _LOG_WATCH_S).run(), "log watch")
         bridge.spawn(bridge.retire(settings.idle_symbol_s), "retire")
         bridge.spawn(newest.run(), "newest ticks")
-        bridge.spawn(drain(), "drain")
+        bridge.spawn(draining.each_time(end_streams), "drain")
         service = bridge_service(
             LaneServicer(bridge, settings.message_ticks).handlers(),
             FeedServicer(feed, history, settings.subscriber_bytes).handlers(),

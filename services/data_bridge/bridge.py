@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mesh.clock import unix_ms
+from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.market import Batch
@@ -41,6 +42,7 @@ class Bridge:
         name: The bridge's, in its status.
         life: The name of this life of it, in leases.
         publisher: Makes a publisher that continues a record.
+        draining: While it is set no lane is taken.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Bridge:
         history: History,
         incidents: Incidents,
         limits: Limits,
+        draining: Draining,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.name = name
@@ -65,7 +68,7 @@ class Bridge:
         self._publishers: dict[SymbolKey, tuple[Publisher, asyncio.Task[None]]] = {}
         self._records: dict[SymbolKey, SymbolRecord] = {}
         self._lanes: set[Lane] = set()
-        self._draining = False
+        self._draining = draining
 
     @property
     def records(self) -> Iterable[SymbolRecord]:
@@ -78,8 +81,8 @@ class Bridge:
     @contextmanager
     def lane(self, agent: str, number: int) -> Iterator[Lane]:
         """A lane for as long as its call lasts. Raises MeshError SHUTTING_DOWN."""
-        if self._draining:
-            raise MeshError(Reason.SHUTTING_DOWN, "this bridge is stopping; open the lane at another")
+        if self._draining.is_set():
+            raise MeshError(Reason.SHUTTING_DOWN, "this bridge drains; open the lane at another")
         lane = Lane(agent, number, unix_ms(), self._lane_messages)
         self._lanes.add(lane)
         try:
@@ -139,10 +142,9 @@ class Bridge:
         return task
 
     def drain(self) -> None:
-        """Take no new lanes; send those there are elsewhere."""
-        self._draining = True
+        """Send lanes elsewhere."""
         for lane in self._lanes:
-            lane.drain("this bridge is stopping")
+            lane.drain("this bridge drains")
 
     async def stop(self) -> None:
         """End every task. What agents have not been acknowledged they send again, elsewhere or later."""

@@ -9,6 +9,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from mesh.market.subjects import all_ticks, tick_subject
 from services.data_bridge.domain.progress import SymbolKey
@@ -35,15 +36,15 @@ class Listener(Protocol):
 
 
 class Feed:
-    """A message is read once, however many listen."""
+    """A message is read once, however many listen; while the bridge is `draining` nobody may begin to."""
 
-    def __init__(self, bus: Client, unreadable: UnreadableMessages) -> None:
+    def __init__(self, bus: Client, unreadable: UnreadableMessages, draining: Draining) -> None:
         self._bus = bus
         self._unreadable = unreadable
         self._sources: dict[str, _Source] = {}
         self._changing = asyncio.Lock()
         self._listeners: set[Listener] = set()
-        self._draining = False
+        self._draining = draining
 
     @asynccontextmanager
     async def listening(self, listener: Listener, symbols: Iterable[SymbolKey]) -> AsyncIterator[None]:
@@ -52,7 +53,7 @@ class Feed:
         Raises:
             MeshError: LOG_UNAVAILABLE, SHUTTING_DOWN.
         """
-        if self._draining:
+        if self._draining.is_set():
             raise _leaving()
         subjects = sorted({tick_subject(*key) for key in symbols}) or [all_ticks()]
         async with AsyncExitStack() as stack:
@@ -65,7 +66,7 @@ class Feed:
             yield
 
     def drain(self) -> None:
-        self._draining = True
+        """Send listeners elsewhere."""
         for listener in self._listeners:
             listener.end(_leaving())
 
@@ -119,4 +120,4 @@ class _Source:
 
 
 def _leaving() -> MeshError:
-    return MeshError(Reason.SHUTTING_DOWN, "this bridge is stopping; subscribe at another")
+    return MeshError(Reason.SHUTTING_DOWN, "this bridge drains; subscribe at another")

@@ -12,6 +12,7 @@ from suho.database.v1 import order_service_pb2_grpc
 
 from mesh.bus import open_bus
 from mesh.clock import unix_ms, unix_ns
+from mesh.draining import Draining
 from mesh.errors import MeshError
 from mesh.market import subjects
 from mesh.server import Service, instance_of, open_server, serve, service
@@ -134,18 +135,24 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
 
 
 async def _serve(settings: DatabaseSettings, engines: Engines, stop: asyncio.Event) -> None:
-    outbox = Outbox(engines.postgres)
+    draining = Draining()
+    outbox = Outbox(engines.postgres, draining)
     async with kafka.open_if_configured(settings, engines.tick_log, engines.postgres, outbox, TRANSIENT) as second:
-        await _serve_with(settings, engines, outbox, second, stop)
+        await _serve_with(settings, engines, outbox, second, draining, stop)
 
 
 async def _serve_with(
-    settings: DatabaseSettings, engines: Engines, outbox: Outbox, second: "KafkaSinks | None", stop: asyncio.Event
+    settings: DatabaseSettings,
+    engines: Engines,
+    outbox: Outbox,
+    second: "KafkaSinks | None",
+    draining: Draining,
+    stop: asyncio.Event,
 ) -> None:
     incidents = Incidents(engines.clickhouse)
     followings = follow(settings, engines, incidents, [second.progress] if second else [])
     sinks = sinks_of(engines, followings, second.entries(engines.tick_log, engines.postgres) if second else [])
-    dsn, draining = engines.postgres.dsn, asyncio.Event()
+    dsn = engines.postgres.dsn
     async with (
         open_server(settings, services(engines, sinks, incidents, outbox), draining) as server,
         open_session(settings, instance_of(settings, PROGRAM, server)) as session,
@@ -154,7 +161,7 @@ async def _serve_with(
         serving = tasks.create_task(serve(server, session, stop), name="serve")
         background = [
             tasks.create_task(outbox.listen(), name="outbox"),
-            tasks.create_task(outbox.end_with(draining), name="outbox's end"),
+            tasks.create_task(outbox.end_watches(), name="drain the outbox"),
             tasks.create_task(incidents.run(), name="incidents"),
             tasks.create_task(engines.recent.run(), name="recent ticks"),
             tasks.create_task(engines.bars.run(), name="bars"),

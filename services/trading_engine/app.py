@@ -11,6 +11,7 @@ from suho.trading.v1 import agent_link_pb2_grpc, trading_pb2_grpc
 
 from mesh.bus import open_bus
 from mesh.channel import mesh_channel
+from mesh.draining import Draining
 from mesh.log import get_logger
 from mesh.server import MeshServer, instance_of, open_server, serve, service
 from mesh.session import open_session
@@ -59,7 +60,8 @@ async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel) -> AsyncIterator[Engine]:
     """An engine that reaches the database over `channel`, until the end of the block."""
-    database, lanes, draining = Database(channel), Lanes(), asyncio.Event()
+    database, draining = Database(channel), Draining()
+    lanes = Lanes(draining)
     board = OrderBoard(database)
     desk = Desk(database, lanes)
     async with asyncio.TaskGroup() as tasks:
@@ -70,7 +72,7 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel) -> As
             service(trading_pb2_grpc.add_TradingServiceServicer_to_server, trading, TRADING_SERVICE),
             service(agent_link_pb2_grpc.add_AgentLinkServiceServicer_to_server, agent_link, AGENT_LINK_SERVICE),
         ]
-        running = [tasks.create_task(lanes.drain_when(draining), name="drain lanes")]
+        running = [tasks.create_task(draining.each_time(lanes.drain), name="drain lanes")]
         if settings.strategy:
             running.append(tasks.create_task(_run_strategy(settings, database, desk, lanes, board), name="strategy"))
         async with open_server(settings, services, draining) as server:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from suho.trading.v1 import order_pb2
 
+from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from services.trading_engine.domain.order import AccountId, SymbolSpec
@@ -45,19 +46,19 @@ class _Lease:
 
 
 class Lanes:
-    """The lanes of this engine."""
+    """The lanes of this engine; while it is `draining` it takes none."""
 
-    def __init__(self) -> None:
+    def __init__(self, draining: Draining) -> None:
+        self._draining = draining
         self._lanes: dict[AccountId, Lane] = {}
         self._leases: dict[AccountId, _Lease] = {}
         self._joined = asyncio.Condition()
-        self.draining = False
 
     async def join(self, lane: Lane) -> None:
         """Put `lane` in its account's place, ending an older one; returns when no other agent may execute any more."""
         hello = lane.hello
-        if self.draining:
-            raise MeshError(Reason.SHUTTING_DOWN, "this engine is stopping; connect again")
+        if self._draining.is_set():
+            raise MeshError(Reason.SHUTTING_DOWN, "this engine drains; connect again")
         older = self._lanes.get(hello.account)
         if older is not None:
             older.end(MeshError(Reason.AGENT_REPLACED, f"agent {hello.agent!r} took over account {hello.account}"))
@@ -96,10 +97,8 @@ class Lanes:
         async with self._joined:
             await self._joined.wait_for(lambda: account in self._lanes)
 
-    async def drain_when(self, draining: asyncio.Event) -> None:
-        """Once that is set, send every agent elsewhere."""
-        await draining.wait()
-        self.draining = True
+    async def drain(self) -> None:
+        """Send every agent elsewhere."""
         async with asyncio.TaskGroup() as tasks:
             for lane in list(self._lanes.values()):
-                tasks.create_task(lane.drain("the engine is stopping"))
+                tasks.create_task(lane.drain("the engine drains"))

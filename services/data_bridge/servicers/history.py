@@ -1,6 +1,5 @@
 """TraceSymbol, AuditTicks and ImportTicks: what is past, looked at, compared and added to."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import grpc
 from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
+from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from services.data_bridge import wire
 from services.data_bridge.audit import Auditor
@@ -71,7 +71,7 @@ class TraceServicer:
 class AuditServicer:
     """`sources`: every symbol that an agent streams, through whatever bridge."""
 
-    def __init__(self, auditor: Auditor, sources: Callable[[], Iterable[SymbolKey]], draining: asyncio.Event) -> None:
+    def __init__(self, auditor: Auditor, sources: Callable[[], Iterable[SymbolKey]], draining: Draining) -> None:
         self._auditor = auditor
         self._sources = sources
         self._draining = draining
@@ -91,7 +91,7 @@ class AuditServicer:
             with self._auditor.claim(key):
                 for day in days(request.from_msc, request.to_msc):
                     if self._draining.is_set():
-                        raise MeshError(Reason.SHUTTING_DOWN, "this bridge is stopping; audit through another")
+                        raise MeshError(Reason.SHUTTING_DOWN, "this bridge drains; audit through another")
                     yield finding_message(await self._auditor.day(key, day, request.heal))
 
     def _symbols(self, refs: Sequence[tick_pb2.SymbolRef]) -> list[SymbolKey]:

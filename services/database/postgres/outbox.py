@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.waiting import backoff
@@ -33,12 +34,12 @@ class OutboxEntry:
 
 
 class Outbox:
-    """Watches of the outbox, woken by one LISTEN connection. Run `listen` beside them."""
+    """Watches of the outbox, woken by one LISTEN connection. Run `listen` and `end_watches` beside them."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, draining: Draining) -> None:
         self._postgres = postgres
+        self._draining = draining
         self._watches: dict[asyncio.Event, int] = {}
-        self._ending = False
 
     async def listen(self) -> None:
         """Hear of commits, for ever; a lost connection is opened again."""
@@ -62,11 +63,13 @@ class Outbox:
         finally:
             connection.terminate()
 
-    async def end_with(self, draining: asyncio.Event) -> None:
-        """End every watch when `draining` is set: a service that stops waits for its calls."""
-        await draining.wait()
-        self._ending = True
-        self._wake(None)
+    async def end_watches(self) -> None:
+        """End every watch whenever this service drains: one that stops waits for its calls. For ever."""
+
+        async def look() -> None:
+            self._wake(None)
+
+        await self._draining.each_time(look)
 
     def _wake(self, account_id: int | None) -> None:
         for event, watched in self._watches.items():
@@ -94,8 +97,8 @@ class Outbox:
         self._watches[woken] = account_id
         try:
             while not to_seq or after_seq < to_seq:
-                if self._ending:
-                    raise MeshError(Reason.SHUTTING_DOWN, "this database service is stopping; watch through another")
+                if self._draining.is_set():
+                    raise MeshError(Reason.SHUTTING_DOWN, "this database service drains; watch through another")
                 woken.clear()
                 entries = await self._take(account_id, epoch, after_seq, to_seq)
                 if entries:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from mesh.channel import bootstrap
+from mesh.channel import bootstrap, in_own_order
 from mesh.config import child_environment
 
 OPENS_TWO = """
@@ -21,11 +21,20 @@ asyncio.run(main())
 
 
 def test_all_hubs_stand_in_one_uri() -> None:
-    """gRPC fails over among the addresses of one URI, not among several servers."""
-    made = bootstrap(["127.0.0.1:1", "127.0.0.1:2"], "n-1", "svc", ["database"])
+    """gRPC fails over among the addresses of one URI, not among several servers; their order is the process's own."""
+    hubs = [f"127.0.0.1:{port}" for port in range(1, 21)]
+    made = bootstrap(hubs, "n-1", "svc", ["database"])
     (server,) = made["xds_servers"]
-    assert server["server_uri"] == "ipv4:127.0.0.1:1,127.0.0.1:2"
+    named = server["server_uri"].removeprefix("ipv4:").split(",")
+    assert named != hubs  # but for one chance in 20!
+    assert sorted(named) == sorted(hubs)
+    assert tuple(named) == in_own_order(tuple(hubs))
     assert made["node"] == {"id": "n-1", "cluster": "svc", "metadata": {"dependencies": ["database"]}}
+
+
+def test_a_client_says_its_zone_where_it_has_one() -> None:
+    """As the locality of its node."""
+    assert bootstrap(["127.0.0.1:1"], "n-1", "svc", zone="a")["node"]["locality"] == {"zone": "a"}
 
 
 def test_a_process_is_who_it_says_itself_and_only_one() -> None:

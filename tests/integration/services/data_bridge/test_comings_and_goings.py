@@ -65,8 +65,8 @@ async def moved_on(agents: list[Agent], so_far: list[tuple[int, int]]) -> None:
     await eventually(some_more, interval_s=0.002)
 
 
-async def test_a_bridge_that_stops_sends_lanes_elsewhere(start_bridge: StartBridge, log_of_ticks: Client) -> None:
-    """LaneDrain is said, what is under way acknowledged, the stream ended well; new lanes and readers are refused."""
+async def test_a_bridge_that_drains_sends_lanes_elsewhere(start_bridge: StartBridge, log_of_ticks: Client) -> None:
+    """LaneDrain is said, what is under way acknowledged, the stream ended well; until it is back others are refused."""
     bridge = await start_bridge()
     ticks = history(2000)
     async with lane(bridge.port) as client, subscription(bridge.port) as call:
@@ -87,6 +87,9 @@ async def test_a_bridge_that_stops_sends_lanes_elsewhere(start_bridge: StartBrid
             code, details = await late.refusal()
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "another" in details
+        bridge.draining.clear()
+        async with lane(bridge.port) as again, subscription(bridge.port):
+            await again.open("EURUSD")
 
 
 async def test_a_lane_ends_when_the_agent_ends_it(start_bridge: StartBridge, log_of_ticks: Client) -> None:

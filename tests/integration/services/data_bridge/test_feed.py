@@ -16,6 +16,7 @@ from suho.market.v1 import bridge_pb2_grpc, tick_pb2
 from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.draining import Draining
 from mesh.errors import MeshError
 from mesh.market import Batch, codec
 from mesh.market.subjects import tick_subject
@@ -171,7 +172,7 @@ class Ear:
 async def test_nothing_is_missed_from_the_first_moment(nats_engine: Nats, log_of_ticks: Client) -> None:
     """Who listens hears what another connection publishes right then."""
     async with open_bus(nats_engine.url, "feed") as bus:
-        feed = Feed(bus, UnreadableMessages())
+        feed = Feed(bus, UnreadableMessages(), Draining())
         for _ in range(200):
             ear = Ear()
             async with feed.listening(ear, [SymbolKey(SERVER, "EURUSD")]):

@@ -23,6 +23,7 @@ from compose.embedded.postgres import Postgres
 from compose.embedded.valkey import Valkey
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.draining import Draining
 from mesh.market import Batch, codec, subjects
 from mesh.server import open_server
 from services.data_bridge.app import open_bridge
@@ -154,7 +155,8 @@ async def _database(settings: DatabaseSettings) -> AsyncIterator[grpc.aio.Channe
             await engines.clickhouse.command(f"TRUNCATE TABLE {table}")
         incidents = Incidents(engines.clickhouse)
         followings = follow(settings, engines, incidents)
-        served = database_services(engines, sinks_of(engines, followings), incidents, Outbox(engines.postgres))
+        outbox = Outbox(engines.postgres, Draining())
+        served = database_services(engines, sinks_of(engines, followings), incidents, outbox)
         async with (
             open_server(settings, served) as server,
             direct_channel([f"127.0.0.1:{server.port}"]) as channel,

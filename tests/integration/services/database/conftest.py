@@ -22,6 +22,7 @@ from compose.embedded.postgres import Postgres
 from compose.embedded.valkey import Valkey
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.draining import Draining
 from mesh.market import subjects
 from mesh.server import open_server
 from services.database.app import Engines, follow, open_engines, services, sinks_of
@@ -87,7 +88,7 @@ class Stubs:
     ticks: "tick_service_pb2_grpc.TickServiceAsyncStub"
     sink: Sink
     incidents: Incidents
-    outbox: Outbox
+    draining: Draining
 
 
 @pytest_asyncio.fixture
@@ -95,21 +96,23 @@ async def service(settings: DatabaseSettings, engines: Engines) -> AsyncIterator
     """The service's calls, with a sink that does not run until a test runs it."""
     incidents = Incidents(engines.clickhouse)
     followings = follow(settings, engines, incidents)
-    outbox = Outbox(engines.postgres)
+    draining = Draining()
+    outbox = Outbox(engines.postgres, draining)
     async with (
         open_server(settings, services(engines, sinks_of(engines, followings), incidents, outbox)) as server,
         direct_channel([f"127.0.0.1:{server.port}"]) as channel,
         asyncio.TaskGroup() as tasks,
     ):
-        listening = tasks.create_task(outbox.listen())
+        running = [tasks.create_task(work) for work in (outbox.listen(), outbox.end_watches())]
         yield Stubs(
             order_service_pb2_grpc.OrderServiceStub(channel),
             tick_service_pb2_grpc.TickServiceStub(channel),
             followings[0].sink,
             incidents,
-            outbox,
+            draining,
         )
-        listening.cancel()
+        for task in running:
+            task.cancel()
 
 
 @pytest_asyncio.fixture

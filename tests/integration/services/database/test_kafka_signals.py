@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from suho.trading.v1 import order_pb2
 
+from mesh.draining import Draining
 from services.database.app import TRANSIENT, Engines
 from services.database.domain.order import AccountRef, Order, Side, State, TradeMode
 from services.database.kafka.positions import SIGNALS_WRITER
@@ -59,7 +60,7 @@ async def accounts(engines: Engines) -> Accounts:
 
 @asynccontextmanager
 async def running(engines: Engines, kafka: Kafka) -> AsyncIterator[SignalTopic]:
-    outbox, cluster = Outbox(engines.postgres), Cluster(kafka.bootstrap, 0)
+    outbox, cluster = Outbox(engines.postgres, Draining()), Cluster(kafka.bootstrap, 0)
     async with open_writer(cluster, SIGNALS_WRITER, "zstd") as writer, asyncio.TaskGroup() as tasks:
         topic = SignalTopic(Signals(engines.postgres), cluster, writer, outbox.commits, (*TRANSIENT, *INTERRUPTED))
         running = [tasks.create_task(outbox.listen()), tasks.create_task(topic.run())]

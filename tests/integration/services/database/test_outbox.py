@@ -93,17 +93,18 @@ async def test_a_watch_survives_the_loss_of_its_notifications(
     call.cancel()
 
 
-async def test_a_watch_ends_when_the_service_stops(service: Stubs, account: pb.Account) -> None:
-    """Else the service would wait for it in vain: the watcher is told to go elsewhere."""
+async def test_a_watch_ends_when_the_service_drains(service: Stubs, account: pb.Account) -> None:
+    """Else a service that stops would wait for it in vain: watchers go elsewhere until it serves again."""
     await commit(service, order("a"))
     arriving = entries(service.orders.WatchOutbox(watch(account)))
     assert (await anext(arriving)).order.seq == 1
-    draining = asyncio.Event()
-    draining.set()
-    await service.outbox.end_with(draining)
+    service.draining.set()
     async with asyncio.timeout(2):
         refused = await refusal(anext(arriving))
     assert refused.reason is Reason.SHUTTING_DOWN
+    assert (await refusal(anext(entries(service.orders.WatchOutbox(watch(account)))))).reason is Reason.SHUTTING_DOWN
+    service.draining.clear()
+    assert (await anext(entries(service.orders.WatchOutbox(watch(account))))).order.seq == 1
 
 
 async def test_a_watch_of_another_epoch_is_refused(service: Stubs, account: pb.Account) -> None:

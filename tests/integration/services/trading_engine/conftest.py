@@ -15,6 +15,7 @@ from suho.trading.v1 import trading_pb2_grpc
 
 from compose.embedded.postgres import Postgres
 from mesh.channel import direct_channel
+from mesh.draining import Draining
 from mesh.server import open_server, service
 from services.database.config import DatabaseSettings
 from services.database.migrations import migrations
@@ -33,7 +34,7 @@ from tests.support import free_port
 async def order_service(dsn: str, port: int) -> AsyncIterator[None]:
     """The database's OrderService alone."""
     async with open_postgres(dsn, 5) as postgres:
-        outbox = Outbox(postgres)
+        outbox = Outbox(postgres, Draining())
         servicer = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
         offered = service(
             order_service_pb2_grpc.add_OrderServiceServicer_to_server, servicer, "suho.database.v1.OrderService"

@@ -175,8 +175,8 @@ async def test_another_agent_begins_only_when_the_first_may_do_nothing_more(data
             assert loop.time() - renewed > 0.9
 
 
-async def test_a_stopping_engine_sends_its_agents_elsewhere(engine: EngineUnderTest) -> None:
-    """The lane is asked to move and then ended; a new one is told to try again."""
+async def test_a_draining_engine_sends_its_agents_elsewhere(engine: EngineUnderTest) -> None:
+    """The lane is asked to move and then ended; a new one is told to try again, until the engine is back."""
     async with connected(engine.channel) as agent:
         engine.engine.server.draining.set()
         await eventually(lambda: agent.ended is grpc.StatusCode.OK)
@@ -184,6 +184,9 @@ async def test_a_stopping_engine_sends_its_agents_elsewhere(engine: EngineUnderT
     async with connected(engine.channel) as late:
         await eventually(lambda: late.ended)
         assert reason(late) is Reason.SHUTTING_DOWN
+    engine.engine.server.draining.clear()
+    async with connected(engine.channel) as back:
+        await eventually(lambda: back.joined)
 
 
 def said(**fields: object) -> link.StreamSignalsRequest:
