@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from hub.discovery import Discovery
 from hub.domain.drain import Drain, Target
 from hub.domain.instance import Instance
 from hub.domain.standing import is_about
@@ -28,7 +27,8 @@ log = get_logger(__name__)
 
 MAX_DRAINS = 1_000
 # Another hub's write comes in within moments.
-_TRIES = 6
+_FIRST_PAUSE_S = 0.02
+_TRIES = 5
 
 
 class TooManyDrainsError(Exception):
@@ -49,11 +49,16 @@ class Maintenance:
 
     One order at a time at this hub, so that no two of them take the last endpoints from a service together; two hubs
     that are asked in the same moment may.
+
+    Args:
+        publish_up_to: Lets discovery say all that is known up to a revision.
     """
 
-    def __init__(self, replica: Replica, discovery: Discovery, clock: Callable[[], int] = unix_ms) -> None:
+    def __init__(
+        self, replica: Replica, publish_up_to: Callable[[int], None], clock: Callable[[], int] = unix_ms
+    ) -> None:
         self._replica = replica
-        self._discovery = discovery
+        self._publish_up_to = publish_up_to
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -100,7 +105,7 @@ class Maintenance:
 
     async def _again(self, attempt: Callable[[], Awaitable[Order]]) -> Order:
         """Try anew with what other hubs wrote meanwhile."""
-        pauses = islice(backoff(), _TRIES)
+        pauses = islice(backoff(_FIRST_PAUSE_S), _TRIES)
         while True:
             try:
                 done = await attempt()
@@ -109,7 +114,7 @@ class Maintenance:
                     raise
                 await asyncio.sleep(pause)
             else:
-                self._discovery.publish_up_to(done.revision)
+                self._publish_up_to(done.revision)
                 return done
 
     async def _drain(self, order: Drain, force: bool) -> Order:
