@@ -1,16 +1,17 @@
 """Where a call goes: which server tells the contract, and whether the mesh or that server itself is called."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from suho.hub.v1 import registry_pb2 as pb
-from suho.hub.v1 import registry_pb2_grpc
 
 from cli.call_failure import CallError, Layer, near
 from cli.call_probe import check_server
 from cli.connection import NoPlatformError, find_mesh, hub
+from cli.instances import list_instances
 
 _UP = pb.INSTANCE_STATUS_UP
 
@@ -47,14 +48,13 @@ async def registered(state: Path, timeout_s: float) -> list[pb.Instance]:
         raise CallError(Layer.UNREACHABLE, str(error), "--address HOST:PORT calls a server without a hub") from None
     try:
         async with hub(state) as channel:
-            stub = registry_pb2_grpc.RegistryServiceStub(channel)
-            answer = await stub.ListInstances(pb.ListInstancesRequest(), timeout=timeout_s)
-    except grpc.aio.AioRpcError as error:
+            async with asyncio.timeout(timeout_s):
+                answer = await list_instances(channel)
+    except (grpc.aio.AioRpcError, TimeoutError):
         raise CallError(
             Layer.UNREACHABLE,
             f"no hub answers at {hubs}",
             "`suho up` starts the platform; --address HOST:PORT calls a server without a hub",
-            error.code().name,
         ) from None
     return sorted(answer.instances, key=lambda instance: instance.id)
 

@@ -1,7 +1,7 @@
 """Questions that every hub answers for itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,8 +25,8 @@ class HubAnswer(Generic[T]):
     because: str = ""
 
 
-async def ask_every_hub(state: Path, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> list[HubAnswer[T]]:
-    """Ask all hubs at once; one that does not answer is told with the others, unless none does."""
+async def ask_hubs(addresses: Iterable[str], ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> list[HubAnswer[T]]:
+    """Ask all at once; one that does not answer is told with the others."""
 
     async def one(address: str) -> HubAnswer[T]:
         async with direct_channel([address]) as channel:
@@ -36,8 +36,13 @@ async def ask_every_hub(state: Path, ask: Callable[[grpc.aio.Channel], Awaitable
                 return HubAnswer(address, None, MeshError.of(error).message)
 
     async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(one(address)) for address in read_mesh(state)["hubs"]]
-    answers = [task.result() for task in asking]
+        asking = [tasks.create_task(one(address)) for address in addresses]
+    return [task.result() for task in asking]
+
+
+async def ask_every_hub(state: Path, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> list[HubAnswer[T]]:
+    """Ask all hubs of the platform at once; that none answers ends the command."""
+    answers = await ask_hubs(read_mesh(state)["hubs"], ask)
     if all(answer.answer is None for answer in answers):
         fail(
             f"no hub answers ({answers[0].because}): is the platform running? `suho up` starts it",

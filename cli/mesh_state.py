@@ -31,7 +31,7 @@ def mesh_state(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) 
     if as_json:
         print_json({"hubs": hubs})
         return
-    for alarm in _alarms(hubs):
+    for alarm in alarm_lines(hubs):
         print(alarm)
     print_table(_HUB_COLUMNS, [_hub_row(one) for one in hubs], "")
     for one in hubs:
@@ -44,7 +44,7 @@ def _facts(answer: HubAnswer[Any]) -> dict[str, Any]:
     return {"address": answer.address, "state": told, "because": answer.because}
 
 
-def _alarms(hubs: list[dict[str, Any]]) -> list[str]:
+def alarm_lines(hubs: list[dict[str, Any]]) -> list[str]:
     """Each once, with the hubs that raise it; alarms of the whole mesh are raised by all."""
     raised: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in hubs:
@@ -110,11 +110,11 @@ def _client_row(client: dict[str, Any]) -> tuple[object, ...]:
         client["peer"],
         utc(client["connected_unix_ms"]),
         ", ".join(runs) or "-",
-        "; ".join(trouble for one in client["resources"] for trouble in _troubles(one)) or "-",
+        "; ".join(trouble for one in client["resources"] for trouble in troubles(one)) or "-",
     )
 
 
-def _troubles(resource: dict[str, Any]) -> list[str]:
+def troubles(resource: dict[str, Any]) -> list[str]:
     """What is not as it should be with one kind of resource."""
     kind, sent, running = resource["kind"], resource["sent_version"], resource["running_version"]
     told = [f"{kind} {name}: {why}" for name, why in sorted(resource["missing"].items())]

@@ -37,7 +37,7 @@ async def _ask(state: Path) -> dict[str, Any]:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
         registry = await stub.GetRegistryState(registry_pb2.GetRegistryStateRequest(), timeout=TIMEOUT_S)
     return {
-        "services": _by_service([to_dict(item) for item in answer.instances]),
+        "services": by_service([to_dict(item) for item in answer.instances]),
         "revision": answer.revision,
         "hub_id": registry.hub_id,
         "alarms": [to_dict(alarm) for alarm in registry.alarms],
@@ -45,7 +45,7 @@ async def _ask(state: Path) -> dict[str, Any]:
     }
 
 
-def _by_service(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_service(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     services: dict[str, list[dict[str, Any]]] = {}
     for item in instances:
         services.setdefault(item["service"], []).append(item)

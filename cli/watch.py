@@ -55,7 +55,7 @@ async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dic
                 stub = registry_pb2_grpc.RegistryServiceStub(channel)
                 request = registry_pb2.WatchRequest(service=service, start_revision=revision, progress=True)
                 # No deadline: it is followed until the person ends it.
-                async for response in _whole(stub.Watch(request)):
+                async for response in whole(stub.Watch(request)):
                     changes = list(known.take(response))
                     for left, change in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
                         # From where to resume: behind all of a response, or behind none of it.
@@ -73,7 +73,7 @@ async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dic
         await asyncio.sleep(next(pauses))
 
 
-async def _whole(
+async def whole(
     messages: AsyncIterable[registry_pb2.WatchResponse],
 ) -> AsyncIterator[registry_pb2.WatchResponse]:
     """A snapshot, or a revision, that came in several messages as one."""
