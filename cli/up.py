@@ -26,6 +26,7 @@ def up(
     ] = False,
     strategy: Annotated[str, typer.Option(help="Strategy to switch on, on the demo account; none otherwise.")] = "",
     ports: Annotated[str, typer.Option(help="documented: 7000, 8001, 8007, 8008; auto: free ones.")] = "documented",
+    hubs: Annotated[int, typer.Option(min=1, max=9, help="How many hubs share the registry; 7000, 7001, …")] = 1,
     durability: Annotated[
         str, typer.Option(help="kill: what is confirmed survives any kill -9; power: and the loss of power (slower).")
     ] = "kill",
@@ -53,6 +54,7 @@ def up(
         until_fed=until_fed,
         strategy=strategy,
         auto_ports=ports == "auto",
+        hubs=hubs,
         survives_power_loss=durability == "power",
         as_json=as_json,
     )

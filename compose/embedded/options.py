@@ -19,6 +19,8 @@ class Options:
     # Empty: strategies are off.
     strategy: str = ""
     auto_ports: bool = False
+    # How many hubs share the registry.
+    hubs: int = 1
     # What is confirmed survives the machine losing power, not only any process being killed.
     survives_power_loss: bool = False
     as_json: bool = False

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,9 @@ import psutil
 from compose.embedded.facts import Facts, UnansweredError, open_facts
 from compose.embedded.memory import MemoryPeaks
 from compose.embedded.options import Options
-from compose.embedded.ports import choose_ports
+from compose.embedded.ports import choose_ports, hub_addresses, kind_of
 from compose.embedded.program import CannotStartError, Probe
 from compose.embedded.programs import (
-    IN_THE_MESH,
     PACKAGES,
     STOP_ORDER,
     Engines,
@@ -76,16 +75,16 @@ async def run_platform(options: Options, screen: Screen) -> Outcome | None:
     """
     terminal = plan(options)
     with open_state(options.state) as state:
-        ports = choose_ports(state.ports(), options.auto_ports)
+        ports = choose_ports(state.ports(), options.auto_ports, options.hubs)
         state.remember_ports(ports)
         screen.opening(state.folder, options.state is None, ports)
         engines = Engines.of(state, ports, options.survives_power_loss)
-        write_settings(state, settings_of(state, ports, engines, terminal, options.strategy))
-        hubs = (f"127.0.0.1:{ports['hub']}",)
-        async with open_facts(hubs, terminal.server, terminal.folder(state)) as facts:
+        settings = settings_of(state, ports, engines, terminal, options.strategy)
+        write_settings(state, settings)
+        async with open_facts(hub_addresses(ports), terminal.server, terminal.folder(state)) as facts:
             platform = Platform(options, screen, state, ports, facts)
             with screen.view():
-                return await platform.run(engines, terminal)
+                return await platform.run(engines, terminal, settings)
 
 
 class Platform:
@@ -102,14 +101,15 @@ class Platform:
         self._stop = asyncio.Event()
         self._outcome: Outcome | None = None
 
-    async def run(self, engines: Engines, terminal: Terminal) -> Outcome | None:
-        """Start everything, stop everything."""
+    async def run(self, engines: Engines, terminal: Terminal, names: Iterable[str]) -> Outcome | None:
+        """Start the engines and the programs of these names, stop everything."""
         self._describe = partial(_describe, self._state, self._ports, terminal)
         presence = Presence(self._facts, self._pid)
-        ready: dict[str, Probe] = {name: partial(presence.is_up, name) for name in IN_THE_MESH}
+        ready: dict[str, Probe] = {name: partial(presence.is_up, name) for name in names}
+        programs = [*engines.programs(), *mesh_programs(self._state, ready | {"twin": self._twin_serves})]
         self._supervisor = Supervisor(
-            [*engines.programs(), *mesh_programs(self._state, ready | {"twin": self._twin_serves})],
-            STOP_ORDER,
+            programs,
+            [[one.name for one in programs if kind_of(one.name) in kinds] for kinds in STOP_ORDER],
             self._state.log,
             self._state.guard,
             self._screen.tell,
@@ -213,7 +213,7 @@ class Presence:
                     self._up = set()
                 self._asked_s = time.monotonic()
         pid = self._pid(name)
-        return pid is not None and (name, pid) in self._up
+        return pid is not None and (kind_of(name), pid) in self._up
 
 
 def _describe(
@@ -221,7 +221,7 @@ def _describe(
 ) -> dict[str, Any]:
     """mesh.json."""
     return {
-        "hubs": [f"127.0.0.1:{ports['hub']}"],
+        "hubs": list(hub_addresses(ports)),
         "ports": dict(ports),
         "server": terminal.server,
         "twin": str(terminal.folder(state)),

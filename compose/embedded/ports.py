@@ -1,6 +1,7 @@
 """Which program listens where: the documented ports, or free ones, remembered with the state."""
 
 import random
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -10,11 +11,28 @@ from compose.embedded.program import CannotStartError
 DOCUMENTED = {"hub": 7000, "data-bridge": 8001, "trading-engine": 8007, "database": 8008}
 ENGINES = ("postgres", "clickhouse", "valkey", "nats")
 
+_ANOTHER = re.compile(r"-\d+$")
+
 # Below what systems hand out for outgoing connections: a program that restarts finds its port still its own.
 _RANGE = range(20_000, 32_000)
 
 
-def choose_ports(remembered: Mapping[str, int], auto: bool) -> dict[str, int]:
+def hub_names(count: int) -> tuple[str, ...]:
+    """The programs `hub`, `hub-2`, …"""
+    return ("hub", *(f"hub-{number}" for number in range(2, count + 1)))
+
+
+def kind_of(name: str) -> str:
+    """What the program is one of: `hub-2` is a `hub`."""
+    return _ANOTHER.sub("", name)
+
+
+def hub_addresses(ports: Mapping[str, int]) -> tuple[str, ...]:
+    """host:port of every hub."""
+    return tuple(f"127.0.0.1:{port}" for name, port in ports.items() if kind_of(name) == "hub")
+
+
+def choose_ports(remembered: Mapping[str, int], auto: bool, hubs: int = 1) -> dict[str, int]:
     """A port for every program that listens.
 
     What is remembered is kept. A port that is taken by now is replaced where nobody outside knows it: an engine's
@@ -23,13 +41,14 @@ def choose_ports(remembered: Mapping[str, int], auto: bool) -> dict[str, int]:
     Raises:
         CannotStartError: a program's port is taken; names it and the program.
     """
+    documented = {name: DOCUMENTED["hub"] + number for number, name in enumerate(hub_names(hubs))} | DOCUMENTED
     ports: dict[str, int] = {}
     missing = []
-    for name in (*DOCUMENTED, *ENGINES):
-        port = remembered.get(name) or (0 if auto else DOCUMENTED.get(name, 0))
+    for name in (*documented, *ENGINES):
+        port = remembered.get(name) or (0 if auto else documented.get(name, 0))
         if port and is_free(port):
             ports[name] = port
-        elif port and not auto and name in DOCUMENTED:
+        elif port and not auto and name in documented:
             raise CannotStartError(
                 f"port {port} of {name} is in use by another program: end that one, or start with --ports auto"
             )

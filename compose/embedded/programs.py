@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
+from compose.embedded.ports import hub_addresses, kind_of
 from compose.embedded.postgres import Postgres
 from compose.embedded.private import write_private
 from compose.embedded.program import Probe, Program
@@ -25,9 +26,9 @@ PACKAGES = {
     "pc-agent": "pc_agent",
 }
 # The twin is a terminal: it knows nothing of the mesh.
-IN_THE_MESH = tuple(name for name in PACKAGES if name != "twin")
+_OUTSIDE_THE_MESH = "twin"
 
-# What makes work ends before what takes it.
+# What makes work ends before what takes it. Each stands for all of its kind.
 STOP_ORDER = (
     ("trading-engine",),
     ("pc-agent",),
@@ -62,6 +63,16 @@ class Engines:
             Nats(state.folder / "nats", ports["nats"], state.password("nats"), survives_power_loss),
         )
 
+    @property
+    def infrastructure(self) -> tuple[str, ...]:
+        """Where hubs can ask each engine whether it works; without credentials."""
+        return (
+            f"postgres-1=postgres://127.0.0.1:{self.postgres.port}",
+            f"clickhouse-1=clickhouse://127.0.0.1:{self.clickhouse.port}",
+            f"valkey-1=redis://127.0.0.1:{self.valkey.port}",
+            f"nats-1=nats://127.0.0.1:{self.nats.port}",
+        )
+
     def programs(self) -> list[Program]:
         return [self.postgres.program(), self.clickhouse.program(), self.valkey.program(), self.nats.program()]
 
@@ -85,9 +96,8 @@ def settings_of(
 ) -> dict[str, dict[str, Value]]:
     """Settings by program, under the names in their config.py."""
     twin_folder = str(terminal.folder(state))
-    hubs = (f"127.0.0.1:{ports['hub']}",)
     own: dict[str, dict[str, Value]] = {
-        "hub": {},
+        **{name: {} for name in ports if kind_of(name) == "hub"},
         "database": {
             "postgres_dsn": engines.postgres.dsn,
             "clickhouse_url": f"{engines.clickhouse.url}/suho",
@@ -120,15 +130,20 @@ def settings_of(
         own["trading-engine"] |= {"strategy": strategy, "strategy_account": f"{DEMO_LOGIN}@{terminal.server}"}
     for name, settings in own.items():
         settings |= {
-            "instance": f"{name}-1",
+            "instance": instance_id(name),
             "log_format": "console",
             "state_dir": str(state.folder / ("agent" if name == "pc-agent" else name)),
         }
-        if name in IN_THE_MESH:
-            settings["hubs"] = hubs
+        if name != _OUTSIDE_THE_MESH:
+            settings["hubs"] = hub_addresses(ports)
         if name in ports:
             settings["port"] = ports[name]
     return own
+
+
+def instance_id(name: str) -> str:
+    """What the program is called in the mesh."""
+    return name if name != kind_of(name) else f"{name}-1"
 
 
 def write_settings(state: State, settings: Mapping[str, Mapping[str, Value]]) -> None:
@@ -145,14 +160,14 @@ def mesh_programs(state: State, ready: Mapping[str, Probe]) -> list[Program]:
     return [
         Program(
             name,
-            (sys.executable, "-P", "-m", package, "--config", str(_config_file(state, name))),
-            ready[name],
+            (sys.executable, "-P", "-m", PACKAGES[kind_of(name)], "--config", str(_config_file(state, name))),
+            is_ready,
             # Nothing to tidy without the rest; and what a kill leaves is what they are built to survive.
             death_signal=signal.SIGKILL,
             # Read when gRPC is imported, too early for a program to say it itself.
             environment={"GRPC_VERBOSITY": environment("GRPC_VERBOSITY") or "ERROR"},
         )
-        for name, package in PACKAGES.items()
+        for name, is_ready in ready.items()
     ]
 
 

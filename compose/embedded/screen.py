@@ -12,6 +12,7 @@ from rich.text import Text
 
 from compose.embedded.facts import Stored
 from compose.embedded.memory import memory_mb
+from compose.embedded.ports import kind_of
 from compose.embedded.supervisor import Phase, Supervised
 from compose.embedded.watch import Snapshot
 
@@ -62,7 +63,7 @@ class Screen:
     def phases(self, supervised: Mapping[str, Supervised]) -> None:
         """Tell of each part that has become ready."""
         for phase, names in _PHASES:
-            times = [supervised[name].ready_s for name in names if name in supervised]
+            times = [one.ready_s for one in supervised.values() if kind_of(one.name) in names]
             if phase not in self._shown and None not in times:
                 self._shown.add(phase)
                 self.tell(f"{phase:14} ready after {max(time or 0.0 for time in times):.1f} s")

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from compose.embedded.ports import DOCUMENTED, ENGINES, choose_ports, free_ports, is_free
+from compose.embedded.ports import (
+    DOCUMENTED,
+    ENGINES,
+    choose_ports,
+    free_ports,
+    hub_addresses,
+    hub_names,
+    is_free,
+    kind_of,
+)
 from compose.embedded.program import CannotStartError
 
 
@@ -52,3 +61,14 @@ def test_a_taken_port_is_replaced(taken: int) -> None:
     remembered = choose_ports({}, auto=True)
     assert choose_ports(remembered | {"nats": taken}, auto=False)["nats"] != taken
     assert choose_ports(remembered | {"hub": taken}, auto=True)["hub"] != taken
+
+
+def test_every_hub_has_a_port() -> None:
+    """The first is where it always was, the others behind it; with free ports each has one of its own."""
+    assert [name for name in choose_ports({}, auto=True, hubs=3) if kind_of(name) == "hub"] == ["hub", "hub-2", "hub-3"]
+    assert hub_names(1) == ("hub",)
+    wanted = {"hub": DOCUMENTED["hub"], "hub-2": DOCUMENTED["hub"] + 1}
+    if all(is_free(port) for port in (*DOCUMENTED.values(), *wanted.values())):
+        assert wanted.items() <= choose_ports({}, auto=False, hubs=2).items()
+    ports = choose_ports({}, auto=True, hubs=2)
+    assert hub_addresses(ports) == (f"127.0.0.1:{ports['hub']}", f"127.0.0.1:{ports['hub-2']}")
