@@ -9,7 +9,7 @@ import typer
 from cli.connection import JsonOption
 from cli.output import fail
 
-app = typer.Typer(no_args_is_help=True, help="Measure the tick path beside its peers and its limits.")
+app = typer.Typer(no_args_is_help=True, help="Measure the tick path and the hub beside their peers and limits.")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder with recorded ticks (docs/architecture.md); generated otherwise.")
@@ -66,4 +66,29 @@ def storage(data: DataOption = None, results: ResultsOption = _RESULTS, as_json:
     try:
         report.close({"bytes_per_tick": asyncio.run(measure())})
     except FileNotFoundError as error:
+        fail(str(error))
+
+
+@app.command()
+def hub(
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="watch, gone, fanout, size, rate or churn; repeatable; none: all but churn, some minutes."),
+    ] = None,
+    results: ResultsOption = _RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """The hub beside etcd: who sees a registration and a going how soon, and how much one hub takes."""
+    from bench.hub.benchmark import PARTS, run
+    from bench.race import NoShowError
+    from bench.report import Report
+    from compose.embedded.program import CannotStartError
+
+    parts = tuple(part or ())
+    if unknown := set(parts) - set(PARTS):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}", param_hint="--part")
+    report = Report("hub", results, as_json)
+    try:
+        report.close(asyncio.run(run(parts, report)))
+    except (NoShowError, CannotStartError) as error:
         fail(str(error))
