@@ -41,13 +41,14 @@ class Record:
 
 
 Entry = Record | Drain | Policy
+Kind = Literal["instance", "drain", "policy"]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """What an entry is found under; the name of a drain is `<target kind>/<target name>`."""
 
-    kind: Literal["instance", "drain", "policy"]
+    kind: Kind
     name: str
 
 
