@@ -7,6 +7,8 @@ from hub.domain.history import History, HistoryAwayError
 from hub.messages.history import event_to
 from mesh.errors import MeshError, Reason
 
+_LONGEST_ID = 128
+
 
 async def health_history(
     history: History, catalog: Catalog, request: pb.GetHealthHistoryRequest
@@ -16,8 +18,8 @@ async def health_history(
     Raises:
         MeshError: no such instance was there in the last 24 hours, or the history can not be read now.
     """
-    if not request.instance_id:
-        raise MeshError(Reason.INVALID_ARGUMENT, "name the instance; ListInstances lists them")
+    if not 0 < len(request.instance_id) <= _LONGEST_ID:
+        raise MeshError(Reason.INVALID_ARGUMENT, "name the instance by its id; ListInstances lists them")
     try:
         events = await history.read(request.instance_id, request.since_unix_ms)
         if not events and catalog.get(request.instance_id) is None and not await history.read(request.instance_id, 0):
