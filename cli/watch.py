@@ -28,12 +28,14 @@ def watch(
     service: Annotated[str, typer.Argument(help="Only this service's.")] = "",
     from_revision: Annotated[int, typer.Option(min=0, help="The changes after this revision first.")] = 0,
     for_s: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="End after so many changes; 0: never.")] = 0,
     state: StateOption = DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Changes of instances as they happen, a line each, until Ctrl-C; --json begins with who is there."""
 
     async def follow() -> None:
+        told = 0
         with suppress(TimeoutError):  # over, as asked
             async with asyncio.timeout(for_s):
                 async for change in _follow(state, service, from_revision):
@@ -41,6 +43,9 @@ def watch(
                         print_json(change)
                     elif change["change"] != "PRESENT":
                         print(_line(change), flush=True)
+                    told += change["change"] != "PRESENT"
+                    if told == limit > 0:
+                        return
 
     run(follow)
 

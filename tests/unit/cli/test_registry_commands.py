@@ -100,8 +100,8 @@ def test_one_instance_is_told_with_everything_and_its_history(hub: FakeHub, suho
     assert suho("instances", "--history").exit_code == 2
 
 
-def _watched(suho: Suho, *words: object) -> list[dict[str, Any]]:
-    result = suho("watch", "--for", "0.6", "--json", *words)
+def _watched(suho: Suho, changes: int, *words: object) -> list[dict[str, Any]]:
+    result = suho("watch", "-n", changes, "--json", *words)
     assert result.exit_code == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -123,7 +123,7 @@ def test_a_watch_tells_who_is_there_and_then_what_changes(hub: FakeHub, suho: Su
             pb.WatchResponse(revision=8, changes=[{"kind": pb.CHANGE_KIND_REMOVED, "instance": instance("echo-2")}]),
         ]
     ]
-    changes = _watched(suho, "echo")
+    changes = _watched(suho, 3, "echo")
     assert _told(changes) == [
         ("PRESENT", "echo-1", None, "UP", 0),
         ("PRESENT", "echo-2", None, "UP", 5),
@@ -145,7 +145,7 @@ def test_a_watch_goes_on_at_another_hub_and_lists_again_when_it_must(hub: FakeHu
         [MeshError(Reason.REVISION_COMPACTED, "not held")],
         [pb.WatchResponse(revision=9, snapshot=True, changes=put(instance("echo-1", "DOWN"), instance("echo-3")))],
     ]
-    assert _told(_watched(suho))[2:] == [
+    assert _told(_watched(suho, 3))[2:] == [
         ("CHANGED", "echo-1", "UP", "DOWN", 0),
         ("ADDED", "echo-3", None, "UP", 0),
         ("REMOVED", "echo-2", "UP", None, 9),
@@ -161,10 +161,16 @@ def test_people_see_changes_a_line_each(hub: FakeHub, suho: Suho) -> None:
             pb.WatchResponse(revision=7, changes=put(instance("echo-1"))),
         ]
     ]
-    told = suho("watch", "--from-revision", 5, "--for", "0.4").stdout.splitlines()
+    told = suho("watch", "--from-revision", 5, "-n", 2).stdout.splitlines()
     assert told[0].endswith("echo-1 (echo) DRAINING: update")
     assert told[1].endswith("echo-1 (echo) DRAINING → UP")
     assert hub.registry.watched_from == [5]
+
+
+def test_a_watch_ends_in_time(hub: FakeHub, suho: Suho) -> None:
+    """As asked: status 0, though nothing happened."""
+    hub.registry.watches = [[pb.WatchResponse(snapshot=True)]]
+    assert suho("watch", "--for", "0.1").exit_code == 0
 
 
 def test_a_drain_names_one_target_a_reason_and_who(hub: FakeHub, suho: Suho) -> None:
