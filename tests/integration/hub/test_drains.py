@@ -1,0 +1,182 @@
+"""Instances are taken out of service and put back under the calls of a stock client."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_channelz.v1 import channelz
+from suho.hub.v1 import maintenance_pb2, maintenance_pb2_grpc
+from suho.hub.v1 import registry_pb2 as pb
+
+from cli.under_way import prove_idle
+from mesh.channel import direct_channel
+from mesh.errors import MeshError, Reason
+from tests.support import eventually
+from tests.support.hub import ECHO, Backend, RunningHub, instance, registered, run_backend, run_hub
+from tests.support.plain_client import WHO, PlainClient, run_client
+from tests.support.suho import suho
+
+pytestmark = pytest.mark.integration
+
+CALLS = 10_000
+
+
+class Orders:
+    """A person's orders to one hub."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = maintenance_pb2_grpc.MaintenanceServiceStub(channel)
+
+    async def drain(self, force: bool = False, **target: str) -> maintenance_pb2.DrainResponse:
+        request = maintenance_pb2.DrainRequest(
+            target=pb.DrainTarget(**target), reason="update", by="alice", force=force
+        )
+        return await self._stub.Drain(request, timeout=10)
+
+    async def undrain(self, **target: str) -> maintenance_pb2.UndrainResponse:
+        request = maintenance_pb2.UndrainRequest(target=pb.DrainTarget(**target), by="alice")
+        return await self._stub.Undrain(request, timeout=10)
+
+    async def list(self) -> list[pb.Drain]:
+        answer = await self._stub.ListDrains(maintenance_pb2.ListDrainsRequest(), timeout=10)
+        return list(answer.drains)
+
+
+@asynccontextmanager
+async def orders_to(hub: RunningHub) -> AsyncIterator[Orders]:
+    async with direct_channel([hub.address]) as channel:
+        yield Orders(channel)
+
+
+async def _add(stack: AsyncExitStack, hub: RunningHub, name: str, zone: str) -> Backend:
+    backend = await stack.enter_async_context(run_backend(name))
+    made = instance(name, port=backend.port)
+    made.zone = zone
+    await stack.enter_async_context(registered(hub.address, made))
+    return backend
+
+
+async def test_ten_thousand_calls_cross_drains_without_an_error() -> None:
+    """Of an instance, of a zone that holds half of the service, and back, again and again: none fails or strays."""
+    async with run_hub() as hub, run_client(hub.address) as client, AsyncExitStack() as stack:
+        orders = await stack.enter_async_context(orders_to(hub))
+        backends = [await _add(stack, hub, f"echo-{n}", "west" if n < 3 else "east") for n in (1, 2, 3, 4)]
+        await eventually(lambda: _answers(client))
+        await client.ask("load", WHO, 32)
+        await eventually(lambda: all(backend.calls for backend in backends))
+        while sum(backend.calls for backend in backends) < CALLS:
+            await _cross(orders, backends[:1], instance="echo-1")
+            await _cross(orders, backends[:2], zone="west")
+        result = await client.ask("stop")
+    assert result["calls"] >= CALLS
+    assert result["errors"] == []
+
+
+async def _cross(orders: Orders, leaving: list[Backend], **target: str) -> None:
+    """Drained they get nothing; undrained they are called again."""
+    await orders.drain(**target)
+    await asyncio.sleep(0.1)  # what a server waits before it stops
+    calls = [backend.calls for backend in leaving]
+    await asyncio.sleep(0.1)
+    assert [backend.calls for backend in leaving] == calls
+    await orders.undrain(**target)
+    await eventually(lambda: all(now.calls > before for now, before in zip(leaving, calls, strict=True)))
+
+
+async def _answers(client: PlainClient) -> bool:
+    return bool((await client.call())["ok"])
+
+
+class Held:
+    """A server whose calls end when the test says so, and that counts them as all of ours do."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.entered = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def who(self, request: bytes, context: Any) -> bytes:
+        self.entered.set()
+        await self.release.wait()
+        return b"held"
+
+
+@asynccontextmanager
+async def run_held() -> AsyncIterator[Held]:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    held = Held(server.add_insecure_port("127.0.0.1:0"))
+    handler = grpc.unary_unary_rpc_method_handler(held.who)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO, {"Who": handler}),))
+    channelz.add_channelz_servicer(server)
+    await server.start()
+    try:
+        yield held
+    finally:
+        await server.stop(0)
+
+
+async def test_a_call_under_way_finishes_and_only_then_the_instance_may_be_stopped() -> None:
+    """The drained instance's channelz shows the call until it is over, and then that there is none."""
+    async with run_hub() as hub, run_client(hub.address) as client, run_held() as held, AsyncExitStack() as stack:
+        orders = await stack.enter_async_context(orders_to(hub))
+        await stack.enter_async_context(registered(hub.address, instance("echo-1", port=held.port)))
+        held.release.set()
+        await eventually(lambda: _answers(client))
+        held.release.clear()
+        held.entered.clear()
+        async with asyncio.TaskGroup() as tasks:
+            call = tasks.create_task(client.call())
+            await held.entered.wait()
+            await orders.drain(instance="echo-1", force=True)
+            drained = (await hub.instances())["echo-1"]
+            assert (drained.status, drained.drain.reason) == (pb.INSTANCE_STATUS_DRAINING, "update")
+            (proof,) = await prove_idle([drained], 0.3)
+            assert (proof.idle, proof.last.calls) == (False, 1)
+            held.release.set()
+            (proof,) = await prove_idle([drained], 5)
+            assert (proof.idle, "may be stopped" in proof.sentence()) == (True, True)
+        assert call.result()["reply"] == "held"
+
+
+async def test_the_last_endpoint_and_a_typing_error_are_refused_with_a_reason() -> None:
+    """LAST_ENDPOINT, UNKNOWN_TARGET, and no order without a reason; force overrules; what is not drained is said."""
+    async with run_hub() as hub, AsyncExitStack() as stack:
+        orders = await stack.enter_async_context(orders_to(hub))
+        await _add(stack, hub, "echo-1", "west")
+        assert await _refusal(orders.drain(service="echo")) is Reason.LAST_ENDPOINT
+        assert await _refusal(orders.drain(instance="ehco-1")) is Reason.UNKNOWN_TARGET
+        assert await _refusal(orders.undrain(instance="echo-1")) is Reason.UNKNOWN_TARGET
+        assert await _refusal(orders.drain(force=True)) is Reason.INVALID_ARGUMENT
+        assert list((await orders.drain(service="echo", force=True)).instances) == ["echo-1"]
+        assert [order.target.service for order in await orders.list()] == ["echo"]
+        assert (await hub.instances())["echo-1"].reported_status == pb.INSTANCE_STATUS_UP
+
+
+async def _refusal(call: Any) -> Reason:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return MeshError.of(raised.value).reason
+
+
+async def test_the_commands_drain_and_watch_a_real_hub(tmp_path: Path) -> None:
+    """`suho drain --wait` proves it, `suho watch` tells it, `suho drains` lists it."""
+    async with run_hub() as hub, run_held() as held, AsyncExitStack() as stack:
+        (tmp_path / "mesh.json").write_text(json.dumps({"hubs": [hub.address]}))
+        await _add(stack, hub, "echo-2", "east")
+        await stack.enter_async_context(registered(hub.address, instance("echo-1", port=held.port)))
+        revision = (await hub.stub.ListInstances(pb.ListInstancesRequest())).revision
+        drained = await suho("drain", "echo-1", "--reason", "update", "--by", "bob", "--wait", "--json", state=tmp_path)
+        assert drained.status == 0, drained.err
+        assert [(proof["instance"], proof["idle"]) for proof in drained.json["under_way"]] == [("echo-1", True)]
+        watched, listed = await asyncio.gather(
+            suho("watch", "echo", "--from-revision", str(revision), "-n", "1", "--json", state=tmp_path),
+            suho("drains", state=tmp_path),
+        )
+        assert (watched.json["id"], watched.json["status"]) == ("echo-1", "DRAINING")
+        assert "bob" in watched.json["reason"]
+        assert "bob" in listed.out
