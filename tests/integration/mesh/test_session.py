@@ -160,7 +160,7 @@ async def test_a_registration_that_can_not_be_written_is_tried_again(hubs: list[
         await eventually(lambda: len(hubs[0].came) > 2)
         hubs[1].refusal = None
         await eventually(lambda: hubs[1].statuses)
-        assert not session.away
+        await eventually(lambda: not session.away)
 
 
 async def test_a_registration_that_is_wrong_ends_the_program(hubs: list[FakeHub]) -> None:
