@@ -58,7 +58,7 @@ protos: setup
 # The exact versions that were tested, for every platform that runs servers.
 lock: .venv/.ready
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-	  --extra server --extra embedded --extra kafka --extra bench --group dev pyproject.toml --output-file requirements.lock
+	  --extra server --extra embedded --extra kafka --extra top --extra bench --group dev pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf .venv .venv-protos .pytest_cache .mypy_cache .ruff_cache

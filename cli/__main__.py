@@ -7,6 +7,7 @@ import typer
 
 from cli import bench, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
 from cli.call import call
+from cli.top import top
 from cli.up import up
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.command()(orders.orders)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
 app.command()(call)
+app.command()(top)
 app.add_typer(ticks.app, name="ticks")
 app.add_typer(bench.app, name="bench")
 app.add_typer(orders.app, name="signal")
