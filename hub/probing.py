@@ -29,7 +29,8 @@ log = get_logger(__name__)
 
 # News gather for so long, so that a burst of registrations is looked through once.
 _GATHER_S = 0.05
-_LOOK_ROUND_S = 1.0
+# Of an interval: whether this hub is in trouble itself is known before the others are judged for it.
+_LOOK_ROUND = 1 / 30
 
 
 class Records(Protocol):
@@ -253,7 +254,7 @@ class Prober:
     async def _look_round(self) -> None:
         """Whether it is the others who fail, or this hub."""
         while True:
-            await asyncio.sleep(_LOOK_ROUND_S)
+            await asyncio.sleep(self._terms.interval_s * _LOOK_ROUND)
             now = self._clock()
             self._flapping.forget_paid(now)
             asked = [probed for probed in self._probed.values() if probed.question is not None]
