@@ -1,7 +1,7 @@
 """People's orders: given, taken back, and in force for clients when the call returns."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -14,9 +14,10 @@ from hub.domain.withdrawal import (
     UnknownTargetError,
     admit_order,
     affected,
-    emptied,
     nearest,
     require_known,
+    serving,
+    taken,
 )
 from hub.replica import Replica
 from mesh.clock import unix_ms
@@ -47,8 +48,8 @@ class Order:
 class Maintenance:
     """Takes instances out of service and puts them back.
 
-    One order at a time at this hub, so that no two of them take the last endpoints from a service together; two hubs
-    that are asked in the same moment may.
+    One order at a time at this hub, so that no two of them take the last endpoints from a service together; of two
+    hubs that are asked in the same moment, who finds the service bereft takes its order back.
 
     Args:
         publish_up_to: Lets discovery say all that is known up to a revision.
@@ -122,17 +123,21 @@ class Maintenance:
         revision, standing = orders.get(order.target, (0, None))
         if standing is None and len(orders) >= MAX_DRAINS:
             raise TooManyDrainsError(f"{len(orders)} orders stand already; take back what is over (ListDrains)")
-        if not force:
-            if standing is None:
-                require_known(order.target, instances)
-            if lost := emptied(order.target, instances):
-                raise LastEndpointError(lost)
+        loses = frozenset[str]() if force else taken(order.target, instances)
+        if standing is None and not force:
+            require_known(order.target, instances)
+        _refuse_emptying(loses, (one for one in instances if not is_about(order.target, one)))
         same = standing is not None and standing.status is order.status
         order = replace(order, since_unix_ms=standing.since_unix_ms if standing and same else self._clock())
         if order != standing:
             revision = await self._replica.put(order, revision)
             log.info("order given", target=f"{order.target.kind} {order.target.name}", status=order.status,
                      by=order.by, reason=order.reason)  # fmt: skip
+            try:
+                _refuse_emptying(loses, self._instances())
+            except LastEndpointError:
+                await self._replica.remove(key_of(order), revision)
+                raise
         return Order(revision, order, affected(order.target, instances))
 
     async def _undrain(self, target: Target) -> Order:
@@ -156,3 +161,9 @@ class Maintenance:
 
     def _instances(self) -> list[Instance]:
         return self._replica.catalog.instances()
+
+
+def _refuse_emptying(services: frozenset[str], instances: Iterable[Instance]) -> None:
+    """Raises LastEndpointError: one of the services has nothing UP among the instances."""
+    if lost := services - serving(instances):
+        raise LastEndpointError(lost)

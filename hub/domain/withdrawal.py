@@ -20,12 +20,12 @@ class UnknownTargetError(Exception):
 class LastEndpointError(Exception):
     """Services would have nothing left; the text names them."""
 
-    def __init__(self, services: tuple[str, ...]) -> None:
+    def __init__(self, services: Iterable[str]) -> None:
+        self.services = tuple(sorted(services))
         super().__init__(
-            f"nothing that is UP would be left of {' and '.join(services)}, so that callers would fail; start another "
-            "instance first, or give the order with `force`"
+            f"nothing that is UP would be left of {' and '.join(self.services)}, so that callers would fail; start "
+            "another instance first, or give the order with `force`"
         )
-        self.services = services
 
 
 def admit_order(order: Drain) -> None:
@@ -50,17 +50,24 @@ def affected(target: Target, instances: Iterable[Instance]) -> tuple[str, ...]:
     return tuple(instance.id for instance in instances if is_about(target, instance))
 
 
-def emptied(target: Target, instances: Iterable[Instance]) -> tuple[str, ...]:
-    """Services that an order would take the last endpoint from; what only might still work is nothing left."""
-    lost, left = set(), set()
-    for instance in instances:
-        if instance.address(GRPC_ADDRESS) is None:
-            continue
-        if not is_about(target, instance):
-            left |= {instance.service} if instance.status is Status.UP else set()
-        elif instance.status is Status.UP or instance.doubted:
-            lost.add(instance.service)
-    return tuple(sorted(lost - left))
+def taken(target: Target, instances: Iterable[Instance]) -> frozenset[str]:
+    """Services that an order takes endpoints from."""
+    return frozenset(
+        instance.service
+        for instance in instances
+        if is_about(target, instance)
+        and (instance.status is Status.UP or instance.doubted)
+        and instance.address(GRPC_ADDRESS) is not None
+    )
+
+
+def serving(instances: Iterable[Instance]) -> frozenset[str]:
+    """Services with an endpoint that is UP: what only might still work is nothing left."""
+    return frozenset(
+        instance.service
+        for instance in instances
+        if instance.status is Status.UP and instance.address(GRPC_ADDRESS) is not None
+    )
 
 
 def require_known(target: Target, instances: Iterable[Instance]) -> None:

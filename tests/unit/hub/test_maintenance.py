@@ -12,7 +12,7 @@ from hub.domain.drain import Drain, Target
 from hub.domain.instance import Address, Instance
 from hub.domain.state import ConflictError, Entry, Record
 from hub.domain.status import Status
-from hub.domain.withdrawal import LastEndpointError, UnknownTargetError, emptied
+from hub.domain.withdrawal import LastEndpointError, UnknownTargetError, serving, taken
 from hub.maintenance import MAX_DRAINS, Maintenance, TooManyDrainsError
 from hub.memory import MemoryStore
 from hub.replica import Replica
@@ -122,15 +122,38 @@ async def test_two_orders_at_once_do_not_take_the_last_two_endpoints(hub: Hub) -
     assert [isinstance(outcome, LastEndpointError) for outcome in outcomes] == [False, True]
 
 
+async def test_of_two_hubs_orders_the_one_that_finds_the_service_bereft_is_taken_back() -> None:
+    """Another hub drained the peer between the look and the write."""
+
+    class Raced(MemoryStore):
+        async def put(self, entry: Entry, expected_revision: int) -> int:
+            if isinstance(entry, Drain):
+                theirs = Drain(Target("instance", "echo-2"), Status.DRAINING, "theirs", "carol", 1)
+                await super().put(theirs, 0)
+            return await super().put(entry, expected_revision)
+
+    hub = Hub(Raced(1000))
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(hub.replica.run())
+        await hub.replica.loaded()
+        await hub.add("echo-1")
+        await hub.add("echo-2")
+        with pytest.raises(LastEndpointError):
+            await hub.drain(Target("instance", "echo-1"))
+        assert (hub.status("echo-1"), hub.status("echo-2")) == (Status.UP, Status.DRAINING)
+        following.cancel()
+
+
 def test_what_only_might_work_is_nothing_left() -> None:
     """A doubted peer does not make up for the last one that is UP; what nobody calls counts for nothing."""
     grpc = (Address("grpc", "127.0.0.1", 1),)
     up = Instance("echo-1", "echo", addresses=grpc, status=Status.UP)
     doubted = Instance("echo-2", "echo", addresses=grpc, status=Status.EXPIRED, doubted=True)
     agent = Instance("agent-1", "agent", status=Status.UP)
-    assert emptied(Target("instance", "echo-1"), [up, doubted, agent]) == ("echo",)
-    assert emptied(Target("instance", "echo-2"), [up, doubted, agent]) == ()
-    assert emptied(Target("instance", "agent-1"), [up, doubted, agent]) == ()
+    assert serving([up, doubted, agent]) == {"echo"}
+    assert serving([doubted, agent]) == set()
+    assert taken(Target("service", "echo"), [doubted, agent]) == {"echo"}
+    assert taken(Target("instance", "agent-1"), [up, doubted, agent]) == set()
 
 
 @pytest.mark.parametrize(
