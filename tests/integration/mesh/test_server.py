@@ -15,7 +15,7 @@ from mesh.channel import direct_channel
 from mesh.config import ServerSettings, SettingsError
 from mesh.errors import MeshError, Reason
 from mesh.interceptors import deadline
-from mesh.server import MeshServer, Service, open_server, service
+from mesh.server import MeshServer, Service, instance_of, open_server, service
 
 pytestmark = pytest.mark.integration
 
@@ -152,3 +152,16 @@ async def test_only_loopback_is_listened_on(host: str) -> None:
     with pytest.raises(SettingsError, match="setting 'host'"):
         async with open_server(SETTINGS.model_copy(update={"host": host}), []):
             pass
+
+
+async def test_an_instance_says_what_it_serves(served: Served) -> None:
+    """Its unary methods, those that may be repeated marked as the contract has them; and where it is."""
+    here = SETTINGS.model_copy(update={"zone": "a", "published_host": "192.0.2.1", "published_port": 9})
+    made = instance_of(here, "hub", served[0], ["database"])
+    methods = {method.path: method.idempotent for method in made.methods}
+    assert methods[f"{NAME}/ListInstances"]
+    assert not methods[f"{NAME}/Register"]
+    assert f"{NAME}/Watch" not in methods
+    assert (made.zone, list(made.dependencies)) == ("a", ["database"])
+    (address,) = made.addresses
+    assert (address.published_host, address.published_port) == ("192.0.2.1", 9)
