@@ -17,6 +17,9 @@ from hub.maintenance import Maintenance, TooManyDrainsError
 from hub.messages.drains import drain_to, target_from
 from hub.messages.statuses import status_from
 from mesh.errors import MeshError, Reason
+from mesh.server import Service, service
+
+_NAME = pb.DESCRIPTOR.services_by_name["MaintenanceService"].full_name
 
 
 class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
@@ -24,6 +27,10 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
 
     def __init__(self, maintenance: Maintenance) -> None:
         self._maintenance = maintenance
+
+    def service(self) -> Service:
+        """As a server takes it."""
+        return service(maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server, self, _NAME)
 
     async def Drain(
         self, request: pb.DrainRequest, context: "grpc.aio.ServicerContext[pb.DrainRequest, pb.DrainResponse]"
