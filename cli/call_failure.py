@@ -50,6 +50,9 @@ _NEXT = {
     Layer.UNIMPLEMENTED: "the server knows the method and does not serve it: ask one of another version (--instance)",
 }
 
+# Of a detail: stands in the sentence already, or is for programs.
+_TOLD = frozenset({"@type", "reason", "domain"})
+
 
 class CallError(Exception):
     """A call that failed in a layer; `status`, `reason` and `details` are the server's, where it answered."""
@@ -84,7 +87,7 @@ class CallError(Exception):
     def to_text(self) -> str:
         told = f" [{' '.join(word for word in (self.status, self.reason) if word)}]" if self.status else ""
         lines = [f"{self.layer.value}: {self.message}{told}"]
-        lines += [f"  {key}: {value}" for detail in self.details for key, value in detail.items() if key != "@type"]
+        lines += [f"  {key}: {value}" for detail in self.details for key, value in detail.items() if key not in _TOLD]
         return "\n".join([*lines, f"  → {self.advice}"] if self.advice else lines)
 
 

@@ -101,11 +101,9 @@ def lanes_of(
     lanes = []
     for lane in status["lanes"]:
         key = (status["bridge"], lane["agent"], lane["lane"])
-        new = published.get(key, 0) - before.get(key, published.get(key, 0))
-        speed = max(new, 0) / seconds if seconds else 0.0
-        lanes.append(
-            {"bridge": status["bridge"], **lane, "ticks_per_s": round(speed, 1), "missing_ticks": trouble.get(key, 0)}
-        )
+        now, was = published.get(key, 0), before.get(key)
+        speed = None if was is None or not seconds else round(max(now - was, 0) / seconds, 1)
+        lanes.append({"bridge": status["bridge"], **lane, "ticks_per_s": speed, "missing_ticks": trouble.get(key, 0)})
     return lanes, published
 
 
@@ -154,10 +152,14 @@ def _lanes(view: View) -> Iterable[Row]:
         told = f"{lane['symbols']} symbols" + (
             f", {lane['missing_ticks']} ticks missing" if lane["missing_ticks"] else ""
         )
-        cells = (lane["agent"], lane["lane"], lane["bridge"], told, lane["ticks_per_s"])
+        cells = (lane["agent"], lane["lane"], lane["bridge"], told, _or_dash(lane["ticks_per_s"]))
         yield Row(
             f"{lane['bridge']} {lane['agent']} {lane['lane']}", cells, Tone.BAD if lane["missing_ticks"] else Tone.WELL
         )
+
+
+def _or_dash(figure: float | None) -> object:
+    return "-" if figure is None else figure
 
 
 def _hubs(view: View) -> Iterable[Row]:

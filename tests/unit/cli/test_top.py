@@ -117,7 +117,7 @@ def test_a_lane_has_a_speed() -> None:
     first, published = lanes_of(status(100), {}, 2)
     second, _ = lanes_of(status(150), published, 2)
     restarted, _ = lanes_of(status(3), published, 2)
-    assert [lanes[0]["ticks_per_s"] for lanes in (first, second, restarted)] == [0, 25, 0]
+    assert [lanes[0]["ticks_per_s"] for lanes in (first, second, restarted)] == [None, 25, 0]
 
 
 def test_a_snapshot_is_json() -> None:
