@@ -27,6 +27,8 @@ _ACK_TIMEOUT_S = 1.0
 # answers late, and must not be left for that again and again.
 _ANSWER_S = 2.0
 _LONGEST_ANSWER_S = 15.0
+# Between two rounds in which no hub was there.
+_MOST_PAUSE_S = 0.5
 # Every hub has lost its store: how often to look for one that has it again.
 _LOOK_AROUND_S = 30.0
 _OUT = (pb.INSTANCE_STATUS_DRAINING, pb.INSTANCE_STATUS_OUT_OF_SERVICE)
@@ -58,12 +60,13 @@ class HubSession:
         self._confirmed: int | None = None
         self._changed = asyncio.Condition()
         self._closing = False
-        # Hubs in a row at which the session did not stand well.
+        # Hubs in a row at which the session did not stand well; whether it stood at all at the present one.
         self._tried = 0
+        self._stood = False
         self._looked_around = 0.0
         # Whether the present hub may still tell of an order in force; it does so before its first heartbeat ack.
         self._unsaid = False
-        self._pauses = backoff()
+        self._pauses = backoff(most_s=_MOST_PAUSE_S)
 
     async def set_status(self, status: "pb.InstanceStatus.ValueType", reason: str = "") -> None:
         """Tell the hub; returns when it has told the mesh, or at once-ish when no hub is there to be told."""
@@ -85,15 +88,19 @@ class HubSession:
         for hub in cycle(self._hubs):
             if self._closing:
                 return
+            self._stood = False
             because = await self._stand_at(hub)
             if self._closing:
                 return
             self._tried += 1
-            pause = 0.0 if self._tried % len(self._hubs) else next(self._pauses)
-            log.warning("hub session lost", hub=hub, because=because, retry_s=round(pause, 2))
-            if pause:
+            rounds, more = divmod(self._tried, len(self._hubs))
+            if self._stood:
+                log.warning("hub session lost", hub=hub, because=because)
+            elif rounds in (4, 16) or rounds % 64 == 63:  # the first moments are nobody's concern
+                log.info("waiting for a hub", hub=hub, because=because[:300])
+            if not more:
                 await self._note_away(True)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(next(self._pauses))
 
     async def close(self) -> None:
         """Deregister, if a hub is there."""
@@ -170,7 +177,7 @@ class HubSession:
         # the hub, whose pings are not answered either, takes the stream for broken.
         self._silent_s = max(terms.lease_ttl_ms / 2000, 1.5 * self._heartbeat_s)
         self._answer_s = _ANSWER_S
-        self._unsaid = True
+        self._unsaid = self._stood = True
         self._welcomed.set()
         log.info("registered", hub=terms.hub_id, revision=terms.revision)
         await self._note_away(False)
@@ -182,7 +189,7 @@ class HubSession:
         if self._unsaid:
             self._unsaid = False
             self.drained.clear()
-        self._pauses = backoff()
+        self._pauses = backoff(most_s=_MOST_PAUSE_S)
         if ack.detached:
             self._look_elsewhere()
         else:
