@@ -1,11 +1,15 @@
-"""What discovery hands out: which service offers which gRPC service, and where its live instances are."""
+"""What discovery hands out: which service offers which gRPC methods, and where its instances can be called."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import MappingProxyType
 
 from hub.domain.admission import is_routable
 from hub.domain.catalog import Change
-from hub.domain.instance import GRPC_ADDRESS, Address, Instance
+from hub.domain.instance import GRPC_ADDRESS, Instance, Method
+from hub.domain.policy import Policy, default_policy
 from hub.domain.status import Status
 
 ENTRANCES: Mapping[str, str] = {
@@ -14,15 +18,52 @@ ENTRANCES: Mapping[str, str] = {
 }
 """Where agents come in from outside, and the gRPC service that stands behind each entrance."""
 
+MAX_METHODS = 512
+"""Of a service; what is beyond is called without deadline and retry, so that routes stay bounded."""
+
+_REMEMBERED = 256
+"""How many services that nobody offers any more are remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one instance can be called."""
+    """An IP literal and a port."""
 
-    host: str
+    ip: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """One instance as its callers see it."""
+
+    up: bool
+    version: str
     zone: str
     weight: int
+    inside: Endpoint
+    outside: Endpoint | None
+    """Where clients from outside reach it; None while its name is not resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What can be called at a service."""
+
+    grpc_services: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
+    """The unary ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its callers see it. What does not change from one topology to the next stays the same object."""
+
+    living: bool
+    offer: Offer
+    """Of the last that lived, where none does: clients then hear "no endpoint" instead of "no route"."""
+    callees: tuple[Callee, ...]
+    """The ones that are UP or, where none is, the doubted ones; ordered by instance id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,67 +71,155 @@ class Topology:
     """The mesh at one revision of the registry."""
 
     revision: int = 0
-    offers: Mapping[str, str] = field(default_factory=dict)
-    """gRPC service name → service."""
-    endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
-    """Service, or entrance → where to call it."""
-    callable_ids: frozenset[str] = frozenset()
-    """The instances behind the endpoints."""
+    services: Mapping[str, Service] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """gRPC service → the service that calls to it are routed to."""
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    def policy(self, service: str) -> Policy:
+        """The policy in force for a service."""
+        return self.policies.get(service) or default_policy(service)
+
+
+class Surveyor:
+    """Draws topologies change by change: a publication costs what changed, not what there is."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, _Members] = {}
+        self._service_of: dict[str, str] = {}
+        self._services: dict[str, Service] = {}
+        self._owners: Mapping[str, str] = {}
+        self._changed: set[str] = set()
+
+    def take(self, change: Change) -> bool:
+        """Take a change in; True where it takes an endpoint away that clients may be calling: that does not wait."""
+        instance = change.instance
+        before = self._service_of.pop(instance.id, instance.service)
+        moved = before != instance.service and self._set(before, instance.id, None)
+        if change.removed:
+            return self._set(instance.service, instance.id, None)
+        self._service_of[instance.id] = instance.service
+        return self._set(instance.service, instance.id, instance) or moved
+
+    def begin_anew(self, instances: Iterable[Instance]) -> None:
+        """Forget who was there; what was offered is remembered."""
+        self._changed |= self._members.keys()
+        self._members.clear()
+        self._service_of.clear()
+        for instance in instances:
+            self.take(Change(instance.revision, instance, removed=False))
+
+    def topology(self, revision: int, policies: Mapping[str, Policy]) -> Topology:
+        """The mesh as it is now."""
+        offers_changed = False
+        for name in sorted(self._changed):
+            before = self._services.pop(name, None)
+            self._services[name] = service = self._drawn(name, before)
+            offers_changed |= before is None or before.offer is not service.offer or before.living is not service.living
+        self._changed.clear()
+        if offers_changed:
+            self._forget()
+            self._owners = _owners(self._services)
+        return Topology(revision, MappingProxyType(self._services.copy()), self._owners, policies)
+
+    def _set(self, service: str, instance_id: str, instance: Instance | None) -> bool:
+        self._changed.add(service)
+        return self._members.setdefault(service, _Members()).set(instance_id, instance)
+
+    def _drawn(self, name: str, before: Service | None) -> Service:
+        members = self._members.get(name)
+        if members is not None and not members.instances:
+            del self._members[name]
+        if members is None or not members.living:
+            callees = members.chosen() if members is not None else ()
+            return Service(False, before.offer if before is not None else Offer(), callees)
+        offer = members.offer()
+        return Service(True, before.offer if before is not None and before.offer == offer else offer, members.chosen())
+
+    def _forget(self) -> None:
+        # A service moves to the end whenever it changes: first come those that went longest ago.
+        gone = [name for name in self._services if name not in self._members]
+        for name in gone[: max(0, len(gone) - _REMEMBERED)]:
+            del self._services[name]
+
+
+class _Members:
+    """The instances of one service."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Instance] = {}
+        self._callees: dict[str, Callee] = {}
+        self._offers: Counter[Offer] = Counter()
 
     @property
-    def services(self) -> frozenset[str]:
-        """Every service that calls are routed to."""
-        return frozenset(self.offers.values())
+    def living(self) -> bool:
+        return bool(self._offers)
 
-
-def topology(revision: int, instances: Iterable[Instance], before: Topology) -> Topology:
-    """The mesh as these instances make it.
-
-    What was offered stays offered when the last instance leaves: its clients then hear "no endpoint" instead of "no
-    route", and are back sooner when it returns.
-    """
-    instances = list(instances)
-    offers = dict(before.offers)
-    offers.update(
-        (name, instance.service)
-        for instance in instances
-        if instance.status is not Status.EXPIRED
-        for name in instance.grpc_services
-        if is_routable(name)
-    )
-    callees = _callees(instances)
-    endpoints = {
-        service: tuple(_endpoint(instance, address.host, address.port) for instance, address in found)
-        for service, found in callees.items()
-    }
-    for entrance, grpc_service in ENTRANCES.items():
-        endpoints[entrance] = tuple(
-            _endpoint(instance, address.published_host or address.host, address.published_port or address.port)
-            for instance, address in callees.get(offers.get(grpc_service, ""), [])
+    def set(self, instance_id: str, instance: Instance | None) -> bool:
+        """Put an instance in, or out; True where that takes an endpoint away."""
+        before = self.instances.pop(instance_id, None)
+        if instance is not None:
+            self.instances[instance_id] = instance
+        self._count(before, -1)
+        self._count(instance, 1)
+        was, now = self._callees.pop(instance_id, None), _callee(instance)
+        if now is not None:
+            self._callees[instance_id] = now
+        return was is not None and (
+            now is None or (was.up and not now.up) or (was.inside, was.outside) != (now.inside, now.outside)
         )
-    ids = frozenset(instance.id for found in callees.values() for instance, _ in found)
-    return Topology(revision, offers, endpoints, ids)
+
+    def chosen(self) -> tuple[Callee, ...]:
+        """By instance id."""
+        ordered = [self._callees[instance_id] for instance_id in sorted(self._callees)]
+        return tuple(callee for callee in ordered if callee.up) or tuple(ordered)
+
+    def offer(self) -> Offer:
+        """What any of the living offers. A method may be called twice if all that list it say so."""
+        idempotent: dict[str, bool] = {}
+        for offer in self._offers:
+            for method in offer.methods:
+                idempotent[method.path] = method.idempotent and idempotent.get(method.path, True)
+        return Offer(
+            tuple(sorted({name for offer in self._offers for name in offer.grpc_services})),
+            tuple(Method(path, idempotent[path]) for path in sorted(idempotent)[:MAX_METHODS]),
+        )
+
+    def _count(self, instance: Instance | None, one: int) -> None:
+        if instance is None or instance.status is Status.EXPIRED:
+            return
+        offer = Offer(tuple(filter(is_routable, instance.grpc_services)), instance.methods)
+        self._offers[offer] += one
+        if not self._offers[offer]:
+            del self._offers[offer]
 
 
-def withdraws(published: Topology, change: Change) -> bool:
-    """Whether a change takes an instance away that clients may be calling: such news does not wait."""
-    return change.instance.id in published.callable_ids and (change.removed or not _is_callable(change.instance))
+def _owners(services: Mapping[str, Service]) -> Mapping[str, str]:
+    """The living go before the remembered; should two offer the same, every hub chooses the same."""
+    owners: dict[str, str] = {}
+    for name, service in sorted(services.items(), key=lambda item: (not item[1].living, item[0])):
+        for grpc_service in service.offer.grpc_services:
+            owners.setdefault(grpc_service, name)
+    return MappingProxyType(owners)
 
 
-def _callees(instances: list[Instance]) -> dict[str, list[tuple[Instance, Address]]]:
-    callees: dict[str, list[tuple[Instance, Address]]] = {}
-    kept: dict[str, list[tuple[Instance, Address]]] = {}
-    for instance in instances:
-        address = instance.address(GRPC_ADDRESS)
-        if address is not None and _is_callable(instance):
-            chosen = callees if instance.status is Status.UP else kept
-            chosen.setdefault(instance.service, []).append((instance, address))
-    return kept | callees
+def _callee(instance: Instance | None) -> Callee | None:
+    if instance is None or not (instance.status is Status.UP or instance.doubted):
+        return None
+    address = instance.address(GRPC_ADDRESS)
+    if address is None:
+        return None
+    ip = address.ip or _literal(address.host)
+    published_ip = address.published_ip or (_literal(address.published_host) if address.published_host else ip)
+    if not ip:
+        return None
+    outside = Endpoint(published_ip, address.published_port or address.port) if published_ip else None
+    up = instance.status is Status.UP
+    return Callee(up, instance.version, instance.zone, instance.weight, Endpoint(ip, address.port), outside)
 
 
-def _is_callable(instance: Instance) -> bool:
-    return instance.status is Status.UP or instance.kept_endpoint
-
-
-def _endpoint(instance: Instance, host: str, port: int) -> Endpoint:
-    return Endpoint(host, port, instance.zone, instance.weight)
+def _literal(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""

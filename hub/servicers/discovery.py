@@ -2,14 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import grpc
 from suho.envoy.v3 import discovery_pb2
 
 from hub.discovery import Discovery
-from hub.streams import Inbox, heard, inbox, stopping_error
-from hub.xds.stream import AdsStream, RequestError
+from hub.streams import heard, stopping_error
+from hub.xds.clients import Client, Clients
+from hub.xds.stream import AdsStream
+from hub.xds.telling import Tellings
+from hub.xds.view import RequestError
+from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.server import Service
@@ -29,9 +34,11 @@ class DiscoveryServicer:
     """
 
     def __init__(self, discovery: Discovery, hold_s: float, tasks: asyncio.TaskGroup) -> None:
+        self.clients = Clients()
         self._tasks = tasks
         self._discovery = discovery
         self._hold_s = hold_s
+        self._tellings = Tellings()
 
     def service(self) -> Service:
         """Responses are handed over as bytes, serialised once for all clients that are told the same."""
@@ -47,24 +54,63 @@ class DiscoveryServicer:
         self, request_iterator: AsyncIterator[discovery_pb2.DiscoveryRequest], context: _Context
     ) -> AsyncIterator[bytes]:
         bell = self._discovery.bell
-        stream = AdsStream(self._hold_s)
-        with bell.listening() as ear, inbox(self._tasks, request_iterator, ear) as requests:
-            while not (bell.stopping or requests.ended):
-                _take(stream, requests)
+        stream = AdsStream(self._tellings, self._hold_s)
+        with (
+            self.clients.connected(Client(stream, context.peer(), unix_ms())),
+            bell.listening() as ear,
+            self._reading(request_iterator, stream, ear) as reader,
+        ):
+            while not (bell.stopping or reader.over):
                 for response in stream.due(self._discovery.snapshot, time.monotonic()):
                     yield response
                 now = time.monotonic()
                 until = stream.held_until(now)
                 await heard(ear, None if until is None else until - now)
+        if reader.refusal:
+            raise MeshError(Reason.INVALID_ARGUMENT, reader.refusal)
         if bell.stopping:
             raise stopping_error()
 
-
-def _take(stream: AdsStream, requests: Inbox[discovery_pb2.DiscoveryRequest]) -> None:
-    while request := requests.take():
+    @contextmanager
+    def _reading(
+        self, requests: AsyncIterator[discovery_pb2.DiscoveryRequest], stream: AdsStream, ear: asyncio.Event
+    ) -> Iterator["_Reader"]:
+        reader = _Reader(stream, ear)
+        # In the program's task group: handlers are generators, which gRPC may drop at any `yield`.
+        task = self._tasks.create_task(reader.read(requests), name="read discovery requests")
         try:
-            nack = stream.take(request, time.monotonic())
+            yield reader
+        finally:
+            task.cancel()
+
+
+class _Reader:
+    """Takes a client's requests in as they come: most are acknowledgements, and wake nobody."""
+
+    __slots__ = ("_ear", "_stream", "over", "refusal")
+
+    def __init__(self, stream: AdsStream, ear: asyncio.Event) -> None:
+        self._stream = stream
+        self._ear = ear
+        self.over = False
+        self.refusal = ""
+
+    async def read(self, requests: AsyncIterator[discovery_pb2.DiscoveryRequest]) -> None:
+        """Until the client is done, or asks what can not be answered."""
+        stream = self._stream
+        try:
+            async for request in requests:
+                nack = stream.take(request, time.monotonic())
+                if nack is not None:
+                    log.error(
+                        "a client refused what it was sent", node=stream.node_id, kind=nack.kind, because=nack.message
+                    )
+                if stream.asks:
+                    self._ear.set()
         except RequestError as error:
-            raise MeshError(Reason.INVALID_ARGUMENT, str(error)) from None
-        if nack:
-            log.error("a client refused what it was sent", node=stream.node_id, kind=nack.kind, because=nack.message)
+            self.refusal = str(error)
+        except Exception:  # a broken stream is its handler's concern, not the program's
+            log.exception("a stream could not be read")
+        finally:
+            self.over = True
+            self._ear.set()

@@ -1,92 +1,164 @@
 """One published topology as resources, each built and serialised once for all streams that ask for it."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from hashlib import blake2b
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
-from suho.envoy.v3 import discovery_pb2
 
-from hub.domain.admission import SERVICE_NAME
-from hub.domain.topology import ENTRANCES, Topology
-from hub.xds import resources
+from hub.domain.topology import ENTRANCES, Callee, Topology
+from hub.domain.withdrawal import nearest
+from hub.xds.clusters import cluster
+from hub.xds.endpoints import called, endpoints
 from hub.xds.kinds import Kind
+from hub.xds.memo import Memo
+from hub.xds.names import MESH, is_canary, service_of
+from hub.xds.routes import configuration, fragment, listener
+from hub.xds.view import View
 
-MESH = "mesh"
-"""The listener behind `xds:///mesh`, and its routes."""
+# Service names that are compared with one that does not exist.
+_COMPARED = 500
 
-Dependencies = frozenset[str]
-"""The services a client calls; empty means all."""
+
+class Resource:
+    """A serialised `Any`. Its digest stands for its content: it means the same to every hub."""
+
+    __slots__ = ("data", "digest")
+
+    def __init__(self, kind: Kind, message: Message) -> None:
+        value = message.SerializeToString(deterministic=True)
+        self.data = Any(type_url=kind, value=value).SerializeToString(deterministic=True)
+        self.digest = blake2b(self.data, digest_size=8).digest()
 
 
 class Snapshot:
-    """The mesh at one revision, in the words of xDS."""
+    """The mesh at one revision, in the words of xDS. What did not change since the one before is not made again."""
 
-    def __init__(self, topology: Topology | None = None) -> None:
+    def __init__(self, topology: Topology | None = None, before: "Snapshot | None" = None) -> None:
         self.topology = topology or Topology()
-        self._resources: dict[tuple[Kind, str, Dependencies], bytes | None] = {}
-        self._bodies: dict[tuple[bytes, ...], bytes] = {}
+        self._memo: Memo = before._memo if before is not None else Memo()
 
-    def resource(self, kind: Kind, name: str, dependencies: Dependencies) -> bytes | None:
-        """A serialised `Any`; None when there is no such resource."""
-        # Only the mesh's routes differ from client to client.
-        key = (kind, name, dependencies if kind is Kind.ROUTES and name == MESH else frozenset())
-        if key not in self._resources:
-            built = self._build(*key)
-            self._resources[key] = _serialised(kind, built) if built is not None else None
-        return self._resources[key]
-
-    def routed(self, dependencies: Dependencies) -> frozenset[str]:
-        """The clusters that the mesh's routes lead such a client to."""
-        return self.topology.services & dependencies if dependencies else self.topology.services
-
-    def has_endpoints(self, cluster: str) -> bool:
-        """Whether the cluster can be called."""
-        return bool(self.topology.endpoints.get(cluster))
-
-    def body(self, found: Sequence[bytes]) -> bytes:
-        """A serialised response but for its version and nonce, which may follow: Protobuf's fields concatenate."""
-        key = tuple(found)
-        if key not in self._bodies:
-            response = discovery_pb2.DiscoveryResponse(resources=[Any.FromString(resource) for resource in found])
-            self._bodies[key] = response.SerializeToString()
-        return self._bodies[key]
-
-    def _build(self, kind: Kind, name: str, dependencies: Dependencies) -> Message | None:
+    def resource(self, kind: Kind, name: str, view: View) -> Resource | None:
+        """A resource as clients of that view see it; None when there is none of that name."""
         match kind:
             case Kind.LISTENER:
-                return resources.listener(name) if name in self._listeners else None
+                return self._listener(name)
             case Kind.ROUTES:
-                return self._routes(name, dependencies)
-            case Kind.CLUSTER if SERVICE_NAME.fullmatch(name):
-                # Whether or not its service is registered: routes led there, and it may yet come (back).
-                return resources.cluster(name, one_connection=name in ENTRANCES)
-            case Kind.ENDPOINTS if SERVICE_NAME.fullmatch(name):
-                return resources.endpoints(name, self.topology.endpoints.get(name, ()))
-        return None
+                return self._routes(name, view)
+            case Kind.CLUSTER:
+                return self._cluster(name)
+            case Kind.ENDPOINTS:
+                return self._endpoints(name, view.zone)
 
-    def _routes(self, name: str, dependencies: Dependencies) -> Message | None:
-        if name in ENTRANCES:
-            return resources.routes(name, {"/": name})
-        if name != MESH:
+    def missing(self, kind: Kind, name: str) -> str:
+        """Why there is no such resource, for people."""
+        service = service_of(name)
+        shown = name[:64]
+        if service is None or kind in (Kind.CLUSTER, Kind.ENDPOINTS):
+            return f"{shown!r} can be no service's name: those have lower-case letters, digits and '-'"
+        if service in self.topology.services:
+            return f"service {shown} is registered, but nothing of it speaks gRPC"
+        return f"no service named {shown}{self.nearest(service)}"
+
+    def nearest(self, service: str) -> str:
+        """The end of a sentence about a service that is not there."""
+        alike = [name for name in self.topology.services if abs(len(name) - len(service)) <= 4 and self.serves(name)]
+        return nearest(service, alike[:_COMPARED] or list(self.topology.services)[:_COMPARED])
+
+    def serves(self, service: str) -> bool:
+        """Whether that is a service that is called by gRPC, or was."""
+        found = self.topology.services.get(service)
+        return found is not None and bool(found.callees or found.offer.grpc_services)
+
+    def routed(self, dependencies: frozenset[str]) -> frozenset[str]:
+        """The services that the mesh's routes lead such a client to."""
+        services = frozenset(self.topology.owners.values())
+        return services & dependencies if dependencies else services
+
+    def has_endpoints(self, cluster_name: str) -> bool:
+        """Whether a cluster can be called."""
+        return bool(self._callees(service_of(cluster_name) or ""))
+
+    def _listener(self, name: str) -> Resource | None:
+        if not (name == MESH or name in ENTRANCES or self.serves(name)):
             return None
-        wanted = self.routed(dependencies)
-        return resources.routes(name, {f"/{rpc}/": to for rpc, to in self.topology.offers.items() if to in wanted})
+        return self._memo.made((Kind.LISTENER, name), (), lambda: Resource(Kind.LISTENER, listener(name)))
 
-    @cached_property
-    def _listeners(self) -> frozenset[str]:
-        return frozenset((MESH, *ENTRANCES))
+    def _cluster(self, name: str) -> Resource | None:
+        # Whether or not its service is registered: routes led there, and it may yet come (back).
+        service = service_of(name)
+        if service is None:
+            return None
+        policy, entrance = self.topology.policy(service), service in ENTRANCES
+        return self._memo.made(
+            (Kind.CLUSTER, name),
+            (policy,),
+            lambda: Resource(Kind.CLUSTER, cluster(name, policy, one_connection=entrance)),
+        )
+
+    def _endpoints(self, name: str, zone: str) -> Resource | None:
+        service = service_of(name)
+        if service is None:
+            return None
+        callees, canary = self._callees(service), self.topology.policy(service).canary
+        in_zone = zone if any(callee.zone == zone for callee in callees) else ""
+
+        def made() -> Resource:
+            chosen = called(callees, canary, by_canary=is_canary(name))
+            return Resource(Kind.ENDPOINTS, endpoints(name, chosen, in_zone, outside=service in ENTRANCES))
+
+        return self._memo.made((Kind.ENDPOINTS, name, in_zone), (callees, canary), made)
+
+    def _routes(self, name: str, view: View) -> Resource | None:
+        if name == MESH:
+            routed = sorted(self.routed(view.dependencies))
+            fragments = tuple(self._fragment(service, view.prolong_ms) for service in routed)
+        elif name in ENTRANCES or self.serves(name):
+            fragments = (self._own_fragment(name, view.prolong_ms),)
+        else:
+            return None
+        return self._memo.made(
+            (Kind.ROUTES, name, view), fragments, lambda: Resource(Kind.ROUTES, configuration(name, fragments))
+        )
+
+    def _fragment(self, service: str, prolong_ms: int) -> bytes:
+        """The routes to a service among all, by the gRPC services that are its own."""
+        offer, policy, owners = (
+            self.topology.services[service].offer,
+            self.topology.policy(service),
+            self.topology.owners,
+        )
+        owned = [name for name in offer.grpc_services if owners[name] == service]
+        whole = len(owned) == len(offer.grpc_services)
+
+        def made() -> bytes:
+            methods = [method for method in offer.methods if method.path.partition("/")[0] in owned]
+            return fragment(service, [f"/{name}/" for name in owned], methods, policy, prolong_ms)
+
+        return self._memo.made(
+            ("among all", service, prolong_ms), (offer, policy, None if whole else tuple(owned)), made
+        )
+
+    def _own_fragment(self, service: str, prolong_ms: int) -> bytes:
+        """The routes of a service's own listener, or of an entrance: all calls go there."""
+        found, policy = self.topology.services.get(service), self.topology.policy(service)
+        methods = found.offer.methods if found is not None and service not in ENTRANCES else ()
+        return self._memo.made(
+            ("its own", service, prolong_ms),
+            (methods, policy),
+            lambda: fragment(service, ["/"], methods, policy, prolong_ms),
+        )
+
+    def _callees(self, service: str) -> tuple[Callee, ...]:
+        if service in ENTRANCES:
+            service = self.topology.owners.get(ENTRANCES[service], "")
+        found = self.topology.services.get(service)
+        return found.callees if found is not None else ()
 
 
-def version_of(found: Sequence[bytes]) -> str:
-    """A version that the content alone decides, so that it means the same to every hub."""
+def version_of(found: Sequence[Resource]) -> str:
+    """A version that the content alone decides."""
     digest = blake2b(digest_size=8)
     for resource in found:
-        digest.update(len(resource).to_bytes(8, "big"))
-        digest.update(resource)
+        digest.update(resource.digest)
     return digest.hexdigest()
-
-
-def _serialised(kind: Kind, message: Message) -> bytes:
-    return Any(type_url=kind, value=message.SerializeToString(deterministic=True)).SerializeToString(deterministic=True)

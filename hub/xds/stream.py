@@ -6,19 +6,17 @@ can not confirm is left unsaid, for `hold_s` at most. The version of routes name
 a hub without memory learns from a client what it must not take away.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from suho.envoy.v3 import discovery_pb2
+from suho.envoy.v3 import core_pb2, discovery_pb2
 
-from hub.xds.kinds import Kind
-from hub.xds.snapshot import MESH, Dependencies, Snapshot, version_of
+from hub.xds.kinds import KINDS, Kind
+from hub.xds.names import MESH
+from hub.xds.snapshot import Snapshot
+from hub.xds.telling import NOTHING, Telling, Tellings
+from hub.xds.view import RequestError, View, view_of
 
-# Here a response says all there is: a resource left out is deleted. Of the other kinds only news is sent.
-_COMPLETE = (Kind.CLUSTER, Kind.LISTENER)
-
-
-class RequestError(ValueError):
-    """The client asked in a way that this server can not answer; the text says how to ask."""
+_MAX_NAMES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,21 @@ class Nack:
     message: str
 
 
-@dataclass(slots=True)
-class _Subscription:
-    names: tuple[str, ...]
-    inherited: frozenset[str]
-    inherited_routes: frozenset[str]
-    nonce: str = ""
-    version: str = ""
-    asked: bool = True
-    told: dict[str, bytes] = field(default_factory=dict)
+class Subscription:
+    """What a client has of one kind."""
+
+    __slots__ = ("inherited", "inherited_routes", "nonce", "refusal", "running", "telling")
+
+    def __init__(self, telling: Telling, version: str) -> None:
+        self.telling = telling
+        self.nonce = ""
+        self.running = version
+        """The version that it says it runs."""
+        self.refusal = ""
+        """Its newest, while it stands."""
+        self.inherited = frozenset(telling.names) if version else NOTHING
+        _, _, services = version.partition(" ")
+        self.inherited_routes = frozenset(services.split(",")) - {""} if telling.kind is Kind.ROUTES else NOTHING
 
 
 class AdsStream:
@@ -47,113 +51,97 @@ class AdsStream:
         hold_s: How long a client's older knowledge is left standing.
     """
 
-    def __init__(self, hold_s: float) -> None:
+    __slots__ = ("_hold_s", "_hold_until", "_since", "_tellings", "asks", "node", "subscriptions", "view")
+
+    def __init__(self, tellings: Tellings, hold_s: float) -> None:
+        self._tellings = tellings
         self._hold_s = hold_s
+        self._since = 0.0
         self._hold_until: float | None = None
-        self._subscriptions: dict[Kind, _Subscription] = {}
-        self._responses = 0
-        self.node_id: str | None = None
-        self._dependencies: Dependencies = frozenset()
+        self.subscriptions: dict[Kind, Subscription] = {}
+        self.node: core_pb2.Node | None = None
+        self.view = View()
+        self.asks = False
+        """It subscribed to something since it was last answered."""
+
+    @property
+    def node_id(self) -> str:
+        """What the client calls itself; empty before its first request."""
+        return self.node.id if self.node is not None else ""
 
     def take(self, request: discovery_pb2.DiscoveryRequest, now: float) -> Nack | None:
         """Take in a subscription, an ACK or a NACK; a NACK is given back for the log.
 
         Raises:
-            RequestError: the node says its dependencies in a form that can not be read.
+            RequestError: it can not be answered as it is.
         """
-        if self.node_id is None:
-            self.node_id = request.node.id
-            self._dependencies = _dependencies(request)
-            self._hold_until = now + self._hold_s
-        try:
-            kind = Kind(request.type_url)
-        except ValueError:
-            return None  # a kind we never serve: silence means that there is none
-        names = tuple(sorted(set(request.resource_names)))
-        subscription = self._subscriptions.get(kind)
+        if self.node is None:
+            self.view = view_of(request.node)
+            self.node = request.node
+            self._since = now
+        kind = KINDS.get(request.type_url)
+        if kind is None:
+            return None  # one that we never serve: silence means that there is none
+        if len(request.resource_names) > _MAX_NAMES:
+            raise RequestError(f"more than {_MAX_NAMES} names of one kind: declare node.metadata.dependencies")
+        subscription = self.subscriptions.get(kind)
         if subscription is None:
-            self._subscriptions[kind] = _subscribed(kind, names, request.version_info)
+            telling = self._tellings.subscribed(kind, self.view, _names(request))
+            self.subscriptions[kind] = Subscription(telling, request.version_info)
+            if request.version_info:
+                self._hold_until = self._since + self._hold_s
+            self.asks = True
             return None
         if request.response_nonce != subscription.nonce:
             return None  # about an older response; the client will speak of the newest too
-        if names != subscription.names:
-            subscription.names, subscription.asked = names, True
-            subscription.told = {name: told for name, told in subscription.told.items() if name in names}
-        if request.HasField("error_detail"):
-            return Nack(kind, request.error_detail.message)
-        return None
+        names = _names(request)
+        if names != subscription.telling.names:
+            subscription.telling = self._tellings.renamed(subscription.telling, names)
+            self.asks = True
+        subscription.running = request.version_info
+        refused = request.HasField("error_detail")
+        subscription.refusal = (request.error_detail.message or "it said no reason") if refused else ""
+        return Nack(kind, subscription.refusal) if subscription.refusal else None
 
     def due(self, snapshot: Snapshot, now: float) -> list[bytes]:
         """Serialised responses to send now, in order."""
+        self.asks = False
         responses = []
         for kind in Kind:
-            subscription = self._subscriptions.get(kind)
+            subscription = self.subscriptions.get(kind)
             if subscription is not None:
-                response = self._response(kind, subscription, snapshot, now)
-                if response is not None:
-                    responses.append(response)
+                held = self._held(subscription, snapshot, now) if subscription.inherited else NOTHING
+                answer = self._tellings.answer(subscription.telling, snapshot, held)
+                if answer is not None:
+                    subscription.telling, subscription.nonce = answer.after, answer.nonce
+                    responses.append(answer.response)
         return responses
 
     def held_until(self, now: float) -> float | None:
         """When something may be due without any news; None when only news can make it so."""
         return self._hold_until if self._hold_until is not None and now < self._hold_until else None
 
-    def _response(self, kind: Kind, subscription: _Subscription, snapshot: Snapshot, now: float) -> bytes | None:
-        found = {
-            name: resource
-            for name in subscription.names
-            if not self._is_held(kind, name, subscription, snapshot, now)
-            and (resource := snapshot.resource(kind, name, self._dependencies)) is not None
-        }
-        news = {name: resource for name, resource in found.items() if subscription.told.get(name) != resource}
-        if kind in _COMPLETE:
-            if not (news or subscription.asked):
-                return None
-            news = found
-        elif not news:
-            return None
-        subscription.asked = False
-        subscription.told |= news
-        subscription.version = self._version(kind, subscription, snapshot)
-        self._responses += 1
-        subscription.nonce = str(self._responses)
-        rest = discovery_pb2.DiscoveryResponse(
-            version_info=subscription.version, type_url=kind, nonce=subscription.nonce
+    def _held(self, subscription: Subscription, snapshot: Snapshot, now: float) -> frozenset[str]:
+        if self.held_until(now) is None:
+            subscription.inherited = NOTHING
+            return NOTHING
+        telling = subscription.telling
+        return frozenset(
+            name
+            for name in telling.names
+            if name in subscription.inherited
+            and name not in telling.told
+            and not self._is_confirmed(name, subscription, snapshot)
         )
-        return snapshot.body(list(news.values())) + rest.SerializeToString()
 
-    def _is_held(self, kind: Kind, name: str, subscription: _Subscription, snapshot: Snapshot, now: float) -> bool:
-        if name not in subscription.inherited or name in subscription.told or self.held_until(now) is None:
-            return False
+    def _is_confirmed(self, name: str, subscription: Subscription, snapshot: Snapshot) -> bool:
+        kind = subscription.telling.kind
         if kind is Kind.ENDPOINTS:
-            return not snapshot.has_endpoints(name)
-        return (
-            kind is Kind.ROUTES
-            and name == MESH
-            and not (subscription.inherited_routes <= snapshot.routed(self._dependencies))
-        )
-
-    def _version(self, kind: Kind, subscription: _Subscription, snapshot: Snapshot) -> str:
-        version = version_of([subscription.told[name] for name in sorted(subscription.told)])
-        if kind is not Kind.ROUTES:
-            return version
-        routed = snapshot.routed(self._dependencies) if MESH in subscription.told else subscription.inherited_routes
-        return f"{version} {','.join(sorted(routed))}"
+            return snapshot.has_endpoints(name)
+        if kind is Kind.ROUTES and name == MESH:
+            return subscription.inherited_routes <= snapshot.routed(self.view.dependencies)
+        return kind is Kind.CLUSTER or snapshot.resource(kind, name, subscription.telling.view) is not None
 
 
-def _subscribed(kind: Kind, names: tuple[str, ...], version: str) -> _Subscription:
-    _, _, clusters = version.partition(" ")
-    routes = frozenset(clusters.split(",")) - {""} if kind is Kind.ROUTES else frozenset()
-    return _Subscription(names, frozenset(names if version else ()), routes)
-
-
-def _dependencies(request: discovery_pb2.DiscoveryRequest) -> Dependencies:
-    fields = request.node.metadata.fields
-    if "dependencies" not in fields:
-        return frozenset()
-    value = fields["dependencies"]
-    if value.WhichOneof("kind") != "list_value" or any(
-        item.WhichOneof("kind") != "string_value" for item in value.list_value.values
-    ):
-        raise RequestError("node.metadata.dependencies must be a list of service names; leave it out for all")
-    return frozenset(item.string_value for item in value.list_value.values)
+def _names(request: discovery_pb2.DiscoveryRequest) -> tuple[str, ...]:
+    return tuple(sorted(set(request.resource_names)))

@@ -6,11 +6,14 @@ import pytest
 from suho.envoy.v3 import cluster_pb2, discovery_pb2, endpoint_pb2, http_connection_manager_pb2, listener_pb2, route_pb2
 
 from hub.domain.instance import Address, Instance
+from hub.domain.policy import Policy
 from hub.domain.status import Status
-from hub.domain.topology import Topology, topology
+from hub.domain.topology import Surveyor
 from hub.xds.kinds import Kind
 from hub.xds.snapshot import Snapshot
-from hub.xds.stream import AdsStream, Nack, RequestError
+from hub.xds.stream import AdsStream, Nack
+from hub.xds.telling import Tellings
+from hub.xds.view import RequestError
 
 HOLD_S = 15.0
 
@@ -26,21 +29,37 @@ def instance(service: str, number: int = 1, status: Status = Status.UP, zone: st
     )
 
 
-def snapshot(*instances: Instance, before: Topology | None = None) -> Snapshot:
-    return Snapshot(topology(1, instances, before or Topology()))
+class Mesh:
+    """What one hub publishes, one snapshot after the other."""
+
+    def __init__(self) -> None:
+        self._surveyor = Surveyor()
+        self._snapshot = Snapshot()
+        self.tellings = Tellings()
+
+    def of(self, *instances: Instance, **policies: Policy) -> Snapshot:
+        self._surveyor.begin_anew(instances)
+        self._snapshot = Snapshot(self._surveyor.topology(1, policies), self._snapshot)
+        return self._snapshot
+
+
+def snapshot(*instances: Instance, **policies: Policy) -> Snapshot:
+    return Mesh().of(*instances, **policies)
 
 
 class Client:
     """The client's side of a stream: subscribes, acknowledges, remembers."""
 
-    def __init__(self, dependencies: list[str] | None = None) -> None:
-        self.stream = AdsStream(HOLD_S)
+    def __init__(self, dependencies: list[str] | None = None, zone: str = "", tellings: Tellings | None = None) -> None:
+        self.stream = AdsStream(tellings or Tellings(), HOLD_S)
+        self.zone = zone
         self.last: dict[Kind, discovery_pb2.DiscoveryResponse] = {}
         self.dependencies = dependencies
 
     def ask(self, kind: Kind, *names: str, version: str = "", now: float = 0.0, error: str = "") -> Nack | None:
         request = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=names, version_info=version)
         request.node.id = "client-1"
+        request.node.locality.zone = self.zone
         if self.dependencies is not None:
             request.node.metadata.update({"dependencies": self.dependencies})
         if kind in self.last:
@@ -117,7 +136,7 @@ def test_dependencies_in_another_form_are_refused_in_words() -> None:
     request = discovery_pb2.DiscoveryRequest(type_url=Kind.ROUTES)
     request.node.metadata.update({"dependencies": "echo"})
     with pytest.raises(RequestError, match="list of service names"):
-        AdsStream(HOLD_S).take(request, 0.0)
+        AdsStream(Tellings(), HOLD_S).take(request, 0.0)
 
 
 def test_a_cluster_is_given_whether_or_not_its_service_is_there() -> None:
@@ -277,6 +296,6 @@ def test_versions_say_the_same_whichever_hub_made_them() -> None:
 
 def test_a_kind_that_is_not_served_is_met_with_silence() -> None:
     """Clients may ask for more than this hub knows."""
-    stream = AdsStream(HOLD_S)
+    stream = AdsStream(Tellings(), HOLD_S)
     stream.take(discovery_pb2.DiscoveryRequest(type_url="type.googleapis.com/unknown.Kind"), 0.0)
     assert stream.due(snapshot(), 0.0) == []

@@ -1,30 +1,46 @@
 """When news is published."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 
 from hub.discovery import Discovery
-from hub.domain.catalog import Catalog
-from hub.domain.expiry import SelfPreservation
+from hub.domain.catalog import Catalog, Change
 from hub.domain.instance import Address, Instance
-from hub.domain.lease import LeaseTerms
+from hub.domain.policy import Policy
 from hub.domain.status import Status
-from hub.memory import MemoryStore
-from hub.registry import Registry, RegistryLimits
 from hub.streams import Bell, heard
 from tests.support import eventually
-
-TOKEN = "a-token-long-enough"
 
 
 def instance(number: int) -> Instance:
     return Instance(f"echo-{number}", "echo", addresses=(Address("grpc", "127.0.0.1", number),), status=Status.UP)
 
 
-def _registry(news: Bell) -> Registry:
-    return Registry("hub-1", MemoryStore(), Catalog(100), news, LeaseTerms(), SelfPreservation(), RegistryLimits())
+class Known:
+    """What a hub knows."""
+
+    def __init__(self, news: Bell) -> None:
+        self.catalog = Catalog(history=100)
+        self.held: dict[str, tuple[int, Policy]] = {}
+        self._news = news
+
+    def policies(self) -> Mapping[str, tuple[int, Policy]]:
+        return self.held
+
+    def put(self, *instances: Instance) -> int:
+        revision = self.catalog.revision + 1
+        self.catalog.apply(revision, [Change(revision, item, removed=False) for item in instances])
+        self._news.ring()
+        return revision
+
+    def set_policy(self, policy: Policy) -> None:
+        revision = self.catalog.revision + 1
+        self.held[policy.service] = (revision, policy)
+        self.catalog.apply(revision, [])
+        self._news.ring()
 
 
 class Published:
@@ -32,12 +48,13 @@ class Published:
 
     def __init__(self, debounce_s: float) -> None:
         self.news = Bell()
-        self.registry = _registry(self.news)
-        self.discovery = Discovery(self.registry, self.news, Bell(), debounce_s)
+        self.known = Known(self.news)
+        self.discovery = Discovery(self.known, self.news, Bell(), debounce_s)
         self.rings = 0
 
     def endpoints(self) -> int:
-        return len(self.discovery.snapshot.topology.endpoints.get("echo", ()))
+        service = self.discovery.snapshot.topology.services.get("echo")
+        return len(service.callees) if service is not None else 0
 
     async def count(self) -> None:
         with self.discovery.bell.listening() as ear:
@@ -60,7 +77,7 @@ async def published(request: pytest.FixtureRequest) -> AsyncIterator[Published]:
 async def test_additions_gather_for_a_moment(published: Published) -> None:
     """A burst is one publication."""
     for number in range(1, 6):
-        await published.registry.register(instance(number), TOKEN)
+        published.known.put(instance(number))
         await asyncio.sleep(0)
     assert published.endpoints() == 0
     await eventually(lambda: published.endpoints() == 5)
@@ -70,21 +87,42 @@ async def test_additions_gather_for_a_moment(published: Published) -> None:
 @pytest.mark.parametrize("published", [30.0], indirect=True)
 async def test_what_takes_an_endpoint_away_does_not_wait(published: Published) -> None:
     """It is out at once, and takes with it what was gathering."""
-    holder = await published.registry.register(instance(1), TOKEN)
+    published.known.put(instance(1))
     published.discovery.publish()
-    await published.registry.register(instance(2), TOKEN)
-    await published.registry.register(instance(3), TOKEN)
+    published.known.put(instance(2))
+    published.known.put(instance(3))
     await asyncio.sleep(0)
-    await published.registry.report(holder, Status.DRAINING, "stopping")
+    published.known.put(replace(instance(1), status=Status.DRAINING))
     await eventually(lambda: published.endpoints() == 2, timeout_s=2)
 
 
 async def test_what_somebody_relies_on_is_published_before_it_is_confirmed() -> None:
     """Up to its revision, once."""
     made = Published(30.0)
-    await made.registry.register(instance(1), TOKEN)
-    made.discovery.publish_up_to(1)
+    revision = made.known.put(instance(1))
+    made.discovery.publish_up_to(revision)
     first = made.discovery.snapshot
-    made.discovery.publish_up_to(1)
+    made.discovery.publish_up_to(revision)
     assert made.endpoints() == 1
     assert made.discovery.snapshot is first
+
+
+async def test_a_policy_is_news(published: Published) -> None:
+    """And the same one again is none."""
+    policy = Policy("echo", timeout_ms=500)
+    published.known.set_policy(policy)
+    await eventually(lambda: published.discovery.snapshot.topology.policy("echo") == policy)
+    snapshot = published.discovery.snapshot
+    published.known.set_policy(replace(policy))
+    published.discovery.publish()
+    assert published.discovery.snapshot is snapshot
+
+
+async def test_a_view_made_anew_is_published_whole(published: Published) -> None:
+    """What is no longer in it is gone, also where nobody can tell the changes."""
+    published.known.put(instance(1))
+    await eventually(lambda: published.endpoints() == 1)
+    published.known.catalog.reset(50, [instance(2), instance(3)])
+    published.news.ring()
+    await eventually(lambda: published.endpoints() == 2)
+    assert published.discovery.snapshot.topology.revision == 50
