@@ -14,6 +14,9 @@ from suho.hub.v1 import maintenance_pb2, maintenance_pb2_grpc
 from suho.hub.v1 import registry_pb2 as pb
 
 from cli.under_way import prove_idle
+from compose.embedded.nats import Nats
+from hub.nats_bucket import STREAM
+from mesh.bus import open_bus
 from mesh.channel import direct_channel
 from mesh.errors import MeshError, Reason
 from tests.support import eventually
@@ -165,6 +168,20 @@ async def _refusal(call: Any) -> Reason:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
     return MeshError.of(raised.value).reason
+
+
+async def test_an_order_outlives_the_hubs(nats_engine: Nats) -> None:
+    """It stands after the last hub's restart, for an instance that registers later, and another hub takes it back."""
+    async with run_hub(nats_url=nats_engine.url) as hub, orders_to(hub) as orders:
+        given = await orders.drain(service="drained-echo", force=True)
+    async with run_hub(nats_url=nats_engine.url, instance="hub-2") as hub, orders_to(hub) as orders:
+        assert [(order.by, order.revision) for order in await orders.list()] == [("alice", given.drain.revision)]
+        async with registered(hub.address, instance("drained-echo-1", "drained-echo")):
+            assert (await hub.instances())["drained-echo-1"].status == pb.INSTANCE_STATUS_DRAINING
+            await orders.undrain(service="drained-echo")
+            assert (await hub.instances())["drained-echo-1"].status == pb.INSTANCE_STATUS_UP
+    async with open_bus(nats_engine.url, "test") as bus:
+        await bus.jetstream().delete_stream(STREAM)
 
 
 async def test_the_commands_drain_and_watch_a_real_hub(tmp_path: Path) -> None:
