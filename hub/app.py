@@ -1,87 +1,196 @@
 """The hub, put together: registry, discovery, and the server they are reached by."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import uuid4
 
 from suho.hub.v1 import registry_pb2 as pb
-from suho.hub.v1 import registry_pb2_grpc
 
+from hub.alarms import Alarms
 from hub.config import HubSettings
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
+from hub.domain.history import History
+from hub.domain.instance import Instance
 from hub.domain.lease import LeaseTerms
+from hub.domain.peers import Alone, Peers, PresenceTerms
+from hub.domain.state import Store
+from hub.gauges import observe
+from hub.health_history import MemoryHistory, StreamHistory
 from hub.memory import MemoryStore
 from hub.messages.instances import instance_from
-from hub.registry import Holder, Registry, RegistryLimits
+from hub.names import Names
+from hub.nats_bucket import STREAM
+from hub.nats_store import NatsStore
+from hub.presence import NatsPresence
+from hub.registry import Registry, RegistryLimits
+from hub.replica import Replica
 from hub.servicers.discovery import DiscoveryServicer
+from hub.servicers.leases import UnaryLeases
+from hub.servicers.questions import Questions
 from hub.servicers.registry import RegistryServicer
+from hub.servicers.sessions import Sessions
+from hub.servicers.watches import Watches
 from hub.streams import Bell
-from mesh.clock import unix_ms
+from mesh.bus import open_bus
+from mesh.clock import unix_ns
+from mesh.keepalive import keepalive
 from mesh.log import get_logger
-from mesh.server import MeshServer, instance_of, open_server, service
+from mesh.server import MeshServer, instance_of, open_server
 
 log = get_logger(__name__)
 
 PROGRAM = "hub"
-_REGISTRY = "suho.hub.v1.RegistryService"
 
 # gRPC's core refuses more than about a thousand streams that begin at once: a mesh that reconnects.
 _MANY_STREAMS = (
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
 )
+# Later than a lease lasts: whoever falls silent is to be judged by that.
+_PING_AFTER_S = 60.0
+_PING_ANSWER_S = 20.0
 # Enough for the last words on streams that were told to end.
 _STOP_GRACE_S = 0.5
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What hubs share, and who the others are."""
+
+    kind: str
+    store: Store
+    peers: Peers
+    history: History
+    presence: NatsPresence | None = None
+
+
 async def main(settings: HubSettings, stop: asyncio.Event) -> None:
     """Run a hub until `stop`."""
-    news, published = Bell(), Bell()
-    registry = _registry(settings, news)
-    discovery = Discovery(registry, news, published, settings.debounce_s)
-    async with asyncio.TaskGroup() as tasks:
-        servicer = RegistryServicer(registry, discovery, news, tasks)
-        services = [
-            service(registry_pb2_grpc.add_RegistryServiceServicer_to_server, servicer, _REGISTRY),
-            DiscoveryServicer(discovery, settings.hold_s, tasks).service(),
-        ]
-        async with open_server(settings, services, options=_MANY_STREAMS) as server:
-            own = await _register_itself(settings, registry, server)
-            running = [
-                tasks.create_task(registry.keep_sweeping(own), name="sweep leases"),
-                tasks.create_task(discovery.run(), name="publish"),
-            ]
-            log.info("hub is ready", address=f"{settings.host}:{server.port}")
-            await stop.wait()
-            server.draining.set()
-            for bell in (servicer.sessions, news, published):
-                bell.stop()
-            await server.stop(_STOP_GRACE_S)
+    async with _open_shared(settings) as shared, asyncio.TaskGroup() as tasks:
+        news = Bell()
+        replica = Replica(settings.instance, shared.store, Catalog(settings.history), news)
+        running = [tasks.create_task(replica.run(), name="follow the store")]
+        try:
+            # A hub without the state that it shares would tell clients that nobody is there.
+            await replica.loaded()
+            hub = Hub(settings, shared, replica, news, tasks)
+            running += hub.start()
+            await hub.serve(stop)
+        finally:
             for task in running:
                 task.cancel()
 
 
-def _registry(settings: HubSettings, news: Bell) -> Registry:
-    # Beginning at the time, revisions of a restarted hub never repeat those that watchers still hold.
-    first_revision = unix_ms()
+class Hub:
+    """The parts of one hub, made when it knows the registry."""
+
+    def __init__(
+        self, settings: HubSettings, shared: Shared, replica: Replica, news: Bell, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._news = news
+        self._tasks = tasks
+        self._token = uuid4().hex
+        self._registry = _registry(settings, replica, shared.peers)
+        self._discovery = Discovery(replica, news, Bell(), settings.debounce_s)
+        self._alarms = Alarms(self._registry, settings.max_instances)
+        self._watches = Watches(replica.catalog, news, settings.progress_s)
+        self._sessions = Sessions(self._registry, self._discovery, tasks)
+
+    def start(self) -> list["asyncio.Task[None]"]:
+        """What goes on beside the server."""
+        works = {
+            "publish": self._discovery.run(),
+            "tell sessions": self._sessions.run(self._news),
+            "alarms": self._alarms.run(),
+        }
+        if self._shared.presence is not None:
+            works["presence"] = self._shared.presence.run(self._registry.stands, lambda: self._registry.silent)
+        if isinstance(self._shared.history, StreamHistory):
+            works["health history"] = self._shared.history.run()
+        return [self._tasks.create_task(work, name=name) for name, work in works.items()]
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Listen until `stop`, and leave."""
+        settings, discovery = self._settings, self._discovery
+        questions = Questions(
+            self._registry,
+            self._alarms,
+            self._shared.kind,
+            lambda: self._watches.count,
+            lambda: len(discovery.bell),
+        )
+        leases = UnaryLeases(self._registry, discovery)
+        services = [
+            RegistryServicer(
+                self._sessions, leases, questions, self._watches, self._shared.history, self._registry.catalog
+            ).service(),
+            DiscoveryServicer(discovery, settings.hold_s, self._tasks).service(),
+        ]
+        pings = keepalive(round(max(_PING_AFTER_S, 2 * settings.lease_ttl_s) * 1000), round(_PING_ANSWER_S * 1000))
+        async with open_server(settings, services, options=(*_MANY_STREAMS, *pings)) as server:
+            observe(questions.state)
+            own = self._own(server)
+            await self._registry.register_itself(own, self._token)
+            sweeping = self._tasks.create_task(self._registry.keep_sweeping(own, self._token), name="sweep leases")
+            log.info("hub is ready", address=f"{settings.host}:{server.port}", store=self._shared.kind)
+            try:
+                await stop.wait()
+            finally:
+                sweeping.cancel()
+            await self._leave(server)
+
+    def _own(self, server: MeshServer) -> Instance:
+        """The hub is an instance like any other; only that it needs no session with itself."""
+        message = instance_of(self._settings, PROGRAM, server)
+        message.status = pb.INSTANCE_STATUS_UP
+        message.version = version("suho")
+        return instance_from(message)
+
+    async def _leave(self, server: MeshServer) -> None:
+        server.draining.set()
+        await self._registry.leave_itself(self._settings.instance, self._token)
+        for bell in (self._sessions.bell, self._news, self._discovery.bell):
+            bell.stop()
+        await server.stop(_STOP_GRACE_S)
+
+
+@asynccontextmanager
+async def _open_shared(settings: HubSettings) -> AsyncIterator[Shared]:
+    """The registry in NATS, with the other hubs; in memory, without others, where no NATS is set."""
+    url = settings.nats_url.get_secret_value()
+    if not url:
+        # Beginning at the time, revisions of a restarted hub never repeat those that watchers still hold.
+        yield Shared("memory", MemoryStore(unix_ns() // 1000), Alone(time.monotonic), MemoryHistory())
+        return
+    async with open_bus(url, settings.instance) as bus:
+        stream = bus.jetstream()
+        presence = NatsPresence(
+            bus,
+            settings.instance,
+            uuid4().hex,
+            lambda: stream.stream_info(STREAM),
+            PresenceTerms(settings.detached_s, settings.gone_s),
+            settings.presence_s,
+        )
+        await presence.claim_id()
+        yield Shared("nats", NatsStore(bus, settings.nats_replicas), presence, StreamHistory(bus), presence)
+
+
+def _registry(settings: HubSettings, replica: Replica, peers: Peers) -> Registry:
     return Registry(
         settings.instance,
-        MemoryStore(first_revision),
-        Catalog(settings.history, first_revision),
-        news,
+        replica,
+        peers,
         LeaseTerms(settings.heartbeat_s, settings.lease_ttl_s, settings.grace_s),
         SelfPreservation(settings.protect_from_instances, settings.protect_from_expiries, settings.protect_max_share),
-        RegistryLimits(
-            settings.max_instances, settings.history, settings.remember_expired_s, settings.sweep_interval_s
-        ),
+        RegistryLimits(settings.max_instances, settings.remember_expired_s, settings.sweep_interval_s),
+        Names(settings.resolve_timeout_s).placed,
     )
-
-
-async def _register_itself(settings: HubSettings, registry: Registry, server: MeshServer) -> Holder:
-    """The hub is an instance like any other; only that it needs no session with itself."""
-    message = instance_of(settings, PROGRAM, server)
-    message.status = pb.INSTANCE_STATUS_UP
-    message.version = version("suho")
-    return await registry.register(instance_from(message), token=uuid4().hex)

@@ -1,6 +1,6 @@
 """The hub's settings."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from mesh.config import ServerSettings
 
@@ -9,6 +9,19 @@ class HubSettings(ServerSettings):
     """What the hub can be told."""
 
     port: int = Field(7000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    nats_url: SecretStr = Field(
+        SecretStr(""), description="NATS with JetStream, through which hubs share the registry; empty: this hub alone."
+    )
+    nats_replicas: int = Field(
+        0, ge=0, le=5, description="Copies of the registry in NATS; 0: three where there are three servers, else one."
+    )
+    presence_s: float = Field(1.0, gt=0, description="How often a hub tells the others that it is there, seconds.")
+    detached_s: float = Field(
+        5.0, gt=0, description="How long NATS may not answer before this hub writes and expires nothing, seconds."
+    )
+    gone_s: float = Field(
+        10.0, gt=0, description="How long another hub may be silent before its leases are looked after, seconds."
+    )
     heartbeat_s: float = Field(5.0, gt=0, description="How often an instance gives a sign of life, seconds.")
     lease_ttl_s: float = Field(15.0, gt=0, description="After how many silent seconds a lease runs out.")
     grace_s: float = Field(3.0, ge=0, description="How long a broken session may stay away, seconds.")
@@ -21,5 +34,9 @@ class HubSettings(ServerSettings):
     hold_s: float = Field(
         15.0, ge=0, description="How long a returning client's older knowledge stands unconfirmed, seconds."
     )
-    max_instances: int = Field(5_000, ge=1, description="How many instances may be registered.")
+    progress_s: float = Field(
+        10.0, gt=0, description="How long a quiet watch that asked for progress hears nothing, seconds."
+    )
+    max_instances: int = Field(20_000, ge=1, description="How many instances may be registered, at all hubs together.")
     history: int = Field(8_192, ge=1, description="How many changes are held for watchers that fall behind.")
+    resolve_timeout_s: float = Field(2.0, gt=0, description="How long a host name may take to resolve, seconds.")

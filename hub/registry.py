@@ -2,25 +2,38 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import count
 
-from hub.domain import lease as rules
-from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer
-from hub.domain.catalog import Catalog, Change
-from hub.domain.expiry import SelfPreservation, forgotten, sweep
+from hub.domain.admission import AdmissionError, admit, admit_status
+from hub.domain.catalog import Catalog
+from hub.domain.expiry import Protection, SelfPreservation
+from hub.domain.health import Health
 from hub.domain.instance import Instance
-from hub.domain.lease import Lease, LeaseTerms, NotHolderError
-from hub.domain.state import Key, Record, Store
+from hub.domain.lease import Hold, IdTakenError, Lease, LeaseTerms, NotHolderError, digest_of, taken
+from hub.domain.peers import Peers
+from hub.domain.state import ConflictError, Record, StoreAwayError
 from hub.domain.status import Status
-from hub.streams import Bell
+from hub.leases import Leases
+from hub.replica import Replica
+from hub.sweeper import Sweeper
 from mesh.clock import unix_ms
 from mesh.log import get_logger
 
 log = get_logger(__name__)
 
-__all__ = ["AdmissionError", "Holder", "OfferTakenError", "Registry", "RegistryFullError", "RegistryLimits"]
+__all__ = ["AdmissionError", "Holder", "NotRegisteredError", "OfferTakenError", "Registry", "RegistryFullError"]
+
+# An instance with the IPs of its addresses; the second is the one that it was, if any.
+Place = Callable[[Instance, Instance | None], Awaitable[Instance]]
+
+# Two hubs may reach for one id at the same moment; a third time in a row is another matter.
+_ATTEMPTS = 3
+
+
+class NotRegisteredError(Exception):
+    """Nobody is registered under that id."""
 
 
 class RegistryFullError(Exception):
@@ -35,8 +48,7 @@ class OfferTakenError(Exception):
 class RegistryLimits:
     """Bounds of what is kept."""
 
-    max_instances: int = 5_000
-    history: int = 8_192
+    max_instances: int = 20_000
     remember_expired_s: float = 300.0
     sweep_interval_s: float = 1.0
 
@@ -50,59 +62,122 @@ class Holder:
 
 
 class Registry:
-    """Every instance of the mesh. Its catalog answers questions; its bell rings at every change."""
+    """This hub's leases on instances of the mesh, and the rules by which all hubs keep theirs."""
 
     def __init__(
         self,
         hub_id: str,
-        store: Store,
-        catalog: Catalog,
-        bell: Bell,
+        replica: Replica,
+        peers: Peers,
         terms: LeaseTerms,
         doubt: SelfPreservation,
         limits: RegistryLimits,
+        place: Place,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hub_id = hub_id
-        self.catalog = catalog
+        self.replica = replica
+        self.peers = peers
         self.terms = terms
-        self._store = store
-        self._bell = bell
-        self._doubt = doubt
         self._limits = limits
+        self._place = place
         self._clock = clock
-        self._leases: dict[str, Lease] = {}
+        self._leases = Leases(hub_id, replica, peers, terms)
+        self._sweeper = Sweeper(
+            hub_id,
+            self._leases,
+            replica,
+            peers,
+            terms,
+            doubt,
+            limits.remember_expired_s,
+            limits.sweep_interval_s,
+            clock,
+        )
         self._streams = count(1)
-        self._swept_at = clock()
 
-    async def register(self, instance: Instance, token: str) -> Holder:
-        """Register, or take a session up again.
+    @property
+    def catalog(self) -> Catalog:
+        """What all hubs know."""
+        return self.replica.catalog
+
+    @property
+    def protection(self) -> Protection:
+        """How self-preservation stands."""
+        return self._sweeper.protection
+
+    @property
+    def silent(self) -> int:
+        """Leases of this hub that are silent, as the other hubs should know."""
+        return self._sweeper.silent
+
+    @property
+    def held(self) -> int:
+        """How many leases this hub holds."""
+        return len(self._leases)
+
+    def stands(self, instance_id: str) -> bool:
+        """Whether the process behind this id is known to be there, with this hub."""
+        lease = self._leases.get(instance_id)
+        return lease is not None and lease.living
+
+    def has(self, instance_id: str) -> bool:
+        """Whether this hub holds the lease on that id."""
+        self._catch_up()
+        return self._leases.get(instance_id) is not None
+
+    def holds(self, holder: Holder) -> bool:
+        """Whether the lease is (still) this stream's."""
+        self._catch_up()
+        lease = self._leases.get(holder.instance_id)
+        return lease is not None and lease.stream == holder.stream
+
+    def in_force(self, holder: Holder) -> bool:
+        """Whether the mesh knows all that this stream said."""
+        self._catch_up()
+        lease = self._leases.get(holder.instance_id)
+        return lease is not None and lease.stream == holder.stream and lease.in_force
+
+    async def register(self, instance: Instance, token: str, hold: Hold = Hold.STREAM) -> Holder:
+        """Register, or take a registration up again, from another hub too.
 
         Raises:
             AdmissionError: the registration is wrong.
             IdTakenError: a living process holds the id.
             OfferTakenError: another service offers one of its gRPC services.
             RegistryFullError: the registry is full.
+            StoreAwayError: nobody new can come while the store is away.
+            ConflictError: other hubs registered the id at the same time, again and again.
         """
         admit(instance, token)
-        self._refuse_conflict(instance)
-        held = self._leases.get(instance.id)
-        if held is None and len(self._leases) >= self._limits.max_instances:
-            raise RegistryFullError(f"the registry holds {len(self._leases)} instances, its limit")
-        same_process = held is not None and held.token == token
-        since = held.instance.registered_unix_ms if held and same_process else unix_ms()
-        instance = replace(instance, registered_unix_ms=since)
-        lease = rules.take(held, instance, token, next(self._streams), self._clock())
-        await self._keep(lease)
-        return Holder(instance.id, lease.stream)
+        instance = await self._place(instance, self.catalog.get(instance.id))
+        digest = digest_of(token)
+        for _ in range(_ATTEMPTS):
+            self._catch_up()
+            await self._refuse_another(instance.id, digest)
+            self._refuse_conflict(instance)
+            before = self._leases.get(instance.id)
+            lease = self._take(instance, digest, hold)
+            try:
+                await self._leases.write(lease)
+            except StoreAwayError:
+                if not self._is_known(instance.id, digest):
+                    self._put_back(lease, before)
+                    raise
+            except NotHolderError:
+                if self._leases.get(instance.id) is not None:
+                    raise  # it registered again meanwhile, on another stream
+                continue
+            return Holder(instance.id, lease.stream)
+        raise ConflictError(f"other hubs wrote {instance.id!r} at the same time; register again")
 
     async def hear(self, holder: Holder) -> int:
         """A heartbeat; gives the registry's revision.
 
         Raises:
-            NotHolderError: the lease ran out and is forgotten, or the session was taken up on another stream.
+            NotHolderError: the lease ran out and is forgotten, or the registration was taken up elsewhere.
         """
-        await self._keep(rules.hear(self._held(holder), self._clock()))
+        await self._heard(self._lease_of(holder))
         return self.catalog.revision
 
     async def report(self, holder: Holder, status: Status, reason: str) -> int:
@@ -111,9 +186,13 @@ class Registry:
         Raises:
             AdmissionError: it is not the instance's to say.
             NotHolderError: see `hear`.
+            StoreAwayError: the mesh will know when the store answers again.
         """
-        admit_status(status)
-        await self._keep(rules.report(self._held(holder), status, reason, self._clock()))
+        admit_status(status, reason)
+        lease = self._lease_of(holder)
+        lease.hear(self._clock(), self.terms)
+        lease.report(status, reason)
+        await self._leases.write(lease)
         return self.catalog.revision
 
     async def deregister(self, holder: Holder, reason: str) -> None:
@@ -122,71 +201,181 @@ class Registry:
         Raises:
             NotHolderError: see `hear`.
         """
-        lease = self._held(holder)
-        log.info("left", instance=lease.instance.id, reason=reason)
-        await self._drop(lease)
+        await self._drop(self._lease_of(holder), reason)
 
     def broken(self, holder: Holder) -> None:
         """The stream ended without a farewell; its grace begins, unless the session stands on another stream."""
         lease = self._leases.get(holder.instance_id)
-        if lease is not None and lease.stream == holder.stream:
-            self._leases[holder.instance_id] = rules.broken(lease, self._clock())
+        if lease is not None and lease.stream == holder.stream and lease.wanted is not None:
+            lease.broke(self._clock(), self.terms)
+
+    async def renew(self, instance_id: str, token: str, status: Status | None = None, reason: str = "") -> None:
+        """A sign of life by a call, with the instance's word on itself where it has one; any hub takes it.
+
+        Raises:
+            AdmissionError: the status is not the instance's to say.
+            NotRegisteredError: nobody has that id.
+            IdTakenError: another process has it.
+            StoreAwayError: this hub does not know, and can not ask.
+            NotHolderError: another hub took it at the same time.
+        """
+        if status is not None:
+            admit_status(status, reason)
+        lease = await self._by_token(instance_id, token)
+        if lease.hold is not Hold.STREAM:
+            lease.hold = Hold.CALLS
+        if status is not None:
+            lease.report(status, reason)
+            lease.hear(self._clock(), self.terms)
+            await self._written(lease)
+        else:
+            await self._heard(lease)
+
+    async def leave(self, instance_id: str, token: str, reason: str) -> None:
+        """Leave at once, by a call; who is not registered has left.
+
+        Raises:
+            IdTakenError: another process has the id.
+            StoreAwayError: it will be known when the store answers; ask again to be sure.
+        """
+        try:
+            lease = await self._by_token(instance_id, token)
+        except NotRegisteredError:
+            return
+        await self._drop(lease, reason)
+        if not lease.in_force:
+            raise StoreAwayError("the store does not answer")
+
+    async def judge(self, instance_id: str, health: Health) -> None:
+        """What the probes say; of concern only while this hub holds the lease."""
+        self._catch_up()
+        lease = self._leases.get(instance_id)
+        if lease is not None:
+            lease.judge(health)
+            await self._leases.write_all([lease])
 
     async def sweep(self) -> None:
-        """End the leases that ran out. Time in which this hub itself slept is not held against anybody."""
-        now = self._clock()
-        slept = now - self._swept_at - 2 * self._limits.sweep_interval_s
-        self._swept_at = now
-        if slept > 0:
-            log.warning("this hub slept; leases are prolonged", seconds=round(slept, 3))
-            self._leases = {key: _prolonged(lease, slept) for key, lease in self._leases.items()}
-        leases = list(self._leases.values())
-        for lease in sweep(leases, now, self.terms, self._doubt):
-            log.warning("expired", instance=lease.instance.id, reason=lease.instance.status_reason)
-            await self._keep(lease)
-        for lease in forgotten(leases, now, self._limits.remember_expired_s):
-            await self._drop(lease)
+        """End the leases that ran out."""
+        await self._sweeper.sweep()
 
-    async def keep_sweeping(self, own: Holder) -> None:
+    async def register_itself(self, own: Instance, token: str) -> None:
+        """Be registered like any other; where that can not be now, it is tried again with every sweep."""
+        held = self._leases.get(own.id)
+        try:
+            if held is not None and held.wanted is not None and held.wanted.token_digest == digest_of(token):
+                await self._heard(held)
+            else:
+                await self.register(own, token)
+        except (StoreAwayError, ConflictError, NotHolderError, OfferTakenError, RegistryFullError) as error:
+            log.warning("this hub is not registered itself", because=str(error))
+
+    async def leave_itself(self, own_id: str, token: str) -> None:
+        """This hub stops."""
+        try:
+            await self.leave(own_id, token, "stopped")
+        except (StoreAwayError, NotHolderError, IdTakenError) as error:
+            log.warning("this hub could not take its leave", because=str(error))
+
+    async def keep_sweeping(self, own: Instance, token: str) -> None:
         """Sweep for ever; the hub itself lives as long as it does this."""
         while True:
             await asyncio.sleep(self._limits.sweep_interval_s)
-            await self.hear(own)
+            await self.register_itself(own, token)
             await self.sweep()
 
+    def _catch_up(self) -> None:
+        self._leases.catch_up(self._clock())
+
+    async def _refuse_another(self, instance_id: str, digest: bytes) -> None:
+        """Two living processes are never one instance."""
+        held = self._leases.get(instance_id)
+        if held is not None and held.wanted is not None:
+            if held.living and held.wanted.token_digest != digest:
+                raise taken(held.wanted)
+            return
+        found = self.replica.record(instance_id)
+        if found is None:
+            return
+        record = found[1]
+        free = record.token_digest == digest or record.owner == self.hub_id or record.expiry is not None
+        if free or not self.peers.attached or self.peers.is_gone(record.owner):
+            return
+        if await self.peers.stream_stands(record.owner, instance_id):
+            raise taken(record)
+
     def _refuse_conflict(self, instance: Instance) -> None:
-        living = (lease.instance for lease in self._leases.values() if lease.living)
-        if conflict := conflicting_offer(instance, living):
+        census = self._leases.census
+        if conflict := census.offered_elsewhere(instance):
             name, service = conflict
             raise OfferTakenError(f"service {service!r} already offers {name}, and calls are routed by that name")
+        if census.total >= self._limits.max_instances and self.catalog.get(instance.id) is None:
+            raise RegistryFullError(f"the registry holds {census.total} instances, its limit")
 
-    def _held(self, holder: Holder) -> Lease:
-        lease = self._leases.get(holder.instance_id)
-        if lease is None or lease.stream != holder.stream:
-            raise NotHolderError(f"this stream no longer holds {holder.instance_id!r}; another one registered it since")
+    def _is_known(self, instance_id: str, digest: bytes) -> bool:
+        found = self.replica.record(instance_id)
+        return found is not None and found[1].token_digest == digest
+
+    def _take(self, instance: Instance, digest: bytes, hold: Hold) -> Lease:
+        """A lease on what the store holds of this id, if anything; a known process keeps its health and its date."""
+        held = self._leases.get(instance.id)
+        revision, written = self.replica.record(instance.id) or (0, None)
+        if held is not None:
+            revision, written = held.revision, held.written
+        known = held.wanted if held is not None and held.wanted is not None else written
+        health, since = Health(), unix_ms()
+        if known is not None and known.token_digest == digest:
+            health, since = known.health, known.instance.registered_unix_ms
+        now = self._clock()
+        lease = Lease(instance.id, written, hold, next(self._streams), now, now + self.terms.ttl_s, written, revision)
+        lease.want(Record(replace(instance, registered_unix_ms=since), digest, self.hub_id, health))
+        self._leases.hold(lease)
         return lease
 
-    async def _keep(self, lease: Lease) -> None:
-        known = self.catalog.get(lease.instance.id)
-        if known is None or replace(lease.instance, revision=known.revision) != known:
-            record = Record(lease.instance, lease.token.encode(), self.hub_id)
-            revision = await self._store.put(record, known.revision if known else 0)
-            lease = replace(lease, instance=replace(lease.instance, revision=revision))
-            self._apply(Change(revision, lease.instance, removed=False))
-        else:
-            lease = replace(lease, instance=known)
-        self._leases[lease.instance.id] = lease
+    def _put_back(self, lease: Lease, before: Lease | None) -> None:
+        if self._leases.get(lease.instance_id) is lease:
+            self._leases.let_go(lease)
+            if before is not None:
+                self._leases.hold(before)
 
-    async def _drop(self, lease: Lease) -> None:
-        revision = await self._store.remove(Key("instance", lease.instance.id), lease.instance.revision)
-        del self._leases[lease.instance.id]
-        self._apply(Change(revision, lease.instance, removed=True))
+    def _lease_of(self, holder: Holder) -> Lease:
+        self._catch_up()
+        lease = self._leases.get(holder.instance_id)
+        if lease is None or lease.stream != holder.stream:
+            raise NotHolderError(f"this stream no longer holds {holder.instance_id!r}; it was taken up elsewhere")
+        return lease
 
-    def _apply(self, change: Change) -> None:
-        self.catalog.apply(change.revision, [change])
-        self._bell.ring()
+    async def _by_token(self, instance_id: str, token: str) -> Lease:
+        """The lease of the process that has this token; taken over where another hub holds it."""
+        self._catch_up()
+        digest = digest_of(token)
+        lease = self._leases.get(instance_id)
+        found = self.replica.record(instance_id)
+        record = lease.wanted if lease is not None else found[1] if found else None
+        if record is None:
+            if lease is None and not self.peers.attached:
+                raise StoreAwayError(f"this hub does not know {instance_id[:128]!r}, and has lost its store")
+            raise NotRegisteredError(f"no instance {instance_id[:128]!r} is registered; register (again)")
+        if record.token_digest != digest:
+            raise taken(record)
+        if lease is None:
+            lease = self._take(record.instance, digest, Hold.CALLS)
+            await self._written(lease)
+        return lease
 
+    async def _heard(self, lease: Lease) -> None:
+        revived = lease.expired_at is not None
+        lease.hear(self._clock(), self.terms)
+        if revived:
+            await self._written(lease)
 
-def _prolonged(lease: Lease, seconds: float) -> Lease:
-    broken_at = None if lease.broken_at is None else lease.broken_at + seconds
-    return replace(lease, heard_at=lease.heard_at + seconds, broken_at=broken_at)
+    async def _drop(self, lease: Lease, reason: str) -> None:
+        log.info("left", instance=lease.instance_id, reason=reason[:1_024])
+        lease.want(None)
+        await self._written(lease)
+
+    async def _written(self, lease: Lease) -> None:
+        """Write; where the store is away, the next sweeps will."""
+        try:
+            await self._leases.write(lease)
+        except StoreAwayError as error:
+            log.info("to be written when the store answers", instance=lease.instance_id, because=str(error))

@@ -106,16 +106,15 @@ class Replica:
                 self.catalog.apply(news.revision, ())
             case Delta():
                 self._apply(news.revision, [news])
-            case Snapshot() if self._origin not in (None, news.origin):
+            case Snapshot() if self._origin != news.origin:
                 self._begin_anew(news)
             case Snapshot():
-                self._origin = news.origin
                 present = {delta.key for delta in news.entries} | self._lost
                 gone = [key for _, entry in self._entries if (key := key_of(entry)) not in present]
                 self._apply(news.revision, (*news.entries, *(Delta(news.revision, key, None) for key in gone)))
 
     def _begin_anew(self, snapshot: Snapshot) -> None:
-        """The store lost its data: what the snapshot does not hold was not removed."""
+        """The first snapshot; or the store lost its data, and what the snapshot does not hold was not removed."""
         self._origin = snapshot.origin
         self._lost = {key_of(entry) for _, entry in self._entries}
         for _, entry in list(self._entries):

@@ -38,6 +38,10 @@ class Bell:
         finally:
             self._ears.discard(ear)
 
+    def __len__(self) -> int:
+        """How many listen."""
+        return len(self._ears)
+
     def ring(self) -> None:
         """There is news."""
         for ear in self._ears:
@@ -96,11 +100,12 @@ def inbox(tasks: asyncio.TaskGroup, requests: AsyncIterable[T], ear: asyncio.Eve
         reader.cancel()
 
 
-async def heard(ear: asyncio.Event, timeout_s: float | None = None) -> None:
-    """Wait for the next ring, or the time; then listen anew."""
+async def heard(ear: asyncio.Event, timeout_s: float | None = None) -> bool:
+    """Wait for the next ring, or the time; then listen anew. False when the time was over first."""
     try:
         async with asyncio.timeout(timeout_s):
             await ear.wait()
     except TimeoutError:
-        return
+        return False
     ear.clear()
+    return True

@@ -1,6 +1,6 @@
 """Metrics, in one place: instruments are declared here and read through OpenTelemetry."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -51,6 +51,13 @@ def rpc_duration() -> Histogram:
 def unreadable_messages() -> Counter:
     return meter().create_counter(
         "suho.bridge.feed.unreadable", unit="{message}", description="Messages on tick subjects that no bridge wrote"
+    )
+
+
+def gauge(name: str, description: str, read: Callable[[], Iterable[tuple[float, Mapping[str, str]]]]) -> None:
+    """Observe what `read` gives, values with their attributes, whenever somebody looks."""
+    meter().create_observable_gauge(
+        name, [lambda _: [Observation(value, attributes) for value, attributes in read()]], description=description
     )
 
 

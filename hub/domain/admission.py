@@ -1,7 +1,7 @@
 """What may be registered: everything a program says of itself is bounded and checked before others rely on it."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from hub.domain.health import Probe, ProbeKind
@@ -10,6 +10,9 @@ from hub.domain.status import Status
 
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# What looks like an IPv4 address must be one: no name ends in digits alone.
+_HOST_NAME = re.compile(rf"({_HOST_LABEL}\.)*(?![0-9]+\.?$){_HOST_LABEL}\.?")
 _GRPC_SERVICE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*")
 
@@ -42,10 +45,10 @@ def admit(instance: Instance, token: str) -> None:
     _require(_INSTANCE_ID.fullmatch(instance.id), f"instance id {instance.id!r}: letters, digits, '.', '_', '-'; 1-128")
     _service_name("service", instance.service)
     _require(MIN_TOKEN <= len(token) <= MAX_TEXT, f"token must have {MIN_TOKEN} to {MAX_TEXT} characters")
-    for name, text in (("version", instance.version), ("zone", instance.zone), ("reason", instance.status_reason)):
+    for name, text in (("version", instance.version), ("zone", instance.zone)):
         _require(len(text) <= MAX_TEXT, f"{name} is longer than {MAX_TEXT} characters")
     _require(0 < instance.weight <= MAX_WEIGHT, f"weight {instance.weight} is not within 1 to {MAX_WEIGHT}")
-    admit_status(instance.status)
+    admit_status(instance.status, instance.status_reason)
     _metadata(instance)
     _addresses(instance.addresses)
     _names(instance)
@@ -53,24 +56,14 @@ def admit(instance: Instance, token: str) -> None:
         _probe(instance, instance.probe)
 
 
-def admit_status(status: Status) -> None:
+def admit_status(status: Status, reason: str = "") -> None:
     """Check a status that an instance claims.
 
     Raises:
-        AdmissionError: for EXPIRED, which only the hub gives.
+        AdmissionError: for EXPIRED, which only the hub gives, and for a reason that is too long.
     """
     _require(status in _SAID_BY_ITSELF, f"status {status} is the hub's to give, not an instance's")
-
-
-def conflicting_offer(instance: Instance, living: Iterable[Instance]) -> tuple[str, str] | None:
-    """A gRPC service that a living instance of another service already offers, with that service's name."""
-    mine = {name for name in instance.grpc_services if is_routable(name)}
-    for other in living:
-        if other.service != instance.service:
-            for name in other.grpc_services:
-                if name in mine:
-                    return name, other.service
-    return None
+    _require(len(reason) <= MAX_TEXT, f"reason is longer than {MAX_TEXT} characters")
 
 
 def _names(instance: Instance) -> None:
@@ -108,20 +101,22 @@ def _addresses(addresses: tuple[Address, ...]) -> None:
     _bounded("addresses", [address.name for address in addresses])
     for address in addresses:
         _service_name("address name", address.name)
-        _ip_literal(address.name, address.host)
+        _host(address.name, address.host)
         if address.published_host:
-            _ip_literal(address.name, address.published_host)
+            _host(address.name, address.published_host)
         _require(0 < address.port <= 65535, f"address {address.name!r}: port {address.port} is not within 1 to 65535")
         _require(address.published_port <= 65535, f"address {address.name!r}: published port is above 65535")
 
 
-def _ip_literal(name: str, host: str) -> None:
+def _host(name: str, host: str) -> None:
     try:
         ip = ip_address(host)
     except ValueError:
-        raise AdmissionError(
-            f"address {name!r}: host {host[:128]!r} is no IP literal; gRPC clients take no names, resolve it first"
-        ) from None
+        _require(
+            len(host) <= 253 and _HOST_NAME.fullmatch(host),
+            f"address {name!r}: host {host[:128]!r} is neither an IP literal nor a host name",
+        )
+        return
     _require(not ip.is_unspecified, f"address {name!r}: nobody can dial {host}; register the address clients reach")
 
 

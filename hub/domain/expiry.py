@@ -1,14 +1,13 @@
-"""Which leases run out in a sweep, and self-preservation: many falling silent at once is rather the hub's own trouble.
+"""Self-preservation: many falling silent at once is rather the hub's own trouble than their death.
 
 Only silence is doubted. A broken stream after its grace is a fact, and so is a farewell.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from hub.domain.lease import Lease, LeaseTerms, expired
-from hub.domain.status import Status
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,59 +19,42 @@ class SelfPreservation:
     max_share: float = 0.15
 
 
-def sweep(leases: Collection[Lease], now: float, terms: LeaseTerms, doubt: SelfPreservation) -> list[Lease]:
-    """The leases that run out now, as they are afterwards."""
-    held = [lease for lease in leases if lease.expired_at is None]
-    gone = [lease for lease in leases if _is_endpoint_or_held(lease) and _grace_is_over(lease, now, terms)]
-    silent = sorted(
-        (lease for lease in held if lease.broken_at is None and now - lease.heard_at >= terms.ttl_s),
-        key=lambda lease: lease.heard_at,
-    )
-    after = [_after_grace(lease, now, terms) for lease in gone]
-    wave = [lease for lease in leases if _expired_in_this_wave(lease, now, terms)]
-    if len(held) + len(wave) < doubt.from_instances or len(silent) + len(wave) < doubt.from_expiries:
-        return after + [_after_silence(lease, now, terms) for lease in silent]
-    allowed = max(1, int((len(held) + len(wave)) * doubt.max_share))
-    left = [lease for lease in held if not _grace_is_over(lease, now, terms)]
-    return after + list(_keep_last_endpoints(silent[:allowed], left, now, terms))
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """How silent the mesh is: unexpired instances, all of them and those that are this hub's to judge; silent ones with
+    other hubs, by their word; those that any hub expired in silence within the last lease time.
+
+    The last are counted with the silent of now, else the first 15 % of a wave would lift the protection from the rest.
+    """
+
+    population: int
+    judged_here: int
+    silent_elsewhere: int = 0
+    wave: int = 0
+
+    def is_doubted(self, silent: int, doubt: SelfPreservation) -> bool:
+        """Whether so many silent ones, with this hub, are to be believed slowly."""
+        return (
+            self.population + self.wave >= doubt.from_instances
+            and silent + self.silent_elsewhere + self.wave >= doubt.from_expiries
+        )
 
 
-def forgotten(leases: Iterable[Lease], now: float, remember_s: float) -> list[Lease]:
-    """Expired leases that nobody needs to see any more. While the stream stands, the process may still revive it."""
-    return [
-        lease
-        for lease in leases
-        if lease.expired_at is not None and lease.broken_at is not None and now - lease.expired_at >= remember_s
-    ]
+def believed(silent: Sequence[T], silence: Silence, doubt: SelfPreservation) -> Sequence[T]:
+    """Of the silent, longest first, those that expire in this sweep.
+
+    Hubs sweep at the same time: each takes its share of what this hub judges, so that all together keep to the mesh's.
+    """
+    if not silence.is_doubted(len(silent), doubt):
+        return silent
+    return silent[: max(1, int((silence.judged_here + silence.wave) * doubt.max_share))]
 
 
-def _keep_last_endpoints(expiring: list[Lease], held: list[Lease], now: float, terms: LeaseTerms) -> Iterator[Lease]:
-    endpoints = Counter(lease.instance.service for lease in held if lease.instance.status is Status.UP)
-    for lease in expiring:
-        was_endpoint = lease.instance.status is Status.UP
-        endpoints[lease.instance.service] -= was_endpoint
-        is_last = was_endpoint and endpoints[lease.instance.service] == 0
-        yield _after_silence(lease, now, terms, kept_endpoint=is_last)
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Whether self-preservation is at work, since when; how many wait to expire; how many did of late, in silence."""
 
-
-def _is_endpoint_or_held(lease: Lease) -> bool:
-    return lease.expired_at is None or lease.instance.kept_endpoint
-
-
-def _grace_is_over(lease: Lease, now: float, terms: LeaseTerms) -> bool:
-    return lease.broken_at is not None and now - lease.broken_at >= terms.grace_s
-
-
-def _expired_in_this_wave(lease: Lease, now: float, terms: LeaseTerms) -> bool:
-    """Counted with the silent of now, else the first 15 % of a wave would lift the protection from the rest."""
-    return lease.expired_silent and lease.expired_at is not None and now - lease.expired_at < terms.ttl_s
-
-
-def _after_grace(lease: Lease, now: float, terms: LeaseTerms) -> Lease:
-    reason = f"its connection broke and it did not come back within {terms.grace_s:g} s"
-    return expired(lease, now, reason, silent=False)
-
-
-def _after_silence(lease: Lease, now: float, terms: LeaseTerms, *, kept_endpoint: bool = False) -> Lease:
-    reason = f"silent for {now - lease.heard_at:.0f} s; a lease lasts {terms.ttl_s:g} s"
-    return expired(lease, now, reason, silent=True, kept_endpoint=kept_endpoint)
+    protecting: bool = False
+    since_unix_ms: int = 0
+    waiting: int = 0
+    expired: int = 0

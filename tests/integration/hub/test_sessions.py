@@ -117,9 +117,9 @@ async def test_a_deregistered_instance_is_gone_at_once_and_its_stream_ended() ->
                 id="echo-1",
                 service="echo",
                 status=pb.INSTANCE_STATUS_UP,
-                addresses=[pb.Address(name="grpc", host="localhost", port=1)],
+                addresses=[pb.Address(name="grpc", host="no host", port=1)],
             ),
-            "no IP literal",
+            "host name",
         ),
     ],
 )

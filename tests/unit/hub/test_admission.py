@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hub.domain.admission import AdmissionError, admit, admit_status, conflicting_offer, is_routable
+from hub.domain.admission import AdmissionError, admit, admit_status, is_routable
 from hub.domain.health import Probe, ProbeKind
 from hub.domain.instance import Address, Instance
 from hub.domain.status import Status
@@ -22,9 +22,10 @@ GOOD = Instance(
 
 
 def test_a_good_registration_is_admitted() -> None:
-    """Nothing is raised, for IPv6 and published addresses either."""
+    """Nothing is raised, for IPv6, published addresses and host names either."""
     admit(GOOD, TOKEN)
     admit(replace(GOOD, addresses=(Address("grpc", "::1", 1, "192.0.2.1", 2),)), TOKEN)
+    admit(replace(GOOD, addresses=(Address("grpc", "database_1.inside.example.", 1, "3.example", 2),)), TOKEN)
     admit(replace(GOOD, probe=Probe(ProbeKind.HTTP, "grpc", "/healthz?deep=1")), TOKEN)
 
 
@@ -37,10 +38,11 @@ def test_a_good_registration_is_admitted() -> None:
         ({"weight": 0}, "weight"),
         ({"status": Status.EXPIRED}, "EXPIRED"),
         ({"status_reason": "x" * 2000}, "reason"),
-        ({"addresses": (Address("grpc", "localhost", 1),)}, "IP literal"),
+        ({"addresses": (Address("grpc", "local host", 1),)}, "host name"),
+        ({"addresses": (Address("grpc", "127.0.0.256", 1),)}, "host name"),
         ({"addresses": (Address("grpc", "0.0.0.0", 1),)}, "nobody can dial"),
         ({"addresses": (Address("grpc", "127.0.0.1", 0),)}, "port"),
-        ({"addresses": (Address("grpc", "127.0.0.1", 1, "outside.example"),)}, "IP literal"),
+        ({"addresses": (Address("grpc", "127.0.0.1", 1, "-outside.example"),)}, "host name"),
         ({"addresses": (Address("grpc", "127.0.0.1", 1), Address("grpc", "127.0.0.1", 2))}, "twice"),
         ({"addresses": ()}, "no address named 'grpc'"),
         ({"grpc_services": ("no spaces",)}, "no full service name"),
@@ -76,11 +78,8 @@ def test_expired_is_the_hubs_word() -> None:
         admit_status(Status.EXPIRED)
 
 
-def test_two_services_can_not_offer_one_grpc_service() -> None:
-    """Instances of one service may, and what every program serves is nobody's."""
-    other = replace(GOOD, id="imposter-1", service="imposter")
-    assert conflicting_offer(other, [GOOD]) == ("suho.database.v1.TickService", "database")
-    assert conflicting_offer(replace(GOOD, id="database-2"), [GOOD]) is None
-    shared = ("grpc.health.v1.Health",)
-    assert conflicting_offer(replace(other, grpc_services=shared), [replace(GOOD, grpc_services=shared)]) is None
+def test_what_every_program_serves_is_nobodys() -> None:
+    """Health, reflection and channelz are routed to no service."""
+    assert is_routable("suho.database.v1.TickService")
+    assert not is_routable("grpc.health.v1.Health")
     assert not is_routable("grpc.reflection.v1.ServerReflection")

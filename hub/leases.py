@@ -1,0 +1,184 @@
+"""The leases that this hub holds, kept in step with the store that all hubs share."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from weakref import WeakValueDictionary
+
+from hub.domain.catalog import CompactedError
+from hub.domain.census import Census
+from hub.domain.lease import Hold, Lease, LeaseTerms, NotHolderError
+from hub.domain.peers import Peers
+from hub.domain.state import ConflictError, Key, Record, StoreAwayError
+from hub.replica import Replica
+from mesh.log import get_logger
+
+log = get_logger(__name__)
+
+# Writes under way at once: a hub that comes back to its store has a lease for each of its instances to write.
+_WRITES = 64
+_NEWS_WITHIN_S = 1.0
+_LOOK_S = 0.005
+
+
+class Leases:
+    """Every lease of this hub by instance id, and the census of all hubs' instances."""
+
+    def __init__(self, hub_id: str, replica: Replica, peers: Peers, terms: LeaseTerms) -> None:
+        self.census = Census()
+        self._hub_id = hub_id
+        self._replica = replica
+        self._peers = peers
+        self._terms = terms
+        self._held: dict[str, Lease] = {}
+        self._seen: int | None = None
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._room = asyncio.Semaphore(_WRITES)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._held.values())
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, instance_id: str) -> Lease | None:
+        """The lease on that id, if this hub holds it."""
+        return self._held.get(instance_id)
+
+    def hold(self, lease: Lease) -> None:
+        """Hold this lease, in place of any other on its id."""
+        self._held[lease.instance_id] = lease
+
+    def let_go(self, lease: Lease) -> None:
+        """Hold it no more; whatever the store says of it stays."""
+        if self._held.get(lease.instance_id) is lease:
+            del self._held[lease.instance_id]
+
+    def catch_up(self, now: float) -> None:
+        """Learn what the store said since: leases that other hubs took, records that are this hub's to look after."""
+        catalog = self._replica.catalog
+        if self._seen == catalog.revision:
+            return
+        try:
+            if self._seen is None:
+                self._look_through(now, expired_at=float("-inf"))
+            else:
+                for change in catalog.changes_after(self._seen):
+                    if change.removed:
+                        self.census.remove(change.instance.id)
+                        self._removed(change.instance.id, change.revision)
+                    else:
+                        self.census.put(change.instance, now)
+                        self._changed(change.instance.id, change.instance.hub, now)
+        except CompactedError:
+            self._look_through(now, expired_at=now)
+        self._seen = catalog.revision
+
+    async def write(self, lease: Lease) -> None:
+        """Have the store hold what the lease wants it to.
+
+        Raises:
+            NotHolderError: the lease is not this hub's any more.
+            StoreAwayError: the store does not answer; the lease goes on wanting.
+        """
+        async with self._locks.setdefault(lease.instance_id, asyncio.Lock()), self._room:
+            while not lease.in_force:
+                if self._held.get(lease.instance_id) is not lease:
+                    raise NotHolderError(f"the lease on {lease.instance_id!r} was taken up elsewhere")
+                if not self._peers.attached:
+                    raise StoreAwayError("this hub has lost its store")
+                await self._write_once(lease)
+            if lease.wanted is None:
+                self.let_go(lease)
+
+    async def write_all(self, leases: Iterable[Lease]) -> None:
+        """Write them side by side; what can not be written now is for the next time."""
+        away = False
+
+        async def write(lease: Lease) -> None:
+            nonlocal away
+            if away:
+                return
+            try:
+                await self.write(lease)
+            except StoreAwayError:
+                away = True
+            except NotHolderError as error:
+                log.info("a lease went to another hub", instance=lease.instance_id, because=str(error))
+
+        async with asyncio.TaskGroup() as tasks:
+            for lease in leases:
+                tasks.create_task(write(lease), name="write a lease")
+
+    async def _write_once(self, lease: Lease) -> None:
+        wanted = lease.wanted
+        try:
+            if wanted is None:
+                await self._replica.remove(Key("instance", lease.instance_id), lease.revision)
+                lease.revision = 0
+            else:
+                lease.revision = await self._replica.put(wanted, lease.revision)
+        except ConflictError:
+            await self._look_again(lease)
+        else:
+            lease.written = wanted
+
+    async def _look_again(self, lease: Lease) -> None:
+        """Somebody wrote in between: another hub, which has it now; or this one, without having heard that it did."""
+        revision, record = await self._newer(lease)
+        if record is not None and record.owner != self._hub_id and revision:
+            self.let_go(lease)
+            raise NotHolderError(f"hub {record.owner!r} took the lease on {lease.instance_id!r}")
+        lease.revision, lease.written = revision, record
+        lease.want(lease.wanted)
+
+    async def _newer(self, lease: Lease) -> tuple[int, Record | None]:
+        """What stands in the store, of which this hub is about to hear."""
+        try:
+            async with asyncio.timeout(_NEWS_WITHIN_S):
+                while True:
+                    found = self._replica.record(lease.instance_id) or (0, None)
+                    if found[0] != lease.revision:
+                        return found
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            raise StoreAwayError("the store has news that this hub does not hear of") from None
+
+    def _look_through(self, now: float, expired_at: float) -> None:
+        """Everything anew: at the start, or when too much happened to be told one by one."""
+        self.census = Census()
+        for instance in self._replica.catalog.instances():
+            self.census.put(instance, expired_at)
+            self._changed(instance.id, instance.hub, now)
+        for lease in list(self._held.values()):
+            if self._replica.record(lease.instance_id) is None:
+                self._removed(lease.instance_id, self._replica.catalog.revision)
+
+    def _changed(self, instance_id: str, owner: str, now: float) -> None:
+        lease = self._held.get(instance_id)
+        if lease is None:
+            if owner == self._hub_id:
+                self._adopt(instance_id, now)
+        elif owner != self._hub_id:
+            found = self._replica.record(instance_id)
+            if found is None or (found[0] > lease.revision and found[1].owner != self._hub_id):
+                self.let_go(lease)
+
+    def _adopt(self, instance_id: str, now: float) -> None:
+        """A record of this hub without a lease: of a process of it before, or a write whose answer was lost."""
+        found = self._replica.record(instance_id)
+        if found is not None and found[1].owner == self._hub_id:
+            self.hold(found_lease(instance_id, *found, now, self._terms))
+
+    def _removed(self, instance_id: str, revision: int) -> None:
+        """It left through another hub, or was forgotten there."""
+        lease = self._held.get(instance_id)
+        if lease is not None and 0 < lease.revision < revision:
+            self.let_go(lease)
+
+
+def found_lease(instance_id: str, revision: int, record: Record, now: float, terms: LeaseTerms) -> Lease:
+    """A lease on what stands in the store, with a full term and grace for its process to come back in."""
+    lease = Lease(instance_id, record, Hold.FOUND, 0, now, now, record, revision)
+    lease.freshen(now, terms)
+    lease.expired_at = now if record.expiry is not None else None
+    return lease
