@@ -61,6 +61,7 @@ class NatsStore:
                 last = await self._bucket.get(name)
                 if last is not None and doubtful and (last.data, last.removed) == (data, removed):
                     return last.revision
+                await self._require_same_life(expected_revision)
                 if (now := _expected_now(key, expected_revision, last)) != expected:
                     expected = now
                     continue
@@ -71,6 +72,11 @@ class NatsStore:
                 raise away
             await asyncio.sleep(pause)
         raise AssertionError("backoff never ends")
+
+    async def _require_same_life(self, revision: int) -> None:
+        """After a loss of the bucket its revisions of before are no sign that anybody wrote."""
+        if 0 < revision < await self._origin():
+            raise StoreAwayError(f"the bucket was made anew since revision {revision}; entries are being put back")
 
     async def _stored_after(self, known: Position, changes: Changes) -> AsyncIterator[Stored]:
         """What is stored after `known`; ends when something was missed, or the bucket was lost."""
