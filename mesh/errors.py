@@ -42,6 +42,7 @@ class Reason(StrEnum):
     UNKNOWN_TARGET = "UNKNOWN_TARGET"
     LAST_ENDPOINT = "LAST_ENDPOINT"
     TOO_MANY_DRAINS = "TOO_MANY_DRAINS"
+    TOO_MANY_POLICIES = "TOO_MANY_POLICIES"
     CONCURRENT_WRITE = "CONCURRENT_WRITE"
     STORE_AWAY = "STORE_AWAY"
     # market
@@ -84,6 +85,7 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.UNKNOWN_TARGET: StatusCode.NOT_FOUND,
         Reason.LAST_ENDPOINT: StatusCode.FAILED_PRECONDITION,
         Reason.TOO_MANY_DRAINS: StatusCode.RESOURCE_EXHAUSTED,
+        Reason.TOO_MANY_POLICIES: StatusCode.RESOURCE_EXHAUSTED,
         Reason.CONCURRENT_WRITE: StatusCode.ABORTED,
         Reason.STORE_AWAY: StatusCode.UNAVAILABLE,
         Reason.MALFORMED_BATCH: StatusCode.INVALID_ARGUMENT,

@@ -30,7 +30,7 @@ class Nack:
 class Subscription:
     """What a client has of one kind."""
 
-    __slots__ = ("inherited", "inherited_routes", "nonce", "refusal", "running", "telling")
+    __slots__ = ("inherited", "inherited_routes", "nonce", "refusal", "refused_at", "running", "telling")
 
     def __init__(self, telling: Telling, version: str) -> None:
         self.telling = telling
@@ -39,6 +39,7 @@ class Subscription:
         """The version that it says it runs."""
         self.refusal = ""
         """Its newest, while it stands."""
+        self.refused_at = 0.0
         self.inherited = frozenset(telling.names) if version else NOTHING
         _, _, services = version.partition(" ")
         self.inherited_routes = frozenset(services.split(",")) - {""} if telling.kind is Kind.ROUTES else NOTHING
@@ -101,7 +102,10 @@ class AdsStream:
         subscription.running = request.version_info
         refused = request.HasField("error_detail")
         subscription.refusal = (request.error_detail.message or "it said no reason") if refused else ""
-        return Nack(kind, subscription.refusal) if subscription.refusal else None
+        if not refused:
+            return None
+        subscription.refused_at = now
+        return Nack(kind, subscription.refusal)
 
     def due(self, snapshot: Snapshot, now: float) -> list[bytes]:
         """Serialised responses to send now, in order."""

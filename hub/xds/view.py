@@ -10,6 +10,7 @@ from hub.xds.kinds import Kind
 # gRPC's C core counts the deadlines that it is configured with from 1 to 2 s before the call (grpc/grpc#34547).
 _EARLY = "gRPC C-core"
 _PROLONG_MS = 2_000
+_MAX_DEPENDENCIES = 1_000
 
 
 class RequestError(ValueError):
@@ -57,6 +58,8 @@ def _dependencies(node: core_pb2.Node) -> frozenset[str]:
         item.WhichOneof("kind") != "string_value" for item in value.list_value.values
     ):
         raise RequestError("node.metadata.dependencies must be a list of service names; leave it out for all")
+    if len(value.list_value.values) > _MAX_DEPENDENCIES:
+        raise RequestError(f"node.metadata.dependencies lists more than {_MAX_DEPENDENCIES}; leave it out for all")
     names = frozenset(item.string_value for item in value.list_value.values)
     for name in names:
         if not SERVICE_NAME.fullmatch(name):

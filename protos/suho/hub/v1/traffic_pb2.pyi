@@ -317,18 +317,24 @@ class ListClientsResponse(_message.Message):
 
     HUB_ID_FIELD_NUMBER: _builtins.int
     CLIENTS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     hub_id: _builtins.str
+    left_out: _builtins.int
+    """Streams that this message had no room for."""
     @_builtins.property
-    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiscoveryClient]: ...
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiscoveryClient]:
+        """The oldest streams first."""
+
     def __init__(
         self,
         *,
         hub_id: _builtins.str = ...,
         clients: _abc.Iterable[Global___DiscoveryClient] | None = ...,
+        left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "hub_id", b"hub_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "hub_id", b"hub_id", "left_out", b"left_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -413,6 +419,7 @@ class ClientResource(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     REFUSED_UNIX_MS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    SUBSCRIBED_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """"listener", "routes", "cluster", "endpoints"."""
     sent_version: _builtins.str
@@ -421,11 +428,16 @@ class ClientResource(_message.Message):
     refusal: _builtins.str
     """Its newest refusal, while it stands."""
     refused_unix_ms: _builtins.int
+    subscribed: _builtins.int
     @_builtins.property
-    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 64 of those it subscribed to; `subscribed` counts all."""
+
     @_builtins.property
     def missing(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Names that there is nothing for, with the sentence it was told."""
+        """The first 64 names that there is nothing for, with the sentence it was told. Of routes: dependencies that nobody
+        offers.
+        """
 
     def __init__(
         self,
@@ -437,10 +449,11 @@ class ClientResource(_message.Message):
         refusal: _builtins.str = ...,
         refused_unix_ms: _builtins.int = ...,
         missing: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subscribed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "missing", b"missing", "names", b"names", "refusal", b"refusal", "refused_unix_ms", b"refused_unix_ms", "running_version", b"running_version", "sent_version", b"sent_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "missing", b"missing", "names", b"names", "refusal", b"refusal", "refused_unix_ms", b"refused_unix_ms", "running_version", b"running_version", "sent_version", b"sent_version", "subscribed", b"subscribed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
