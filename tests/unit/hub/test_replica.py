@@ -105,6 +105,7 @@ async def test_what_is_no_instance_moves_the_revision_alone() -> None:
     """Policies are there for discovery; watchers of instances are told nothing."""
     store = MemoryStore(1000)
     async with following(store) as made:
+        await made.loaded()
         await made.put(Policy("echo", timeout_ms=50), 0)
         assert made.policies() == {"echo": (1001, Policy("echo", timeout_ms=50))}
         assert made.catalog.revision == 1001
