@@ -12,16 +12,14 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 from suho.hub.v1 import registry_pb2 as pb
 
 from mesh.config import ServerSettings, SettingsError
 from mesh.draining import Draining
 from mesh.interceptors import Around
 from mesh.keepalive import KEEPALIVE
+from mesh.reflection import add_reflection
 from mesh.session import HubSession
-
-REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # else two programs share a port in silence
@@ -93,7 +91,7 @@ async def open_server(
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     channelz.add_channelz_servicer(server)
     names = tuple(item.name for item in services)
-    _add_reflection(server, [*names, health.SERVICE_NAME, "grpc.channelz.v1.Channelz"])
+    add_reflection(server, [*names, health.SERVICE_NAME, "grpc.channelz.v1.Channelz"])
     try:
         port = server.add_insecure_port(f"{address}:{settings.port}")
     except RuntimeError:
@@ -175,18 +173,3 @@ def _loopback(host: str) -> str:
     if not address.is_loopback:
         raise SettingsError(f"setting 'host': {host} is not loopback; until TLS is built nothing else may listen")
     return f"[{host}]" if address.version == 6 else host
-
-
-def _add_reflection(server: grpc.aio.Server, names: list[str]) -> None:
-    """Under v1alpha's name and v1's: the messages are the same on the wire, the package serves only the older."""
-    names += [reflection.SERVICE_NAME, REFLECTION_V1]
-    reflection.enable_server_reflection(names, server)
-    servicer = reflection.aio.ReflectionServicer(names)
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(REFLECTION_V1, {"ServerReflectionInfo": handler}),)
-    )

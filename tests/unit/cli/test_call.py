@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from mesh.channel import direct_channel
-from mesh.server import REFLECTION_V1
+from mesh.reflection import REFLECTION_V1
 from tests.support import free_port
 from tests.unit.cli.called_servers import ECHO, V1ALPHA, Echo, OneFileAtATime, echo_server, raw_server, self_signed
 
