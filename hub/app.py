@@ -35,8 +35,10 @@ from hub.servicers.leases import UnaryLeases
 from hub.servicers.questions import Questions
 from hub.servicers.registry import RegistryServicer
 from hub.servicers.sessions import Sessions
+from hub.servicers.traffic import TrafficServicer
 from hub.servicers.watches import Watches
 from hub.streams import Bell
+from hub.traffic import Traffic
 from mesh.bus import open_bus
 from mesh.clock import unix_ns
 from mesh.keepalive import keepalive
@@ -100,6 +102,7 @@ class Hub:
         self._token = uuid4().hex
         self._registry = _registry(settings, replica, shared.peers)
         self._discovery = Discovery(replica, news, Bell(), settings.debounce_s)
+        self._traffic = Traffic(replica, self._discovery.publish_up_to)
         self._alarms = Alarms(self._registry, settings.max_instances)
         self._watches = Watches(replica.catalog, news, settings.progress_s)
         self._sessions = Sessions(self._registry, self._discovery, tasks)
@@ -128,11 +131,13 @@ class Hub:
             lambda: len(discovery.bell),
         )
         leases = UnaryLeases(self._registry, discovery)
+        streams = DiscoveryServicer(discovery, settings.hold_s, self._tasks)
         services = [
             RegistryServicer(
                 self._sessions, leases, questions, self._watches, self._shared.history, self._registry.catalog
             ).service(),
-            DiscoveryServicer(discovery, settings.hold_s, self._tasks).service(),
+            streams.service(),
+            TrafficServicer(settings.instance, self._traffic, discovery, streams.clients).service(),
         ]
         pings = keepalive(round(max(_PING_AFTER_S, 2 * settings.lease_ttl_s) * 1000), round(_PING_ANSWER_S * 1000))
         async with open_server(settings, services, options=(*_MANY_STREAMS, *pings)) as server:
