@@ -97,7 +97,7 @@ def settings_of(
     """Settings by program, under the names in their config.py."""
     twin_folder = str(terminal.folder(state))
     own: dict[str, dict[str, Value]] = {
-        **{name: {} for name in ports if kind_of(name) == "hub"},
+        **{name: {"nats_url": engines.nats.url} for name in ports if kind_of(name) == "hub"},
         "database": {
             "postgres_dsn": engines.postgres.dsn,
             "clickhouse_url": f"{engines.clickhouse.url}/suho",
