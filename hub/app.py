@@ -22,6 +22,7 @@ from hub.domain.peers import Alone, Peers, PresenceTerms
 from hub.domain.state import Store
 from hub.gauges import observe
 from hub.health_history import MemoryHistory, StreamHistory
+from hub.maintenance import Maintenance
 from hub.memory import MemoryStore
 from hub.messages.instances import instance_from
 from hub.names import Names
@@ -32,6 +33,7 @@ from hub.registry import Registry, RegistryLimits
 from hub.replica import Replica
 from hub.servicers.discovery import DiscoveryServicer
 from hub.servicers.leases import UnaryLeases
+from hub.servicers.maintenance import MaintenanceServicer
 from hub.servicers.questions import Questions
 from hub.servicers.registry import RegistryServicer
 from hub.servicers.sessions import Sessions
@@ -103,6 +105,7 @@ class Hub:
         self._registry = _registry(settings, replica, shared.peers)
         self._discovery = Discovery(replica, news, Bell(), settings.debounce_s)
         self._traffic = Traffic(replica, self._discovery.publish_up_to)
+        self._maintenance = Maintenance(replica, self._discovery.publish_up_to)
         self._alarms = Alarms(self._registry, settings.max_instances)
         self._watches = Watches(replica.catalog, news, settings.progress_s)
         self._sessions = Sessions(self._registry, self._discovery, tasks)
@@ -138,6 +141,7 @@ class Hub:
             ).service(),
             streams.service(),
             TrafficServicer(settings.instance, self._traffic, discovery, streams.clients).service(),
+            MaintenanceServicer(self._maintenance).service(),
         ]
         pings = keepalive(round(max(_PING_AFTER_S, 2 * settings.lease_ttl_s) * 1000), round(_PING_ANSWER_S * 1000))
         async with open_server(settings, services, options=(*_MANY_STREAMS, *pings)) as server:
