@@ -8,14 +8,13 @@ import grpc
 from suho.hub.v1 import maintenance_pb2 as pb
 from suho.hub.v1 import maintenance_pb2_grpc, registry_pb2
 
-from hub.domain.admission import AdmissionError
 from hub.domain.drain import Drain
-from hub.domain.state import ConflictError, StoreAwayError
 from hub.domain.status import Status
 from hub.domain.withdrawal import LastEndpointError, UnknownTargetError
 from hub.maintenance import Maintenance, TooManyDrainsError
 from hub.messages.drains import drain_to, target_from
 from hub.messages.statuses import status_from
+from hub.servicers.refusals import canonical
 from mesh.errors import MeshError, Reason
 from mesh.server import Service, service
 
@@ -35,7 +34,7 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
     async def Drain(
         self, request: pb.DrainRequest, context: "grpc.aio.ServicerContext[pb.DrainRequest, pb.DrainResponse]"
     ) -> pb.DrainResponse:
-        with _canonical():
+        with _refused():
             order = Drain(target_from(request.target), Status.DRAINING, request.reason, request.by, 0)
             if request.status != registry_pb2.INSTANCE_STATUS_UNSPECIFIED:
                 order = replace(order, status=status_from(request.status))
@@ -45,7 +44,7 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
     async def Undrain(
         self, request: pb.UndrainRequest, context: "grpc.aio.ServicerContext[pb.UndrainRequest, pb.UndrainResponse]"
     ) -> pb.UndrainResponse:
-        with _canonical():
+        with _refused():
             undone = await self._maintenance.undrain(target_from(request.target), request.by)
         return pb.UndrainResponse(revision=undone.revision, instances=undone.instances)
 
@@ -61,19 +60,14 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
 
 
 @contextmanager
-def _canonical() -> Iterator[None]:
+def _refused() -> Iterator[None]:
     """The rules' refusals in the mesh's words."""
-    try:
-        yield
-    except AdmissionError as error:
-        raise MeshError(Reason.INVALID_ARGUMENT, str(error)) from None
-    except UnknownTargetError as error:
-        raise MeshError(Reason.UNKNOWN_TARGET, str(error)) from None
-    except LastEndpointError as error:
-        raise MeshError(Reason.LAST_ENDPOINT, str(error), services=",".join(error.services)) from None
-    except TooManyDrainsError as error:
-        raise MeshError(Reason.TOO_MANY_DRAINS, str(error)) from None
-    except ConflictError as error:
-        raise MeshError(Reason.CONCURRENT_WRITE, f"{error}; look at what stands, and ask again") from None
-    except StoreAwayError as error:
-        raise MeshError(Reason.STORE_AWAY, f"{error}; whether the order is in force is not known, ask again") from None
+    with canonical():
+        try:
+            yield
+        except UnknownTargetError as error:
+            raise MeshError(Reason.UNKNOWN_TARGET, str(error)) from None
+        except LastEndpointError as error:
+            raise MeshError(Reason.LAST_ENDPOINT, str(error), services=",".join(error.services)) from None
+        except TooManyDrainsError as error:
+            raise MeshError(Reason.TOO_MANY_DRAINS, str(error)) from None
