@@ -152,14 +152,10 @@ def _lanes(view: View) -> Iterable[Row]:
         told = f"{lane['symbols']} symbols" + (
             f", {lane['missing_ticks']} ticks missing" if lane["missing_ticks"] else ""
         )
-        cells = (lane["agent"], lane["lane"], lane["bridge"], told, _or_dash(lane["ticks_per_s"]))
-        yield Row(
-            f"{lane['bridge']} {lane['agent']} {lane['lane']}", cells, Tone.BAD if lane["missing_ticks"] else Tone.WELL
-        )
-
-
-def _or_dash(figure: float | None) -> object:
-    return "-" if figure is None else figure
+        key = f"{lane['bridge']} {lane['agent']} {lane['lane']}"
+        speed = "-" if lane["ticks_per_s"] is None else lane["ticks_per_s"]
+        tone = Tone.BAD if lane["missing_ticks"] else Tone.WELL
+        yield Row(key, (lane["agent"], lane["lane"], lane["bridge"], told, speed), tone)
 
 
 def _hubs(view: View) -> Iterable[Row]:

@@ -6,11 +6,14 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 
 from pc_agent.twin.control import deal_count
 from tests.support import eventually
+from tests.support.grpcurl import Told, grpcurl
+from tests.support.hub import connected
 from tests.support.platform import RunningPlatform, run_platform
 from tests.support.suho import Answer, suho
 
@@ -167,3 +170,53 @@ async def test_a_plain_script_reaches_every_service(platform: RunningPlatform, t
     offered = {address: set(names) for address, *names in (line.split() for line in lines[len(METHODS) :])}
     for name, address in addresses.items():
         assert OFFERED[name] | EVERYWHERE <= offered[address]
+
+
+async def _servers(platform: RunningPlatform) -> dict[str, set[str]]:
+    """What each instance with a gRPC address serves, by address."""
+    async with connected(platform.hubs[0]) as hub:
+        instances = await hub.instances()
+    return {
+        f"{at.host}:{at.port}": {*item.grpc_services, *EVERYWHERE}
+        for item in instances.values()
+        for at in item.addresses
+        if at.name == "grpc"
+    }
+
+
+async def test_grpcurl_knows_every_server_by_reflection_alone(platform: RunningPlatform, grpcurl_binary: Path) -> None:
+    """Each lists and describes what it serves and is healthy; methods take JSON, streams come, errors bear a reason."""
+    servers = await _servers(platform)
+    at = {service: address for address, services in servers.items() for service in services}
+    assert set().union(*OFFERED.values()) <= at.keys()
+    for address, services in servers.items():
+        listed = await grpcurl(grpcurl_binary, address, "list")
+        assert services <= set(listed.out.split()), listed.err
+        described = await grpcurl(grpcurl_binary, address, "describe")
+        assert services <= {line.split()[0] for line in described.out.splitlines() if line.endswith("is a service:")}
+        assert described.status == 0, described.err
+        health = await grpcurl(grpcurl_binary, address, "grpc.health.v1.Health/Check")
+        assert health.messages == [{"status": "SERVING"}], health.err
+
+    async def ask(path: str, data: str) -> Told:
+        return await grpcurl(grpcurl_binary, at[path.partition("/")[0]], path, data=data)
+
+    stats = await ask("suho.database.v1.TickService/GetTickStats", '{"symbol": "EURUSD", "counts_only": true}')
+    assert stats.messages[0]["stats"][0]["symbol"]["symbol"] == "EURUSD", stats.err
+    tail = await ask("suho.market.v1.BridgeService/TailTicks", '{"symbols": [{"symbol": "EURUSD"}], "limit": 2}')
+    assert [message["tick"]["symbol"] for message in tail.messages] == ["EURUSD"] * 2, tail.err
+    accounts = await ask("suho.trading.v1.TradingService/ListAccounts", "{}")
+    assert accounts.messages[0]["accounts"][0]["account"]["login"] == LOGIN, accounts.err
+    refused = await ask("suho.hub.v1.RegistryService/Resolve", '{"service": "ghost"}')
+    assert refused.status == 64 + grpc.StatusCode.NOT_FOUND.value[0]
+    assert ("ghost" in refused.err, '"reason":"UNKNOWN_SERVICE"' in refused.err.replace(" ", "")) == (True, True)
+
+
+async def test_suho_call_goes_through_the_mesh(platform: RunningPlatform) -> None:
+    """The hub routes it, an instance tells the contract; a refusal names its layer. Top shows the agent's lanes."""
+    stats = await suho("call", "TickService/GetTickStats", '{"symbol": "EURUSD"}', state=platform.state)
+    assert (stats.status, stats.json["stats"][0]["symbol"]["symbol"]) == (0, "EURUSD"), stats.err
+    refused = await suho("call", "RegistryService/Resolve", '{"service": "ghost"}', "--json", state=platform.state)
+    assert (refused.status, refused.json["layer"], refused.json["reason"]) == (1, "application", "UNKNOWN_SERVICE")
+    top = (await suho("top", "--json", state=platform.state)).json
+    assert (top["away"], sorted(lane["lane"] for lane in top["lanes"])) == ("", [1, 2, 3, 4])
