@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hub.domain.alarms import Alarm, AlarmKind, Board, Condition, services_in_trouble
 from hub.registry import Registry
@@ -21,11 +21,13 @@ class Alarms:
 
     Args:
         max_instances: How many instances the registry takes.
+        probes_fail: Whether most of this hub's probes fail at once.
     """
 
-    def __init__(self, registry: Registry, max_instances: int) -> None:
+    def __init__(self, registry: Registry, max_instances: int, probes_fail: Callable[[], bool]) -> None:
         self._registry = registry
         self._max_instances = max_instances
+        self._probes_fail = probes_fail
         self._board = Board()
         self._services: tuple[int, list[Condition]] = (0, [])
 
@@ -65,6 +67,9 @@ class Alarms:
         if len(registry.catalog) >= _NEARLY_FULL * self._max_instances:
             text = f"{len(registry.catalog)} of {self._max_instances} instances are registered"
             yield Condition(AlarmKind.REGISTRY_FULL, "", text)
+        if self._probes_fail():
+            text = "most of this hub's probes began to fail at once: that is rather its own trouble than the others'"
+            yield Condition(AlarmKind.PROBES_FAIL, "", text)
         yield from self._of_services()
 
     def _of_services(self) -> list[Condition]:

@@ -11,24 +11,31 @@ from uuid import uuid4
 from suho.hub.v1 import registry_pb2 as pb
 
 from hub.alarms import Alarms
+from hub.chronicle import Chronicle
 from hub.config import HubSettings
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
+from hub.domain.flapping import Damping
 from hub.domain.history import History
+from hub.domain.infrastructure import infrastructure_of
 from hub.domain.instance import Instance
 from hub.domain.lease import LeaseTerms
 from hub.domain.peers import Alone, Peers, PresenceTerms
+from hub.domain.probation import Thresholds
+from hub.domain.probing import ProbeTerms
 from hub.domain.state import Store
 from hub.gauges import observe
 from hub.health_history import MemoryHistory, StreamHistory
+from hub.infrastructure import Infrastructure
 from hub.maintenance import Maintenance
 from hub.memory import MemoryStore
 from hub.messages.instances import instance_from
-from hub.names import Names
+from hub.names import Names, keep_looking_up
 from hub.nats_bucket import STREAM
 from hub.nats_store import NatsStore
 from hub.presence import NatsPresence
+from hub.probing import Prober
 from hub.registry import Registry, RegistryLimits
 from hub.replica import Replica
 from hub.servicers.discovery import DiscoveryServicer
@@ -106,21 +113,30 @@ class Hub:
         self._discovery = Discovery(replica, news, Bell(), settings.debounce_s)
         self._traffic = Traffic(replica, self._discovery.publish_up_to)
         self._maintenance = Maintenance(replica, self._discovery.publish_up_to)
-        self._alarms = Alarms(self._registry, settings.max_instances)
+        self._prober = Prober(settings.instance, replica, news, self._registry, shared.history, _probe_terms(settings))
+        self._alarms = Alarms(self._registry, settings.max_instances, lambda: self._prober.doubts_itself)
         self._watches = Watches(replica.catalog, news, settings.progress_s)
         self._sessions = Sessions(self._registry, self._discovery, tasks)
 
     def start(self) -> list["asyncio.Task[None]"]:
         """What goes on beside the server."""
+        settings, registry, shared = self._settings, self._registry, self._shared
+        infrastructure = Infrastructure(map(infrastructure_of, settings.infrastructure), registry)
+        chronicle = Chronicle(settings.instance, registry.catalog, shared.peers, self._news, shared.history)
         works = {
             "publish": self._discovery.run(),
             "tell sessions": self._sessions.run(self._news),
             "alarms": self._alarms.run(),
+            "look up names": keep_looking_up(registry, settings.resolve_interval_s),
+            "tell the history": chronicle.run(),
+            "infrastructure": infrastructure.run(),
         }
-        if self._shared.presence is not None:
-            works["presence"] = self._shared.presence.run(self._registry.stands, lambda: self._registry.silent)
-        if isinstance(self._shared.history, StreamHistory):
-            works["health history"] = self._shared.history.run()
+        if settings.probe_interval_s:
+            works["probes"] = self._prober.run()
+        if shared.presence is not None:
+            works["presence"] = shared.presence.run(registry.stands, lambda: registry.silent)
+        if isinstance(shared.history, StreamHistory):
+            works["health history"] = shared.history.run()
         return [self._tasks.create_task(work, name=name) for name, work in works.items()]
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -202,4 +218,16 @@ def _registry(settings: HubSettings, replica: Replica, peers: Peers) -> Registry
         SelfPreservation(settings.protect_from_instances, settings.protect_from_expiries, settings.protect_max_share),
         RegistryLimits(settings.max_instances, settings.remember_expired_s, settings.sweep_interval_s),
         Names(settings.resolve_timeout_s).placed,
+    )
+
+
+def _probe_terms(settings: HubSettings) -> ProbeTerms:
+    return ProbeTerms(
+        interval_s=settings.probe_interval_s,
+        timeout_s=settings.probe_timeout_s,
+        retry_s=settings.probe_retry_s,
+        span_s=settings.health_span_s,
+        concurrency=settings.probe_concurrency,
+        thresholds=Thresholds(settings.probe_failures, settings.probe_successes),
+        damping=Damping(settings.flap_half_life_s),
     )

@@ -1,7 +1,8 @@
 """The hub's settings."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from hub.domain.infrastructure import infrastructure_of
 from mesh.config import ServerSettings
 
 
@@ -40,3 +41,30 @@ class HubSettings(ServerSettings):
     max_instances: int = Field(20_000, ge=1, description="How many instances may be registered, at all hubs together.")
     history: int = Field(8_192, ge=1, description="How many changes are held for watchers that fall behind.")
     resolve_timeout_s: float = Field(2.0, gt=0, description="How long a host name may take to resolve, seconds.")
+    resolve_interval_s: float = Field(30.0, gt=0, description="How often host names are looked up again, seconds.")
+    probe_interval_s: float = Field(
+        30.0, ge=0, description="How often this hub probes the instances that it looks after, seconds; 0: never."
+    )
+    probe_retry_s: float = Field(2.0, gt=0, description="How soon it probes again while in doubt, seconds.")
+    probe_timeout_s: float = Field(3.0, gt=0, description="How long a probe waits for an answer, seconds.")
+    probe_failures: int = Field(3, ge=1, description="How many failed probes in a row take an instance out.")
+    probe_successes: int = Field(2, ge=1, description="How many good ones in a row bring it back.")
+    probe_concurrency: int = Field(64, ge=1, description="How many instances are probed at once.")
+    flap_half_life_s: float = Field(
+        120.0, gt=0, description="How soon half of a fall is forgotten of who comes and goes too often, seconds."
+    )
+    health_span_s: float = Field(600.0, gt=0, description="How long probes gather in the health history, seconds.")
+    infrastructure: tuple[str, ...] = Field(
+        (),
+        description="What does not register itself, as ID=KIND://host:port[/path]; kinds: "
+        "postgres, clickhouse, redis, nats, kafka, http, tcp, grpc.",
+    )
+
+    @field_validator("infrastructure")
+    @classmethod
+    def _described(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        ids = [infrastructure_of(entry).id for entry in entries]
+        for instance_id in ids:
+            if ids.count(instance_id) > 1:
+                raise ValueError(f"{instance_id} is named twice")
+        return entries

@@ -7,7 +7,11 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from hub.domain.instance import Address, Instance
+from hub.registry import Registry
 from mesh.errors import MeshError, Reason
+from mesh.log import get_logger
+
+log = get_logger(__name__)
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -77,6 +81,18 @@ class Names:
                 f"address {address_name!r}: this hub can not resolve {host!r} ({why}); mend it, or register an IP",
             )
         return ips[0]
+
+
+async def keep_looking_up(registry: Registry, interval_s: float) -> None:
+    """Look the names of this hub's instances up again and again, for ever."""
+    while True:
+        await asyncio.sleep(interval_s)
+        for instance_id, (_, record) in list(registry.replica.records().items()):
+            if record.owner == registry.hub_id and record.expiry is None and has_names(record.instance):
+                try:
+                    await registry.look_up(instance_id)
+                except MeshError as error:
+                    log.warning("a host name is not known any more", instance=instance_id, because=error.message)
 
 
 def is_literal(host: str) -> bool:

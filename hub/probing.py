@@ -90,8 +90,8 @@ class Prober:
         self._due = asyncio.Event()
         self._room = asyncio.Semaphore(terms.concurrency)
         self._failing = 0
-        self.doubting_since_unix_ms = 0
-        """Since when most probes fail, which is rather this hub's own trouble; 0: they do not."""
+        self.doubts_itself = False
+        """Most probes fail at once, which is rather this hub's own trouble."""
 
     async def run(self) -> None:
         """Probe for ever; begins with what the records hold."""
@@ -261,18 +261,10 @@ class Prober:
             failing = [(probed, since) for probed in asked if (since := probed.failing_since) is not None]
             lately = sum(now - since <= 2 * self._terms.interval_s for _, since in failing)
             self._failing = len(failing)
-            self._doubt(self._terms.doubt.holds(self.doubting_since_unix_ms > 0, len(asked), len(failing), lately))
-            if self.doubting_since_unix_ms:
+            self.doubts_itself = self._terms.doubt.holds(self.doubts_itself, len(asked), len(failing), lately)
+            if self.doubts_itself:
                 for probed, _ in failing:
                     probed.doubtful = True
-
-    def _doubt(self, doubting: bool) -> None:
-        if doubting and not self.doubting_since_unix_ms:
-            self.doubting_since_unix_ms = unix_ms()
-            log.error("most probes fail at once: that is rather this hub's own trouble")
-        elif not doubting and self.doubting_since_unix_ms:
-            self.doubting_since_unix_ms = 0
-            log.info("probes pass again")
 
 
 def _is_another(before: Record, after: Record) -> bool:

@@ -254,6 +254,18 @@ class Registry:
             lease.judge(health)
             await self._leases.write_all([lease])
 
+    async def look_up(self, instance_id: str) -> None:
+        """Look its host names up again; of concern only while this hub holds the lease."""
+        self._catch_up()
+        lease = self._leases.get(instance_id)
+        if lease is None or lease.wanted is None:
+            return
+        known = lease.wanted.instance
+        placed = await self._place(known, known)
+        if placed.addresses != known.addresses and lease.wanted is not None and lease.wanted.instance is known:
+            lease.move(placed)
+            await self._leases.write_all([lease])
+
     async def sweep(self) -> None:
         """End the leases that ran out."""
         await self._sweeper.sweep()

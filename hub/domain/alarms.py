@@ -17,6 +17,7 @@ class AlarmKind(StrEnum):
     SERVICE_WITHOUT_ENDPOINTS = "SERVICE_WITHOUT_ENDPOINTS"
     SERVICE_IN_DOUBT = "SERVICE_IN_DOUBT"
     REGISTRY_FULL = "REGISTRY_FULL"
+    PROBES_FAIL = "PROBES_FAIL"
 
 
 # Programs start and restart: what is over within this time is nobody's concern. Seconds.

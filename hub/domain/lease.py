@@ -9,6 +9,7 @@ from enum import Enum, auto
 from hashlib import blake2b
 
 from hub.domain.health import Health
+from hub.domain.instance import Instance
 from hub.domain.state import Expiry, Record
 from hub.domain.status import Status
 
@@ -92,6 +93,12 @@ class Lease:
         """Its probes say something new."""
         if self.wanted is not None:
             self.want(replace(self.wanted, health=health))
+
+    def move(self, instance: Instance) -> None:
+        """Its host names resolve to other IPs than they did."""
+        if self.wanted is not None:
+            moved = replace(self.wanted.instance, addresses=instance.addresses)
+            self.want(replace(self.wanted, instance=moved))
 
     def broke(self, now: float, terms: LeaseTerms) -> None:
         """Its stream ended without a farewell: the grace begins."""
