@@ -69,10 +69,13 @@ def bootstrap(
     node: Annotated[str, typer.Option(help="Name of the client, as the hub will show it.")] = "stock-client",
     depends_on: Annotated[list[str] | None, typer.Option(help="Service it will call; repeatable; none: all.")] = None,
     zone: Annotated[str, typer.Option(help="Where it runs: instances of the same zone are preferred.")] = "",
+    separate: Annotated[
+        bool, typer.Option("--separate", help="An entry for each hub: Go's client takes one address in a URI.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="It is JSON in any case.")] = True,
 ) -> None:
     """The JSON that lets any stock gRPC client use `xds:///mesh` (GRPC_XDS_BOOTSTRAP_CONFIG); it names every hub."""
-    print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or (), zone))
+    print_json(bootstrap_of(read_mesh(state)["hubs"], node, node, depends_on or (), zone, separate=separate))
 
 
 def logs(

@@ -37,22 +37,26 @@ def in_own_order(hubs: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def bootstrap(
-    hubs: Iterable[str], node_id: str, service: str, dependencies: Iterable[str] = (), zone: str = ""
+    hubs: Iterable[str],
+    node_id: str,
+    service: str,
+    dependencies: Iterable[str] = (),
+    zone: str = "",
+    *,
+    separate: bool = False,
 ) -> dict[str, Any]:
     """gRPC's xDS bootstrap: what a stock client needs to use `xds:///mesh`.
 
     `dependencies` names the services whose endpoints the client wants; none means all. Endpoints of `zone` are
-    preferred.
+    preferred. `separate` gives each hub an entry of its own, for clients, like Go's, that take one address in a URI;
+    gRPC's core fails over live only within one URI (measured).
     """
     node: dict[str, Any] = {"id": node_id, "cluster": service, "metadata": {"dependencies": list(dependencies)}}
+    own = in_own_order(tuple(hubs))
     return {
         "xds_servers": [
-            {
-                # Several hubs in one URI fail over live; several entries do not (measured).
-                "server_uri": f"ipv4:{','.join(in_own_order(tuple(hubs)))}",
-                "channel_creds": [{"type": "insecure"}],
-                "server_features": ["xds_v3"],
-            }
+            {"server_uri": uri, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}
+            for uri in (own if separate else (f"ipv4:{','.join(own)}",))
         ],
         "node": node | ({"locality": {"zone": zone}} if zone else {}),
     }

@@ -62,15 +62,21 @@ async def connected(address: str, stop: asyncio.Event | None = None) -> AsyncIte
 
 
 class Backend:
-    """A server that answers every call with its name."""
+    """A server that answers every call with its name; late or not at all, if told so."""
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name
         self.port = port
         self.calls = 0
+        self.delay_s = 0.0
+        self.fails = False
 
     async def who(self, request: bytes, context: Any) -> bytes:
         self.calls += 1
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.fails:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "told to fail")
         return self.name.encode()
 
 

@@ -1,6 +1,8 @@
 """A client that has nothing but grpcio: no line of Suho. Commands on standard input, a JSON line for each answer.
 
-call PATH           one call; answers {"ok", "reply" or "code" and "details", "ms"}
+call PATH [NAME=VALUE …]  one call with headers; answers {"ok", "reply" or "code" and "details", "ms"}
+to TARGET PATH      the same through a channel of its own
+burst PATH N        N calls at once; answers {"replies"}
 load PATH N         N loops call until `stop`, which answers {"calls", "by", "errors"}
 lanes TARGET PATH N N channels with a connection each, one call on each; answers {"replies"}
 """
@@ -14,10 +16,11 @@ from collections import Counter
 import grpc
 
 
-async def one(channel, path, timeout=5.0):
+async def one(channel, path, *headers, timeout=20.0):
     start = time.perf_counter()
+    metadata = [tuple(header.split("=", 1)) for header in headers]
     try:
-        reply = await channel.unary_unary(path)(b"", timeout=timeout)
+        reply = await channel.unary_unary(path)(b"", timeout=timeout, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         return {"ok": False, "code": error.code().name, "details": error.details(), "ms": _since(start)}
     return {"ok": True, "reply": reply.decode("latin-1"), "ms": _since(start)}
@@ -45,6 +48,11 @@ async def lanes(target, path, number):
     return {"replies": replies}
 
 
+async def to(target, path):
+    async with grpc.aio.insecure_channel(target) as channel:
+        return await one(channel, path)
+
+
 async def main():
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -55,6 +63,10 @@ async def main():
             answer = None
             if command == "call":
                 answer = await one(channel, *rest)
+            elif command == "to":
+                answer = await to(*rest)
+            elif command == "burst":
+                answer = {"replies": await asyncio.gather(*(one(channel, rest[0]) for _ in range(int(rest[1]))))}
             elif command == "lanes":
                 answer = await lanes(rest[0], rest[1], int(rest[2]))
             elif command == "load":

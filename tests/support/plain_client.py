@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,17 +35,37 @@ class PlainClient:
         assert line, "the client died"
         return json.loads(line)
 
-    async def call(self, path: str = WHO) -> Any:
+    async def call(self, path: str = WHO, **headers: str) -> Any:
         """One call through `xds:///mesh`."""
-        return await self.ask("call", path)
+        return await self.ask("call", path, *(f"{name.replace('_', '-')}={value}" for name, value in headers.items()))
+
+    async def replies(self, number: int, **headers: str) -> Counter[str]:
+        """Who answered so many calls, one after the other."""
+        return Counter([(await self.call(**headers)).get("reply", "") for _ in range(number)])
 
 
 @asynccontextmanager
-async def run_client(address: str, dependencies: Iterable[str] = (), path: str = "") -> AsyncIterator[PlainClient]:
-    """A client of the hub at `address`, isolated from this project's code."""
-    environment = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap([address], "plain-1", "plain", dependencies))}
+async def run_client(
+    address: str,
+    dependencies: Iterable[str] = (),
+    *,
+    zone: str = "",
+    heeds_errors: bool = False,
+    go: Path | None = None,
+) -> AsyncIterator[PlainClient]:
+    """A client of the hub at `address`, isolated from this project's code.
+
+    Args:
+        heeds_errors: It takes a hub's word that there is no such resource.
+        go: `tests/go/xdsclient`, to be run in place of the Python script.
+    """
+    made = bootstrap([address], "plain-1", "plain", dependencies, zone, separate=go is not None)
+    environment = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(made)}
+    if heeds_errors:
+        environment["GRPC_EXPERIMENTAL_XDS_DATA_ERROR_HANDLING"] = "true"
+    command = (str(go),) if go is not None else (sys.executable, "-I", str(_SCRIPT))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(_SCRIPT), stdin=PIPE, stdout=PIPE, env=environment, limit=_LONGEST_ANSWER
+        *command, stdin=PIPE, stdout=PIPE, env=environment, limit=_LONGEST_ANSWER
     )
     try:
         yield PlainClient(process)

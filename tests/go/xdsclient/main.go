@@ -2,6 +2,7 @@
 // bootstrap. Commands on standard input, a JSON line for each answer; tests/support/plain_caller.py speaks the same.
 //
 //	call PATH [NAME=VALUE …]  one call with headers; answers {"ok", "reply" or "code" and "details", "ms"}
+//	to TARGET PATH            the same through a channel of its own
 //	load PATH N               N loops call until `stop`, which answers {"calls", "by", "errors"}
 package main
 
@@ -25,7 +26,7 @@ import (
 )
 
 const (
-	callTimeout = 5 * time.Second
+	callTimeout = 20 * time.Second
 	loopPause   = 2 * time.Millisecond
 )
 
@@ -122,11 +123,16 @@ func (l *load) result() any {
 	return map[string]any{"calls": l.calls, "by": l.by, "errors": l.errors}
 }
 
-func main() {
-	channel, err := grpc.NewClient("xds:///mesh", grpc.WithTransportCredentials(insecure.NewCredentials()))
+func open(target string) *grpc.ClientConn {
+	channel, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
+	return channel
+}
+
+func main() {
+	channel := open("xds:///mesh")
 	var running *load
 	answers := json.NewEncoder(os.Stdout)
 	commands := bufio.NewScanner(os.Stdin)
@@ -136,6 +142,10 @@ func main() {
 		switch words[0] {
 		case "call":
 			answer = call(channel, words[1], words[2:])
+		case "to":
+			other := open(words[1])
+			answer = call(other, words[2], nil)
+			other.Close()
 		case "load":
 			loops, err := strconv.Atoi(words[2])
 			if err != nil {

@@ -32,6 +32,12 @@ def test_all_hubs_stand_in_one_uri() -> None:
     assert made["node"] == {"id": "n-1", "cluster": "svc", "metadata": {"dependencies": ["database"]}}
 
 
+def test_clients_that_take_one_address_in_a_uri_are_given_an_entry_for_each_hub() -> None:
+    """gRPC for Go knows no `ipv4:` URIs."""
+    made = bootstrap(["127.0.0.1:1", "127.0.0.1:2"], "n-1", "svc", separate=True)
+    assert {server["server_uri"] for server in made["xds_servers"]} == {"127.0.0.1:1", "127.0.0.1:2"}
+
+
 def test_a_client_says_its_zone_where_it_has_one() -> None:
     """As the locality of its node."""
     assert bootstrap(["127.0.0.1:1"], "n-1", "svc", zone="a")["node"]["locality"] == {"zone": "a"}
