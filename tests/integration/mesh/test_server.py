@@ -115,15 +115,22 @@ async def test_health_and_channelz_answer(served: Served) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_lists_every_service_in_both_versions(served: Served, version: str) -> None:
-    """grpcurl finds the services whichever version it asks."""
-    call = served[2].stream_stream(
-        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
-        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-    )(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    answer = await call.read()
-    names = {item.name for item in answer.list_services_response.service}
+    """grpcurl finds the services whichever version it asks, and the contract of each."""
+
+    async def ask(**what: str) -> reflection_pb2.ServerReflectionResponse:
+        call = served[2].unary_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )(reflection_pb2.ServerReflectionRequest(**what))
+        answer = await call.read()
+        assert isinstance(answer, reflection_pb2.ServerReflectionResponse)
+        return answer
+
+    names = {item.name for item in (await ask(list_services="")).list_services_response.service}
     assert {NAME, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"} <= names
+    for name in names:
+        assert (await ask(file_containing_symbol=name)).HasField("file_descriptor_response"), name
 
 
 async def test_stopping_lets_a_call_under_way_finish(served: Served) -> None:
