@@ -96,8 +96,9 @@ def settings_of(
 ) -> dict[str, dict[str, Value]]:
     """Settings by program, under the names in their config.py."""
     twin_folder = str(terminal.folder(state))
+    hub: dict[str, Value] = {"nats_url": engines.nats.url, "infrastructure": engines.infrastructure}
     own: dict[str, dict[str, Value]] = {
-        **{name: {"nats_url": engines.nats.url} for name in ports if kind_of(name) == "hub"},
+        **{name: dict(hub) for name in ports if kind_of(name) == "hub"},
         "database": {
             "postgres_dsn": engines.postgres.dsn,
             "clickhouse_url": f"{engines.clickhouse.url}/suho",
