@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from compose.embedded.alone import NatsCluster, nats_cluster, running
 from compose.embedded.nats import Nats
@@ -19,7 +20,7 @@ from hub.domain.catalog import Catalog, CompactedError
 from hub.domain.policy import Policy
 from hub.domain.state import ConflictError, StoreAwayError, key_of
 from hub.domain.status import Status
-from hub.nats_bucket import STREAM
+from hub.nats_bucket import STREAM, Changes
 from hub.nats_store import NatsStore
 from hub.replica import Replica
 from hub.streams import Bell
@@ -201,6 +202,28 @@ async def test_what_was_removed_meanwhile_is_not_put_back(mortal: MortalNats) ->
         assert other.instances() == {"echo-2": "UP", "echo-3": "UP"}
 
 
+async def test_a_change_that_got_lost_on_the_way_is_missed_at_the_next(
+    mortal: MortalNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revisions without a gap are what a hub relies on."""
+    take = Changes.take
+    dropped: list[Msg] = []
+
+    async def drop_one(changes: Changes, message: Msg) -> None:
+        if not dropped and message.subject.endswith("echo-2"):
+            dropped.append(message)
+            return
+        await take(changes, message)
+
+    monkeypatch.setattr(Changes, "take", drop_one)
+    async with hub("hub-1", mortal.engine.url) as one, hub("hub-2", mortal.engine.url) as other:
+        for number in (1, 2, 3):
+            await one.store.put(record(f"echo-{number}"), 0)
+        await agree(one, other)
+        assert set(one.instances()) == {"echo-1", "echo-2", "echo-3"}
+        assert dropped
+
+
 async def test_a_write_whose_answer_was_lost_is_known_as_ones_own(
     mortal: MortalNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,11 +253,15 @@ async def test_short_sessions_leave_nothing_behind(mortal: MortalNats, monkeypat
             held = await one.replica.put(record(f"echo-{number}"), 0)
             await one.replica.remove(key_of(record(f"echo-{number}")), held)
 
-        async def are_left(count: int) -> bool:
-            return (await one.bus.jetstream().stream_info(STREAM)).state.messages == count
+        async def messages() -> int:
+            return (await one.bus.jetstream().stream_info(STREAM)).state.messages
 
-        assert await are_left(50)
-        await eventually(lambda: are_left(0))
+        assert await messages() == 50
+
+        async def all_gone() -> bool:
+            return await messages() == 0
+
+        assert await eventually(all_gone)
         async with hub("hub-2", mortal.engine.url) as other:
             assert other.replica.catalog.revision == one.replica.catalog.revision
             await other.replica.put(record(), 0)
