@@ -8,7 +8,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 
 @asynccontextmanager
-async def tcp_server(behaviour: Behaviour, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def tcp_server(behaviour: Behaviour, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
     """A server that treats every connection so, until the other side or the block is done; gives its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -19,7 +19,7 @@ async def tcp_server(behaviour: Behaviour, host: str = "127.0.0.1") -> AsyncIter
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, host, 0)
+    server = await asyncio.start_server(serve, host, port)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
