@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,9 +50,7 @@ class HubProcess:
         settings = ("--instance", self.name, "--port", str(self.port), *self.options)
         # The address of NATS bears a password: not on the command line.
         environment = child_environment({"SUHO_HUB_NATS_URL": self.nats_url})
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, *how, *settings, stdout=DEVNULL, stderr=DEVNULL, env=environment
-        )
+        self.process = await asyncio.create_subprocess_exec(sys.executable, *how, *settings, env=environment)
 
     async def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:

@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 from suho.hub.v1 import registry_pb2 as pb
 
-from compose.embedded.alone import nats, nats_cluster, running
+from compose.embedded.alone import NatsCluster, nats, nats_cluster, running
 from compose.embedded.nats import Nats
+from hub.nats_bucket import STREAM
+from mesh.bus import open_bus
 from tests.chaos.hubs import Mesh, holding, run_mesh
 from tests.support.hub import instance
 from tests.support.proxy import cuttable_proxy
@@ -43,11 +45,19 @@ class Departures:
 
     async def watch(self, mesh: Mesh, at: int) -> None:
         hub = await mesh.ask(mesh.hubs[at])
-        async for response in hub.stub.Watch(pb.WatchRequest(service="echo")):
-            for change in response.changes:
-                one = change.instance
-                if change.kind == pb.CHANGE_KIND_REMOVED or one.status != pb.INSTANCE_STATUS_UP:
-                    self.seen.append(f"{one.id} {pb.InstanceStatus.Name(one.status)} {one.status_reason}")
+        while True:
+            try:
+                async for response in hub.stub.Watch(pb.WatchRequest(service="echo")):
+                    self._look(response)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.OUT_OF_RANGE:  # it says to list again
+                    raise
+
+    def _look(self, response: pb.WatchResponse) -> None:
+        for change in response.changes:
+            one = change.instance
+            if change.kind == pb.CHANGE_KIND_REMOVED or one.status != pb.INSTANCE_STATUS_UP:
+                self.seen.append(f"{one.id} {pb.InstanceStatus.Name(one.status)} {one.status_reason}")
 
 
 @asynccontextmanager
@@ -141,8 +151,7 @@ async def test_the_store_comes_back_empty(tmp_path: Path) -> None:
 async def test_the_leader_of_the_stores_cluster_is_lost() -> None:
     """Registrations go on within ten seconds of the leader's death; calls never stop."""
     async with nats_cluster() as cluster, run_mesh((cluster.url,) * 2) as mesh, departures(mesh, 0) as left:
-        leader = await cluster.leader("KV_suho-registry")
-        await cluster.kill(leader)
+        await cluster.kill(await _leader(cluster))
         hub = await mesh.ask(mesh.hubs[0])
         newcomer = pb.RegisterRequest(
             instance=pb.Instance(id="newcomer-1", service="newcomer", status=pb.INSTANCE_STATUS_UP),
@@ -160,6 +169,15 @@ async def test_the_leader_of_the_stores_cluster_is_lost() -> None:
         await mesh.converged()
         assert left.seen == []
         assert await mesh.errors() == []
+
+
+async def _leader(cluster: NatsCluster) -> int:
+    """Which node leads the stream that hubs share."""
+    async with open_bus(cluster.url, "test") as bus:
+        info = await bus.jetstream().stream_info(STREAM)
+        assert info.cluster is not None
+        assert info.config.num_replicas == 3
+        return [node.name for node in cluster.nodes].index(info.cluster.leader or "")
 
 
 async def test_a_hub_is_cut_off_from_the_store(bus: Nats) -> None:

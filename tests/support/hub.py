@@ -56,7 +56,7 @@ async def run_hub(**settings: Any) -> AsyncIterator[RunningHub]:
 async def connected(address: str, stop: asyncio.Event | None = None) -> AsyncIterator[RunningHub]:
     """The hub at `address`, once it answers."""
     async with direct_channel([address]) as channel:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await channel.channel_ready()
         yield RunningHub(address, registry_pb2_grpc.RegistryServiceStub(channel), stop or asyncio.Event())
 
