@@ -1,6 +1,8 @@
 """The terminal screen of `suho top`; the only module that needs textual."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -47,7 +49,7 @@ class LiveTable(DataTable[Text]):
         if (column := self.sorted_by) is not None:
             rows.sort(key=lambda row: (isinstance(row.cells[column], str), row.cells[column]))
         self.hidden = max(len(rows) - _MOST_ROWS, 0)
-        rows = rows[:_MOST_ROWS]
+        rows = _distinct(rows[:_MOST_ROWS])
         if rows == self._shown:
             return
         if self._shown is not None and [row.key for row in rows] == [row.key for row in self._shown]:
@@ -75,6 +77,16 @@ class LiveTable(DataTable[Text]):
         if not self.row_count:
             return None
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Rows that are told apart by nothing (two streams of one client) by their number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        seen[row.key] += 1
+        found.append(row if seen[row.key] == 1 else replace(row, key=f"{row.key} {seen[row.key]}"))
+    return found
 
 
 def _texts(row: Row) -> list[Text]:

@@ -42,6 +42,7 @@ INSTANCES = (
 )
 CLIENTS = [
     client("well", running_version="7"),
+    client("well", running_version="7"),  # two streams of one connection
     client("late", running_version="6"),
     client("wayward", running_version="6", refusal="no such filter", refused_unix_ms=1),
 ]
@@ -124,7 +125,7 @@ def test_a_snapshot_is_json() -> None:
     """Everything that the screen shows."""
     facts = json.loads(json.dumps(VIEW.to_json()))
     assert {item["id"] for item in facts["instances"]} == {"database-1", "database-2", "engine-1"}
-    assert [item["hub"] for item in facts["clients"]] == ["hub-1"] * 3
+    assert [item["hub"] for item in facts["clients"]] == ["hub-1"] * 4
     assert (len(facts["alarms"]), len(facts["hubs"]), facts["services"][0]["up"]) == (2, 3, 1)
 
 
