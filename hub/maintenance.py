@@ -1,14 +1,13 @@
 """People's orders: given, taken back, and in force for clients when the call returns."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from hub.domain.drain import Drain, Target
 from hub.domain.instance import Instance
 from hub.domain.standing import is_about
-from hub.domain.state import ConflictError, key_of
+from hub.domain.state import key_of
 from hub.domain.withdrawal import (
     LastEndpointError,
     UnknownTargetError,
@@ -20,16 +19,13 @@ from hub.domain.withdrawal import (
     taken,
 )
 from hub.replica import Replica
+from hub.rewriting import rewritten
 from mesh.clock import unix_ms
 from mesh.log import get_logger
-from mesh.waiting import backoff
 
 log = get_logger(__name__)
 
 MAX_DRAINS = 1_000
-# Another hub's write comes in within moments.
-_FIRST_PAUSE_S = 0.02
-_TRIES = 5
 
 
 class TooManyDrainsError(Exception):
@@ -90,7 +86,9 @@ class Maintenance:
         """
         admit_order(order)
         async with self._turn:
-            return await self._again(lambda: self._drain(order, force))
+            given = await rewritten(lambda: self._drain(order, force))
+        self._publish_up_to(given.revision)
+        return given
 
     async def undrain(self, target: Target, by: str) -> Order:
         """Take an order back; gives it with the revision from which it is no more.
@@ -100,23 +98,10 @@ class Maintenance:
             ConflictError, StoreAwayError: as `drain`.
         """
         async with self._turn:
-            undone = await self._again(lambda: self._undrain(target))
+            undone = await rewritten(lambda: self._undrain(target))
+        self._publish_up_to(undone.revision)
         log.info("order taken back", target=f"{target.kind} {target.name}", by=by)
         return undone
-
-    async def _again(self, attempt: Callable[[], Awaitable[Order]]) -> Order:
-        """Try anew with what other hubs wrote meanwhile."""
-        pauses = islice(backoff(_FIRST_PAUSE_S), _TRIES)
-        while True:
-            try:
-                done = await attempt()
-            except ConflictError:
-                if (pause := next(pauses, None)) is None:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                self._publish_up_to(done.revision)
-                return done
 
     async def _drain(self, order: Drain, force: bool) -> Order:
         instances, orders = self._instances(), self._replica.drains()

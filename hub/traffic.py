@@ -1,25 +1,18 @@
 """People's policies: set, taken back, and published when the call returns."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
 
 from hub.domain.policy import Policy, admit_policy, default_policy
-from hub.domain.state import ConflictError, key_of
+from hub.domain.state import key_of
 from hub.replica import Replica
+from hub.rewriting import rewritten
 from mesh.clock import unix_ms
 from mesh.log import get_logger
-from mesh.waiting import backoff
 
 log = get_logger(__name__)
-P = TypeVar("P")
 
 MAX_POLICIES = 1_000
-# Another hub's write comes in within moments.
-_FIRST_PAUSE_S = 0.02
-_TRIES = 5
 
 
 class TooManyPoliciesError(Exception):
@@ -61,7 +54,8 @@ class Traffic:
             StoreAwayError: nobody answers; whether it is in force is not known.
         """
         admit_policy(policy)
-        revision, policy = await self._again(lambda: self._put(policy))
+        revision, policy = await rewritten(lambda: self._put(policy))
+        self._publish_up_to(revision)
         log.info("policy set", service=policy.service, by=policy.by, reason=policy.reason)
         return revision, policy
 
@@ -71,7 +65,8 @@ class Traffic:
         Raises:
             ConflictError, StoreAwayError: as `put`.
         """
-        revision, policy = await self._again(lambda: self._delete(service))
+        revision, policy = await rewritten(lambda: self._delete(service))
+        self._publish_up_to(revision)
         if policy is not None:
             log.info("policy taken back", service=service)
         return revision
@@ -91,17 +86,3 @@ class Traffic:
         if standing is None:
             return self.revision, None
         return await self._replica.remove(key_of(standing), revision), standing
-
-    async def _again(self, attempt: Callable[[], Awaitable[tuple[int, P]]]) -> tuple[int, P]:
-        """Try anew with what other hubs wrote meanwhile."""
-        pauses = islice(backoff(_FIRST_PAUSE_S), _TRIES)
-        while True:
-            try:
-                done = await attempt()
-            except ConflictError:
-                if (pause := next(pauses, None)) is None:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                self._publish_up_to(done[0])
-                return done
