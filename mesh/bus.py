@@ -17,7 +17,9 @@ log = get_logger(__name__)
 
 _RETRY_S = 0.2
 _CONNECT_TIMEOUT_S = 2
+# A server that answers no more is noticed after three of these: soon where there is another one to turn to.
 _PING_S = 10
+_PING_CLUSTER_S = 2
 # What is published while NATS is away: the caller is to wait for an answer anyway, and to ask again.
 _HELD_BYTES = 4 * 1024 * 1024
 
@@ -82,7 +84,7 @@ async def open_bus(nats_url: str, name: str) -> AsyncIterator[Client]:
         connect_timeout=_CONNECT_TIMEOUT_S,
         reconnect_time_wait=_RETRY_S,
         max_reconnect_attempts=-1,
-        ping_interval=_PING_S,
+        ping_interval=_PING_S if len(urls) == 1 else _PING_CLUSTER_S,
         max_outstanding_pings=2,
         pending_size=_HELD_BYTES,
     )
