@@ -2,6 +2,7 @@
 
 call PATH [NAME=VALUE …]  one call with headers; answers {"ok", "reply" or "code" and "details", "ms"}
 to TARGET PATH      the same through a channel of its own
+both TARGET PATH    the same, while calls through `xds:///mesh` go on; answers {"other", "meanwhile"}
 burst PATH N        N calls at once; answers {"replies"}
 load PATH N         N loops call until `stop`, which answers {"calls", "by", "errors"}
 lanes TARGET PATH N N channels with a connection each, one call on each; answers {"replies"}
@@ -53,6 +54,14 @@ async def to(target, path):
         return await one(channel, path)
 
 
+async def both(channel, target, path):
+    other, meanwhile = asyncio.create_task(to(target, path)), []
+    while not other.done():
+        meanwhile.append(await one(channel, path))
+        await asyncio.sleep(0.01)
+    return {"other": await other, "meanwhile": meanwhile}
+
+
 async def main():
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -65,6 +74,8 @@ async def main():
                 answer = await one(channel, *rest)
             elif command == "to":
                 answer = await to(*rest)
+            elif command == "both":
+                answer = await both(channel, *rest)
             elif command == "burst":
                 answer = {"replies": await asyncio.gather(*(one(channel, rest[0]) for _ in range(int(rest[1]))))}
             elif command == "lanes":
