@@ -22,7 +22,7 @@ def backoff(first_s: float = 0.05, most_s: float = 2.0) -> Iterator[float]:
 async def until_available(what: str, attempt: Callable[[], Awaitable[T]], errors: tuple[type[BaseException], ...]) -> T:
     """Try `attempt` until it raises none of `errors`; says what it waits for, and once that it came."""
     waited = False
-    for tries, pause in enumerate(backoff()):
+    for tries, pause in enumerate(backoff(most_s=0.5)):
         try:
             value = await attempt()
         except errors as error:

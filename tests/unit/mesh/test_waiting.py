@@ -18,7 +18,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
 
 async def test_it_tries_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors of the named kind are waited out."""
-    monkeypatch.setattr(waiting, "backoff", lambda: itertools.repeat(0.0))
+    monkeypatch.setattr(waiting, "backoff", lambda **_: itertools.repeat(0.0))
     tries = itertools.count(1)
 
     async def attempt() -> int:
