@@ -6,7 +6,6 @@ under `CHANGES`, where contiguous sequences prove that nothing was missed, whate
 """
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
@@ -21,6 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy,
 from nats.js.errors import APIError, NotFoundError
 
 from hub.domain.state import StoreAwayError
+from mesh.confirmed_publish import ConfirmedPublish
 from mesh.log import get_logger
 
 log = get_logger(__name__)
@@ -83,6 +83,7 @@ class Bucket:
         self._bus = bus
         self._replicas = replicas
         self._timeout_s = timeout_s
+        self._publish = ConfirmedPublish(bus, timeout_s)
         self._js: JetStreamContext = bus.jetstream(timeout=timeout_s)
 
     async def position(self) -> Position | None:
@@ -140,15 +141,12 @@ class Bucket:
         if removed:
             headers |= {_OPERATION: _REMOVED[0], "Nats-TTL": f"{_MARK_STANDS_S}s"}
         with self._asking():
-            reply = await self._bus.request(SUBJECTS + name, data, self._timeout_s, headers=headers)
-            confirmed = json.loads(reply.data)
-            error = confirmed.get("error")
-            if error and error["err_code"] in _WRONG_LAST_SEQUENCE:
-                raise MovedError
-            if error:
-                APIError.from_error(error)
-        revision: int = confirmed["seq"]
-        return revision
+            try:
+                return await self._publish(SUBJECTS + name, data, headers)
+            except APIError as error:
+                if error.err_code not in _WRONG_LAST_SEQUENCE:
+                    raise
+        raise MovedError
 
     async def get(self, name: str) -> Stored | None:
         """The last message under a name."""

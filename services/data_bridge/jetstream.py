@@ -9,11 +9,11 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
+from mesh.confirmed_publish import ConfirmedPublish
 from mesh.market import TickId
 from mesh.market.codec import MalformedBatchError
 from mesh.market.subjects import TICKS_STREAM, tick_subject
 from services.data_bridge import wire
-from services.data_bridge.acks import ConfirmedPublish
 from services.data_bridge.direct_get import LoggedMessage, LogPage, read_page
 from services.data_bridge.domain.log import LogEnd, LogMovedError, LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey

@@ -35,8 +35,10 @@ async def opened(kind: str, nats_engine: Nats) -> AsyncIterator[Store]:
         store = NatsStore(bus)
         async with aclosing(store.follow()) as news:  # type: ignore[type-var]
             await anext(news)
-        yield store
-        await bus.jetstream().delete_stream(STREAM)
+        try:
+            yield store
+        finally:
+            await bus.jetstream().delete_stream(STREAM)
 
 
 def full_record() -> Record:
@@ -103,6 +105,7 @@ async def test_a_write_needs_the_revision_of_the_last_one(kind: str, nats_engine
     """Compare and set; 0 for what is not there, also where it was removed."""
     async with opened(kind, nats_engine) as store:
         key = key_of(record())
+        await store.put(record("echo-0"), 0)
         first = await store.put(record(), 0)
         for wrong in (0, first - 1, first + 1):
             with pytest.raises(ConflictError):

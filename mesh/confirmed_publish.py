@@ -1,7 +1,9 @@
 """Messages into JetStream, each with its confirmation: one inbox and one timer for all of them.
 
 nats-py's own request makes a random token, a task's worth of waiting and a timer for each message: at thousands a
-second that is what a bridge would spend most of its time on.
+second that is what a program would spend most of its time on.
+
+nats-py is in the `server` extra only, so the agent must not import this module.
 """
 
 import asyncio
