@@ -49,7 +49,7 @@ class HubSettings(ServerSettings):
     probe_timeout_s: float = Field(3.0, gt=0, description="How long a probe waits for an answer, seconds.")
     probe_failures: int = Field(3, ge=1, description="How many failed probes in a row take an instance out.")
     probe_successes: int = Field(2, ge=1, description="How many good ones in a row bring it back.")
-    probe_concurrency: int = Field(64, ge=1, description="How many instances are probed at once.")
+    probe_concurrency: int = Field(256, ge=1, description="How many instances are probed at once.")
     flap_half_life_s: float = Field(
         120.0, gt=0, description="How soon half of a fall is forgotten of who comes and goes too often, seconds."
     )

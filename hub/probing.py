@@ -200,9 +200,8 @@ class Prober:
         probed.probation = weighed(before, outcome.passed, self._terms.thresholds)
         if outcome.passed:
             if before.verdict is Verdict.FAILING is not probed.probation.verdict and not probed.doubtful:
-                self._flapping.fall(
-                    instance_id, now
-                )  # counted when it is over: by then it is known whose trouble it was
+                # Counted when it is over: by then it is known whose trouble it was.
+                self._flapping.fall(instance_id, now)
             if probed.probation.verdict is Verdict.PASSING:
                 probed.failing_since, probed.doubtful = None, False
         elif probed.failing_since is None:
@@ -221,10 +220,11 @@ class Prober:
         health = health_after(before, verdict, error, held_for_s, unix_ms())
         if health is before:
             return
-        if health.verdict is not before.verdict:
-            log.info("verdict", instance=instance_id, verdict=health.verdict.value, because=health.last_error)
         await self._judge.judge(instance_id, health)
-        self._end_span(probed)
+        written = self._records.record(instance_id)
+        if written is not None and written[1].health == health:  # else the store is away: said again at the next visit
+            log.info("verdict", instance=instance_id, verdict=health.verdict.value, because=health.last_error)
+            self._end_span(probed)
 
     def _plan_next(self, instance_id: str, probed: _Probed) -> None:
         now = self._clock()

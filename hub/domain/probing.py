@@ -86,7 +86,7 @@ class ProbeTerms:
     Args:
         interval_s: Between two probes of an instance that stands as it stood.
         retry_s: Between two while that is in question.
-        failing_s: Between two while it fails, and longer where many fail: 100 a second are asked for that.
+        failing_s: Between two while it fails; longer where many fail.
         first_s: Within it a new instance is asked first.
         span_s: How long probes gather before the history hears of them.
         concurrency: How many are asked at once.
@@ -98,11 +98,11 @@ class ProbeTerms:
     failing_s: float = 5.0
     first_s: float = 0.5
     span_s: float = 600.0
-    concurrency: int = 64
+    concurrency: int = 256
     thresholds: Thresholds = field(default_factory=Thresholds)
     damping: Damping = field(default_factory=Damping)
     doubt: SelfDoubt = field(default_factory=SelfDoubt)
 
     def recheck_s(self, failing: int) -> float:
-        """When one of so many failing ones is asked again."""
-        return min(max(self.failing_s, failing / 100), self.interval_s)
+        """When one of so many failing ones is asked again: silent, all together wait in half of the room at most."""
+        return min(max(self.failing_s, 2 * failing * self.timeout_s / self.concurrency), self.interval_s)
