@@ -13,10 +13,10 @@ from suho.hub.v1 import registry_pb2 as pb
 from hub.domain.admission import AdmissionError
 from hub.domain.history import KEPT_OF_ONE, KEPT_S, HealthEvent, HistoryAwayError
 from hub.messages.history import event_from, event_to
+from hub.messages.keys import token_of
 from hub.nats_bucket import STREAM as REGISTRY
 from mesh.clock import unix_ms
 from mesh.log import get_logger
-from mesh.market.subjects import encode
 from mesh.waiting import backoff, obey_cancellation, until_available
 
 log = get_logger(__name__)
@@ -154,7 +154,7 @@ class StreamHistory:
 
 
 def _subject(instance_id: str) -> str:
-    return f"{_SUBJECT}.{encode(instance_id)}"
+    return f"{_SUBJECT}.{token_of(instance_id)}"
 
 
 def _event(message: api.RawStreamMsg, instance_id: str) -> HealthEvent | None:

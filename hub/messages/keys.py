@@ -12,11 +12,16 @@ _DIGEST = "=="
 
 
 def key_to(key: Key) -> str:
-    """Two tokens of a subject: the kind and the name, of which only letters, digits, '-' and '_' stay as they are."""
-    name = quote(key.name, safe="").replace(".", "%2E").replace("~", "%7E").replace("%", "=")
-    if len(name) > _LONGEST:
-        name = _DIGEST + blake2b(key.name.encode(), digest_size=32).hexdigest()
-    return f"{key.kind}.{name}"
+    """Two tokens of a subject: the kind and the name."""
+    return f"{key.kind}.{token_of(key.name)}"
+
+
+def token_of(name: str) -> str:
+    """One token of a subject for any name: only letters, digits, '-' and '_' stay as they are."""
+    token = quote(name, safe="").replace(".", "%2E").replace("~", "%7E").replace("%", "=")
+    if len(token) > _LONGEST:
+        token = _DIGEST + blake2b(name.encode(), digest_size=32).hexdigest()
+    return token
 
 
 def key_from(subject: str, full_name: str = "") -> Key | None:
