@@ -52,7 +52,7 @@ def watch(
 
 async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dict[str, Any]]:
     """Changes for ever, whichever hub tells them."""
-    known = Known()
+    known, away = Known(), False
     pauses = backoff()
     while True:
         try:
@@ -65,14 +65,16 @@ async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dic
                     for left, change in zip(range(len(changes) - 1, -1, -1), changes, strict=True):
                         # From where to resume: behind all of a response, or behind none of it.
                         yield {"revision": revision if left else response.revision, **change}
-                    pauses, revision = backoff(), response.revision
+                    pauses, revision, away = backoff(), response.revision, False
         except grpc.aio.AioRpcError as error:
             refusal = MeshError.of(error)
             if refusal.reason is Reason.REVISION_COMPACTED:
                 _say(f"the changes after revision {revision} are no longer held; listing anew")
                 revision = 0
             elif refusal.reason in _AWAY:
-                _say(f"no hub answers ({refusal.message}); trying on, from revision {revision}")
+                if not away:
+                    _say(f"no hub answers ({refusal.message}); trying on, from revision {revision}")
+                away = True
             else:
                 raise
         await asyncio.sleep(next(pauses))

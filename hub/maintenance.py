@@ -142,7 +142,8 @@ class Maintenance:
                     f"{other.kind} {other.name!r}; undrain that"
                 )
         of_kind = [other.name for other in self._replica.drains() if other.kind == target.kind]
-        return f"{target.kind} {target.name!r} is not drained{nearest(target.name, of_kind)}"
+        suggestion = nearest(target.name, of_kind) if of_kind else ""
+        return f"{target.kind} {target.name!r} is not drained{suggestion}"
 
     def _instances(self) -> list[Instance]:
         return self._replica.catalog.instances()
