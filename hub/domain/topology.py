@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import islice
 from types import MappingProxyType
 
 from hub.domain.admission import is_routable
@@ -88,6 +89,7 @@ class Surveyor:
         self._members: dict[str, _Members] = {}
         self._service_of: dict[str, str] = {}
         self._services: dict[str, Service] = {}
+        self._offering: dict[str, set[str]] = {}
         self._owners: Mapping[str, str] = {}
         self._changed: set[str] = set()
 
@@ -111,16 +113,39 @@ class Surveyor:
 
     def topology(self, revision: int, policies: Mapping[str, Policy]) -> Topology:
         """The mesh as it is now."""
-        offers_changed = False
+        disputed: set[str] = set()
         for name in sorted(self._changed):
             before = self._services.pop(name, None)
-            self._services[name] = service = self._drawn(name, before)
-            offers_changed |= before is None or before.offer is not service.offer or before.living is not service.living
+            disputed |= self._keep(name, before, self._drawn(name, before))
         self._changed.clear()
-        if offers_changed:
-            self._forget()
-            self._owners = _owners(self._services)
+        disputed |= self._forget()
+        if disputed:
+            owners = dict(self._owners)
+            for grpc_service in disputed:
+                self._decide(grpc_service, owners)
+            self._owners = MappingProxyType(owners)
         return Topology(revision, MappingProxyType(self._services.copy()), self._owners, policies)
+
+    def _keep(self, name: str, before: Service | None, service: Service | None) -> set[str]:
+        """Put a service in the place of what it was; gives the gRPC services whose owner that may change."""
+        if service is not None:
+            self._services[name] = service
+            if before is not None and before.offer is service.offer and before.living is service.living:
+                return set()
+        was, now = ({*it.offer.grpc_services} if it is not None else set[str]() for it in (before, service))
+        for grpc_service in was - now:
+            self._offering[grpc_service].discard(name)
+        for grpc_service in now - was:
+            self._offering.setdefault(grpc_service, set()).add(name)
+        return was | now
+
+    def _decide(self, grpc_service: str, owners: dict[str, str]) -> None:
+        """The living go before the remembered; should two offer the same, every hub chooses the same."""
+        if offering := self._offering[grpc_service]:
+            owners[grpc_service] = min(offering, key=lambda name: (not self._services[name].living, name))
+        else:
+            del self._offering[grpc_service]
+            owners.pop(grpc_service, None)
 
     def _set(self, service: str, instance_id: str, instance: Instance | None) -> bool:
         self._changed.add(service)
@@ -136,11 +161,14 @@ class Surveyor:
         offer = members.offer()
         return Service(True, before.offer if before is not None and before.offer == offer else offer, members.chosen())
 
-    def _forget(self) -> None:
+    def _forget(self) -> set[str]:
         # A service moves to the end whenever it changes: first come those that went longest ago.
-        gone = [name for name in self._services if name not in self._members]
-        for name in gone[: max(0, len(gone) - _REMEMBERED)]:
-            del self._services[name]
+        too_many = len(self._services) - len(self._members) - _REMEMBERED
+        gone = (name for name in self._services if name not in self._members)
+        disputed: set[str] = set()
+        for name in list(islice(gone, max(0, too_many))):
+            disputed |= self._keep(name, self._services.pop(name), None)
+        return disputed
 
 
 class _Members:
@@ -192,15 +220,6 @@ class _Members:
         self._offers[offer] += one
         if not self._offers[offer]:
             del self._offers[offer]
-
-
-def _owners(services: Mapping[str, Service]) -> Mapping[str, str]:
-    """The living go before the remembered; should two offer the same, every hub chooses the same."""
-    owners: dict[str, str] = {}
-    for name, service in sorted(services.items(), key=lambda item: (not item[1].living, item[0])):
-        for grpc_service in service.offer.grpc_services:
-            owners.setdefault(grpc_service, name)
-    return MappingProxyType(owners)
 
 
 def _callee(instance: Instance | None) -> Callee | None:

@@ -299,3 +299,85 @@ def test_a_kind_that_is_not_served_is_met_with_silence() -> None:
     stream = AdsStream(Tellings(), HOLD_S)
     stream.take(discovery_pb2.DiscoveryRequest(type_url="type.googleapis.com/unknown.Kind"), 0.0)
     assert stream.due(snapshot(), 0.0) == []
+
+
+def errors(client: Client, kind: Kind) -> dict[str, str]:
+    return {error.resource_name.name: error.error_detail.message for error in client.last[kind].resource_errors}
+
+
+def test_what_does_not_exist_is_said_and_told_once_it_does() -> None:
+    """On the same stream; the error stands until then, and is not said again without a reason."""
+    mesh, client = Mesh(), Client()
+    client.ask(Kind.LISTENER, "mesh", "echo")
+    client.ask(Kind.ROUTES, "echo")
+    assert client.hear(mesh.of(instance("database"))) == [Kind.LISTENER, Kind.ROUTES]
+    assert errors(client, Kind.LISTENER).keys() == errors(client, Kind.ROUTES).keys() == {"echo"}
+    assert client.last[Kind.ROUTES].resource_errors[0].error_detail.code == 5
+    assert client.hear(mesh.of(instance("database"), instance("database", 2))) == []
+    assert client.hear(mesh.of(instance("echo"))) == [Kind.LISTENER, Kind.ROUTES]
+    assert len(client.last[Kind.LISTENER].resources) == 2
+    assert errors(client, Kind.LISTENER) == errors(client, Kind.ROUTES) == {}
+
+
+def test_clients_with_the_same_history_are_sent_the_same_bytes() -> None:
+    """Made once, whoever came first; a client of another zone is told something else, but only of endpoints."""
+    mesh = Mesh()
+    one, two, elsewhere = (Client(tellings=mesh.tellings, zone=zone) for zone in ("a", "a", "b"))
+    for step, instances in enumerate(([instance("echo", zone="a")], [instance("echo", zone="a"), instance("echo", 2)])):
+        state = mesh.of(*instances)
+        responses = []
+        for client in (one, two, elsewhere):
+            if step == 0:
+                client.ask(Kind.CLUSTER, "echo")
+                client.ask(Kind.ENDPOINTS, "echo")
+            responses.append(client.stream.due(state, 0.0))
+        assert [id(data) for data in responses[0]] == [id(data) for data in responses[1]]
+        assert responses[2][-1] != responses[0][-1]
+        assert len(responses[0]) == 2 - step
+
+
+def test_a_stream_that_comes_later_joins_those_that_were_told_the_same() -> None:
+    """Its history is shorter, its state is theirs."""
+    mesh = Mesh()
+    early, late = Client(tellings=mesh.tellings), Client(tellings=mesh.tellings)
+    early.ask(Kind.ENDPOINTS, "echo")
+    early.hear(mesh.of(instance("echo")))
+    early.hear(state := mesh.of(instance("echo"), instance("echo", 2)))
+    late.ask(Kind.ENDPOINTS, "echo")
+    late.hear(state)
+    ours, theirs = (client.stream.subscriptions[Kind.ENDPOINTS].telling for client in (early, late))
+    assert ours is theirs
+
+
+def test_what_a_client_runs_and_refuses_is_known() -> None:
+    """A refusal stands until it accepts something newer."""
+    mesh, client = Mesh(), Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(mesh.of(instance("echo")))
+    client.ask(Kind.ENDPOINTS, "echo")
+    found = client.stream.subscriptions[Kind.ENDPOINTS]
+    accepted = found.running
+    assert accepted == found.telling.version
+    client.hear(mesh.of(instance("echo", 2)))
+    client.last[Kind.ENDPOINTS].version_info = accepted  # as a client that refuses says
+    client.ask(Kind.ENDPOINTS, "echo", error="no such thing", now=7.0)
+    assert (found.running, found.refusal, found.refused_at) == (accepted, "no such thing", 7.0)
+    client.hear(mesh.of(instance("echo", 3)))
+    client.ask(Kind.ENDPOINTS, "echo")
+    assert (found.running, found.refusal) == (found.telling.version, "")
+
+
+def test_a_hub_without_memory_does_not_take_a_services_own_listener_away() -> None:
+    """It is complete, so nothing is said of listeners until all are known or the hold is over."""
+    client = Client()
+    client.ask(Kind.LISTENER, "mesh", "echo", version="l")
+    client.ask(Kind.ROUTES, "echo", version="r")
+    assert client.hear(snapshot(), 1.0) == []
+    assert client.hear(snapshot(instance("echo")), 2.0) == [Kind.LISTENER, Kind.ROUTES]
+    assert len(client.last[Kind.LISTENER].resources) == 2
+
+
+def test_names_are_bounded() -> None:
+    """Who asks for more than a mesh has is told how to ask."""
+    with pytest.raises(RequestError, match=r"more than 10000 names"):
+        Client().ask(Kind.CLUSTER, *(f"s{number}" for number in range(10_001)))
