@@ -42,7 +42,7 @@ _STREAM_EXISTS = 10058
 _TOO_FEW_SERVERS = (10005, 10074)
 
 # Followers hear of a removal at once or, after an interruption, by what is missing: its mark need not stand for long.
-_MARK_STANDS_S = 600
+_MARK_STANDS_S = 120
 _MOST_REPLICAS = 3
 _MOST_WAITING = 65_536
 # A reader that was left behind ends itself.

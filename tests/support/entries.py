@@ -1,9 +1,15 @@
 """Entries of the registry's store, for tests."""
 
+from dataclasses import replace
+
 from hub.domain.drain import Drain, Target, TargetKind
-from hub.domain.instance import Address, Instance
-from hub.domain.state import Record
+from hub.domain.health import Health, Probe, ProbeKind, Verdict
+from hub.domain.instance import Address, Instance, Method
+from hub.domain.policy import Canary, OutlierDetection, Policy, Retry
+from hub.domain.state import Entry, Expiry, Record
 from hub.domain.status import Status
+
+LONG_ZONE = "Zürich, 1. Etage * > $ ~ " * 40
 
 
 def record(
@@ -18,3 +24,42 @@ def record(
 def drain(kind: TargetKind, name: str, status: Status = Status.DRAINING) -> Drain:
     """An order."""
     return Drain(Target(kind, name), status, "a new disk", "ann", 1)
+
+
+def full_record() -> Record:
+    """With every field set to something else than its default."""
+    made = record("svc.with_odd-id.", Status.DRAINING, owner="hub-2", zone="a b")
+    said = replace(
+        made.instance,
+        version="1.2",
+        addresses=(Address("grpc", "box", 7, "box.example.org", 8, "10.0.0.1", "1.2.3.4"), Address("web", "::1", 9)),
+        weight=7,
+        metadata={"b": "2", "a": "1"},
+        grpc_services=("a.B",),
+        dependencies=("database",),
+        status_reason="stopping",
+        registered_unix_ms=123,
+        process_id=9,
+        methods=(Method("a.B/C", idempotent=True), Method("a.B/D", idempotent=False)),
+        probe=Probe(ProbeKind.HTTP, "web", "/ping"),
+    )
+    return replace(
+        made,
+        instance=said,
+        token_digest=b"\x00\xff",
+        health=Health(Verdict.FLAPPING, "no route", 5, 6),
+        expiry=Expiry("silent", silent=True, unix_ms=4),
+    )
+
+
+OUTLIERS = OutlierDetection(1, 2, 3, 4, 5, 6)
+CANARY = Canary("x-canary", "yes", "2.0")
+EVERY_KIND: tuple[Entry, ...] = (
+    record(),
+    full_record(),
+    drain("instance", "svc.with_odd-id."),
+    drain("service", "echo", Status.OUT_OF_SERVICE),
+    Drain(Target("zone", LONG_ZONE), Status.DRAINING, "", "", 0),
+    Policy("echo"),
+    Policy("full", 100, Retry(5, 10, 1_000, ("internal",)), 7, OUTLIERS, CANARY, "slow", "ann", 8),
+)

@@ -20,6 +20,7 @@ from hub.domain.catalog import Catalog, CompactedError
 from hub.domain.policy import Policy
 from hub.domain.state import ConflictError, StoreAwayError, key_of
 from hub.domain.status import Status
+from hub.messages.entries import entry_to
 from hub.nats_bucket import STREAM, Changes
 from hub.nats_store import NatsStore
 from hub.replica import Replica
@@ -243,6 +244,25 @@ async def test_a_write_whose_answer_was_lost_is_known_as_ones_own(
         assert [await one.replica.put(record(), 0)] == lost
         held = lost.pop()
         assert [await one.replica.remove(key_of(record()), held)] == lost
+
+
+async def test_what_is_not_a_hubs_is_passed_over(mortal: MortalNats) -> None:
+    """A bucket that somebody else made is replaced; what somebody writes into it harms nobody."""
+    async with open_bus(mortal.engine.url, "somebody") as bus:
+        await bus.jetstream().create_key_value(bucket=nats_bucket.BUCKET)
+        async with hub("hub-1", mortal.engine.url) as one:
+            bucket = await bus.jetstream().key_value(nats_bucket.BUCKET)
+            for name in ("instance.echo-1", "drain.x", "lease.y", "notes"):
+                await bucket.put(name, b"garbage")
+            held = await one.replica.put(record("echo-2"), 0)
+            await bucket.put("instance.echo-3", entry_to(record("echo-2")))
+            async with hub("hub-2", mortal.engine.url) as other:
+                await agree(one, other)
+                assert other.instances() == {"echo-2": "UP"}
+                await bucket.delete("instance.echo-2")
+                await agree(one, other)
+                assert other.instances() == {}
+                assert one.replica.catalog.revision > held + 1
 
 
 async def test_short_sessions_leave_nothing_behind(mortal: MortalNats, monkeypatch: pytest.MonkeyPatch) -> None:
