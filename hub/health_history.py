@@ -16,6 +16,7 @@ from hub.messages.history import event_from, event_to
 from hub.messages.keys import token_of
 from hub.nats_bucket import STREAM as REGISTRY
 from mesh.clock import unix_ms
+from mesh.confirmed_publish import ConfirmedPublish
 from mesh.log import get_logger
 from mesh.waiting import backoff, obey_cancellation, until_available
 
@@ -72,6 +73,7 @@ class StreamHistory:
 
     def __init__(self, bus: Client, timeout_s: float = 2.0) -> None:
         self._js = bus.jetstream(timeout=timeout_s)
+        self._publish = ConfirmedPublish(bus, timeout_s)
         self._waiting: deque[HealthEvent] = deque(maxlen=_WAITING)
         self._noted = asyncio.Event()
 
@@ -122,7 +124,7 @@ class StreamHistory:
     async def _write(self, event: HealthEvent) -> None:
         # Whoever else tells of it, and when the answer was lost: the stream keeps it once.
         payload = event_to(event).SerializeToString()
-        await self._js.publish(_subject(event.instance_id), payload, headers={_MSG_ID: event.key})
+        await self._publish(_subject(event.instance_id), payload, {_MSG_ID: event.key})
 
     async def _declare(self) -> None:
         config = api.StreamConfig(
