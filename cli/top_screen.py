@@ -37,6 +37,8 @@ class LiveTable(DataTable[Text]):
     def on_mount(self) -> None:
         for number, title in enumerate(self.table.columns):
             self.add_column(title, key=str(number))
+        if self.id == "instances":
+            self.focus()
 
     def sort_next(self) -> None:
         """By the next column, and behind the last in the table's own order."""
@@ -184,18 +186,17 @@ class TopApp(App[None]):
     def on_mount(self) -> None:
         self.run_worker(self._source.run(), exit_on_error=True)
         self.set_interval(_REDRAW_S, self._draw)
-        self.query_one("#instances").focus()
-        self._draw()
 
     def _draw(self) -> None:
-        if self._paused or len(self.screen_stack) > 1:
+        tables = [table for table in self.query(LiveTable) if table.columns]
+        if self._paused or len(self.screen_stack) > 1 or len(tables) < len(TABLES):  # tabs mount one by one
             return
         view = self._source.view
         alarms = self.query_one("#alarms", Static)
         told = view.alarms()
         alarms.display = bool(told)
         alarms.update(Text("\n".join(told)))
-        for table in self.query(LiveTable):
+        for table in tables:
             table.follow(view, self._wanted)
         self._say(view)
 

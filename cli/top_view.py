@@ -12,6 +12,10 @@ from cli.services import by_service
 from mesh.clock import unix_ms
 
 _BAD = frozenset({"DOWN", "EXPIRED"})
+# In the order in which a client asks for them.
+_KINDS = "listener routes cluster endpoints"
+# Of a resource's version: enough to tell two apart.
+_VERSION = 8
 
 
 class Tone(StrEnum):
@@ -122,7 +126,8 @@ def _services(view: View) -> Iterable[Row]:
 def _instances(view: View) -> Iterable[Row]:
     for one in sorted(view.instances.values(), key=lambda item: (item["service"], item["id"])):
         status, verdict = status_of(one), verdict_of(one)
-        why = one["status_reason"] or (one["health"] or {}).get("last_error", "")
+        failed = one["health"]["last_error"] if one["health"] and verdict != "PASSING" else ""
+        why = one["status_reason"] or failed
         cells = (one["id"], one["service"], status, verdict or "-", one["hub"] or "-", one["version"] or "-")
         yield Row(one["id"], (*cells, why or "-"), _tone(one, status, verdict))
 
@@ -136,7 +141,8 @@ def _tone(instance: dict[str, Any], status: str, verdict: str) -> Tone:
 def _clients(view: View) -> Iterable[Row]:
     for one in sorted(view.clients(), key=lambda item: (item["node_id"], item["hub"], item["peer"])):
         wrong = [trouble for resource in one["resources"] for trouble in troubles(resource)]
-        runs = ", ".join(f"{item['kind']} {item['running_version'] or 'nothing'}" for item in one["resources"])
+        versions = {item["kind"]: item["running_version"][:_VERSION] or "nothing" for item in one["resources"]}
+        runs = ", ".join(f"{kind} {versions[kind]}" for kind in sorted(versions, key=_KINDS.find))
         cells = (one["node_id"], one["cluster"] or "-", one["hub"], one["peer"], runs or "-", "; ".join(wrong) or "-")
         yield Row(f"{one['hub']} {one['peer']} {one['node_id']}", cells, Tone.BAD if wrong else Tone.WELL)
 

@@ -75,7 +75,7 @@ async def screen() -> AsyncIterator[tuple[FakeSource, TopApp, Pilot[None]]]:
     source = FakeSource()
     app = TopApp(source)
     async with app.run_test(size=(140, 40)) as pilot:
-        await pilot.pause()
+        await eventually(lambda: app.query("#instances") and rows(app, "instances"))
         yield source, app, pilot
 
 
