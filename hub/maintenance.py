@@ -12,6 +12,7 @@ from hub.domain.withdrawal import (
     LastEndpointError,
     UnknownTargetError,
     admit_order,
+    admit_target,
     affected,
     nearest,
     require_known,
@@ -95,8 +96,9 @@ class Maintenance:
 
         Raises:
             UnknownTargetError: there is no such order; the text says which orders hold.
-            ConflictError, StoreAwayError: as `drain`.
+            AdmissionError, ConflictError, StoreAwayError: as `drain`.
         """
+        admit_target(target, by)
         async with self._turn:
             undone = await rewritten(lambda: self._undrain(target))
         self._publish_up_to(undone.revision)

@@ -1,6 +1,7 @@
 """People's orders over a replica of a store in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from hub.domain.drain import Drain, Target
 from hub.domain.instance import Address, Instance
 from hub.domain.state import ConflictError, Entry, Record
 from hub.domain.status import Status
-from hub.domain.withdrawal import LastEndpointError, UnknownTargetError, serving, taken
+from hub.domain.withdrawal import LastEndpointError, UnknownTargetError, nearest, serving, taken
 from hub.maintenance import MAX_DRAINS, Maintenance, TooManyDrainsError
 from hub.memory import MemoryStore
 from hub.replica import Replica
@@ -196,6 +197,21 @@ async def test_an_order_says_why_and_who(hub: Hub, fields: dict[str, Any], says:
     await hub.add("echo-1")
     with pytest.raises(AdmissionError, match=says):
         await hub.drain(ECHO, force=True, **fields)
+
+
+@pytest.mark.parametrize(("target", "by"), [(ECHO, ""), (ECHO, "x" * 2000), (Target("zone", "x" * 2000), "alice")])
+async def test_who_takes_an_order_back_is_checked_too(hub: Hub, target: Target, by: str) -> None:
+    """Before anything is compared with it."""
+    with pytest.raises(AdmissionError):
+        await hub.maintenance.undrain(target, by)
+
+
+def test_a_name_is_looked_for_among_ten_thousand_without_holding_up_the_hub() -> None:
+    """Compared with those around the place where it would stand."""
+    known = [f"data-bridge-{number}" for number in range(10_000)]
+    started = time.process_time()
+    assert nearest("data-bridge-77x", known).startswith("; did you mean 'data-bridge-7")
+    assert time.process_time() - started < 0.3
 
 
 async def test_orders_are_bounded(hub: Hub) -> None:
