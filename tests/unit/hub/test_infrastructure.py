@@ -2,9 +2,11 @@
 
 import pytest
 
+from hub.config import HubSettings
 from hub.domain.health import Probe, ProbeKind
 from hub.domain.infrastructure import InfrastructureError, infrastructure_of
 from hub.domain.status import Status
+from mesh.config import SettingsError, load_settings
 
 
 def test_an_engine_is_an_instance_of_its_kind() -> None:
@@ -67,3 +69,13 @@ def test_credentials_are_refused_and_not_repeated() -> None:
     with pytest.raises(InfrastructureError) as refused:
         infrastructure_of("pg=postgres://suho:hunter2@127.0.0.1:x")
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_setting_is_checked_when_the_hub_starts() -> None:
+    """Each entry, and that no id stands twice; the hub names setting, source and what is wrong."""
+    good = ["pg=postgres://127.0.0.1:5432", "cache=redis://127.0.0.1:6379"]
+    assert load_settings(HubSettings, "hub", ["--infrastructure", *good]).infrastructure == tuple(good)
+    for wrong, says in ((["pg=mysql://127.0.0.1:1"], "'mysql' is no kind"), (good + good, "pg is named twice")):
+        with pytest.raises(SettingsError, match=says) as refused:
+            load_settings(HubSettings, "hub", ["--infrastructure", *wrong])
+        assert "setting 'infrastructure' of hub (command line)" in str(refused.value)
