@@ -17,6 +17,8 @@ log = get_logger(__name__)
 
 # How often the stream's leader is asked how far it is.
 _LOOK_S = 1.0
+# How long what it has may be on its way here.
+_ON_ITS_WAY_S = 0.3
 # What is written there is of no interest, only the sequence that it gets.
 _SOUNDING = "sounding"
 
@@ -98,7 +100,7 @@ class NatsStore:
                 if position.origin != known.origin or (position.revision < revision and changes.all_taken):
                     return
                 leader_had = position.revision
-                look_at = time.monotonic() + _LOOK_S
+                look_at = time.monotonic() + (_ON_ITS_WAY_S if leader_had > revision else _LOOK_S)
 
     async def _look(self, origin: int, revision: int) -> Position:
         """How far the bucket is, as far as that can be told."""
@@ -129,7 +131,7 @@ class NatsStore:
         position = await self._bucket.position()
         if known is not None and position is not None and position.origin == known.origin:
             if position.revision < known.revision:
-                await self._sound(known.revision)
+                await self._sound(known)
         elif position is not None and not position.origin:
             log.error("the registry's bucket was not made by a hub; it is made anew")
             await self._bucket.delete()
@@ -140,9 +142,10 @@ class NatsStore:
         await self._bucket.replicate()
         return position
 
-    async def _sound(self, known_revision: int) -> None:
+    async def _sound(self, known: Position) -> None:
         """The leader has less than was seen. Only a write, which a majority agrees on, shows whether that is so."""
-        if await self._bucket.write(_SOUNDING, b"", None, removed=True) <= known_revision:
+        lost = await self._bucket.write(_SOUNDING, b"", None, removed=True) <= known.revision
+        if lost and await self._origin() == known.origin:
             log.error("the registry's bucket lost its newest writes; it is made anew, and hubs put back what they know")
             await self._bucket.delete()
         raise StoreAwayError("the bucket was behind what is known")
