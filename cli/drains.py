@@ -111,7 +111,11 @@ def _target(instance: str, service: str, zone: str, both: bool) -> registry_pb2.
 
 def who() -> str:
     """Who gives an order, where it is not said."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have none
+        name = "somebody"
+    return f"{name}@{socket.gethostname()}"
 
 
 async def _drain(state: Path, request: maintenance_pb2.DrainRequest) -> maintenance_pb2.DrainResponse:

@@ -132,4 +132,5 @@ def calls_explained() -> Iterator[None]:
                 "nobody answers: is the platform running? `suho up` starts it, `suho logs NAME` tells why one is away",
                 EXIT_UNREACHABLE,
             )
-        fail(f"{error.message} [{error.reason}]")
+        unknown = error.reason in (Reason.STORE_AWAY, Reason.SHUTTING_DOWN)
+        fail(f"{error.message} [{error.reason}]", EXIT_UNREACHABLE if unknown else EXIT_REFUSED)

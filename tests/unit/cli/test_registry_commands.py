@@ -210,6 +210,13 @@ def test_a_refused_drain_is_told_with_its_reason(hub: FakeHub, suho: Suho) -> No
     assert (refused.exit_code, "left of echo [LAST_ENDPOINT]" in refused.stderr) == (EXIT_REFUSED, True)
 
 
+def test_an_order_whose_outcome_is_not_known_is_not_called_refused(hub: FakeHub, suho: Suho) -> None:
+    """The store is away: status 3, and the hub's own sentence."""
+    hub.maintenance.refusal = MeshError(Reason.STORE_AWAY, "NATS does not answer")
+    unknown = suho("drain", "echo-1", "--reason", "r")
+    assert (unknown.exit_code, "NATS does not answer" in unknown.stderr) == (EXIT_UNREACHABLE, True)
+
+
 def test_what_does_not_tell_its_calls_is_not_proven(hub: FakeHub, suho: Suho) -> None:
     """An instance without channelz, or dead: status 3; one that nobody can call needs no proof."""
     address = pb.Address(name="grpc", host="127.0.0.1", port=int(hub.address.rpartition(":")[2]))
