@@ -1,7 +1,6 @@
 """Long streams: each hears of news, and all end at once when the hub stops, so that clients go elsewhere."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -58,16 +57,25 @@ class Inbox(Generic[T]):
 
     def __init__(self, ear: asyncio.Event) -> None:
         self._ear = ear
-        self._waiting: deque[T] = deque()
-        self._room = asyncio.Event()
+        # A few at most, mostly none: a deque, and an event that hardly ever is waited for, take half a kilobyte each.
+        self._waiting: list[T] = []
+        self._room: asyncio.Event | None = None
+        self._unreadable = False
         self.ended = False
 
     def take(self) -> T | None:
-        """The oldest request, if any waits."""
+        """The oldest request, if any waits.
+
+        Raises:
+            MeshError: what came next was no message of the contract.
+        """
         if not self._waiting:
+            if self._unreadable:
+                raise MeshError(Reason.INVALID_ARGUMENT, "a message could not be read: it is none of this contract")
             return None
-        self._room.set()
-        return self._waiting.popleft()
+        if self._room is not None:
+            self._room.set()
+        return self._waiting.pop(0)
 
     async def fill(self, requests: AsyncIterable[T]) -> None:
         """Read until the client is done."""
@@ -76,10 +84,12 @@ class Inbox(Generic[T]):
                 self._waiting.append(request)
                 self._ear.set()
                 while len(self._waiting) >= _INBOX_SIZE:
-                    self._room.clear()
+                    self._room = asyncio.Event()
                     await self._room.wait()
-        except Exception:  # a broken stream is its handler's concern, not the program's
-            log.exception("a stream could not be read")
+                    self._room = None
+        except Exception as error:  # a broken stream is its handler's concern, not the program's
+            log.warning("a stream could not be read", because=str(error) or type(error).__name__)
+            self._unreadable = True
         finally:
             self.ended = True
             self._ear.set()

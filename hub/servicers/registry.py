@@ -52,11 +52,11 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
         return Service(_NAME, add)
 
-    async def Session(
+    # No generators around generators: ten thousand streams stand.
+    def Session(
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: _Context
     ) -> AsyncIterator[pb.SessionResponse]:
-        async for response in self._sessions.serve(request_iterator):
-            yield response
+        return self._sessions.serve(request_iterator)
 
     async def Register(self, request: pb.RegisterRequest, context: _Context) -> pb.RegisterResponse:
         return await self._leases.register(request)
@@ -86,9 +86,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> pb.GetRegistryStateResponse:
         return self._questions.state()
 
-    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[bytes]:  # type: ignore[override]
-        async for message in self._watches.serve(request):
-            yield message
+    def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[bytes]:  # type: ignore[override]
+        return self._watches.serve(request)
 
 
 class _Collected:
