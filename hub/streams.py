@@ -87,7 +87,7 @@ class Inbox(Generic[T]):
                     self._room = asyncio.Event()
                     await self._room.wait()
                     self._room = None
-        except Exception as error:  # a broken stream is its handler's concern, not the program's
+        except Exception as error:  # noqa: BLE001 (a broken stream is its handler's concern, not the program's)
             log.warning("a stream could not be read", because=str(error) or type(error).__name__)
             self._unreadable = True
         finally:
