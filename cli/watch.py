@@ -34,11 +34,11 @@ def watch(
 ) -> None:
     """Changes of instances as they happen, a line each, until Ctrl-C; --json begins with who is there."""
 
-    async def follow() -> None:
+    async def tell() -> None:
         told = 0
         with suppress(TimeoutError):  # over, as asked
             async with asyncio.timeout(for_s):
-                async for change in _follow(state, service, from_revision):
+                async for change in follow(state, service, from_revision):
                     if as_json:
                         print_json(change)
                     elif change["change"] != "PRESENT":
@@ -47,10 +47,10 @@ def watch(
                     if told == limit > 0:
                         return
 
-    run(follow)
+    run(tell)
 
 
-async def _follow(state: Path, service: str, revision: int) -> AsyncIterator[dict[str, Any]]:
+async def follow(state: Path, service: str, revision: int) -> AsyncIterator[dict[str, Any]]:
     """Changes for ever, whichever hub tells them."""
     known, away = Known(), False
     pauses = backoff()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from suho.hub.v1 import maintenance_pb2, maintenance_pb2_grpc
 from suho.hub.v1 import registry_pb2 as pb
 
 from cli.under_way import prove_idle
+from cli.watch import follow
 from compose.embedded.nats import Nats
 from hub.nats_bucket import STREAM
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
+from mesh.config import MeshSettings
 from mesh.errors import MeshError, Reason
-from tests.support import eventually
+from mesh.session import open_session
+from tests.support import eventually, free_port
 from tests.support.hub import ECHO, Backend, RunningHub, instance, registered, run_backend, run_hub
 from tests.support.plain_client import WHO, PlainClient, run_client
 from tests.support.suho import suho
@@ -170,18 +173,57 @@ async def _refusal(call: Any) -> Reason:
     return MeshError.of(raised.value).reason
 
 
-async def test_an_order_outlives_the_hubs(nats_engine: Nats) -> None:
+@pytest.fixture
+async def nats_url(nats_engine: Nats) -> AsyncIterator[str]:
+    """For hubs that share a registry, gone afterwards."""
+    yield nats_engine.url
+    async with open_bus(nats_engine.url, "test") as bus:
+        await bus.jetstream().delete_stream(STREAM)
+
+
+async def test_an_order_outlives_the_hubs(nats_url: str) -> None:
     """It stands after the last hub's restart, for an instance that registers later, and another hub takes it back."""
-    async with run_hub(nats_url=nats_engine.url) as hub, orders_to(hub) as orders:
+    async with run_hub(nats_url=nats_url) as hub, orders_to(hub) as orders:
         given = await orders.drain(service="drained-echo", force=True)
-    async with run_hub(nats_url=nats_engine.url, instance="hub-2") as hub, orders_to(hub) as orders:
+    async with run_hub(nats_url=nats_url, instance="hub-2") as hub, orders_to(hub) as orders:
         assert [(order.by, order.revision) for order in await orders.list()] == [("alice", given.drain.revision)]
         async with registered(hub.address, instance("drained-echo-1", "drained-echo")):
             assert (await hub.instances())["drained-echo-1"].status == pb.INSTANCE_STATUS_DRAINING
             await orders.undrain(service="drained-echo")
             assert (await hub.instances())["drained-echo-1"].status == pb.INSTANCE_STATUS_UP
-    async with open_bus(nats_engine.url, "test") as bus:
-        await bus.jetstream().delete_stream(STREAM)
+
+
+async def test_a_watch_moves_from_hub_to_hub_and_misses_nothing(nats_url: str, tmp_path: Path) -> None:
+    """Each of two hubs goes once; orders that the other one takes are told, each once."""
+    ports = {name: free_port() for name in ("hub-1", "hub-2")}
+    addresses = tuple(f"127.0.0.1:{port}" for port in ports.values())
+    (tmp_path / "mesh.json").write_text(json.dumps({"hubs": addresses}))
+    told: list[str] = []
+
+    async def watch() -> None:
+        async for change in follow(tmp_path, "moved-echo", 0):
+            told.extend([change["status"]] if change["status"] != change["was"] else [])
+
+    def hub(name: str) -> AbstractAsyncContextManager[RunningHub]:
+        return run_hub(nats_url=nats_url, instance=name, port=ports[name])
+
+    async with AsyncExitStack() as other, AsyncExitStack() as session, asyncio.TaskGroup() as tasks:
+        async with hub("hub-1"):
+            second = await other.enter_async_context(hub("hub-2"))
+            made = instance("moved-echo-1", "moved-echo")
+            await session.enter_async_context(open_session(MeshSettings(instance=made.id, hubs=addresses), made))
+            watching = tasks.create_task(watch())
+            await eventually(lambda: told == ["UP"])
+        async with orders_to(second) as orders:
+            await orders.drain(service="moved-echo")
+        await eventually(lambda: told == ["UP", "DRAINING"])
+        async with hub("hub-1") as first:
+            await other.aclose()
+            async with orders_to(first) as orders:
+                await orders.undrain(service="moved-echo")
+            await eventually(lambda: told == ["UP", "DRAINING", "UP"])
+            await session.aclose()
+        watching.cancel()
 
 
 async def test_the_commands_drain_and_watch_a_real_hub(tmp_path: Path) -> None:
