@@ -53,6 +53,13 @@ class Leases:
         if self._held.get(lease.instance_id) is lease:
             del self._held[lease.instance_id]
 
+    def put_back(self, lease: Lease, before: Lease | None) -> None:
+        """Hold what was held before this lease, if that still stands in its place."""
+        if self._held.get(lease.instance_id) is lease:
+            self.let_go(lease)
+            if before is not None:
+                self.hold(before)
+
     def catch_up(self, now: float) -> None:
         """Learn what the store said since: leases that other hubs took, records that are this hub's to look after."""
         catalog = self._replica.catalog

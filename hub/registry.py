@@ -3,45 +3,33 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 
+from hub.claims import Claims, NotRegisteredError, OfferTakenError, RegistryFullError
 from hub.domain.admission import AdmissionError, admit, admit_status
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import Protection, SelfPreservation
 from hub.domain.health import Health
 from hub.domain.instance import Instance
-from hub.domain.lease import Hold, IdTakenError, Lease, LeaseTerms, NotHolderError, digest_of, taken
+from hub.domain.lease import Hold, IdTakenError, Lease, LeaseTerms, NotHolderError, digest_of
 from hub.domain.peers import Peers
-from hub.domain.state import ConflictError, Record, StoreAwayError
+from hub.domain.state import ConflictError, StoreAwayError
 from hub.domain.status import Status
 from hub.leases import Leases
 from hub.replica import Replica
 from hub.sweeper import Sweeper
-from mesh.clock import unix_ms
 from mesh.log import get_logger
 
 log = get_logger(__name__)
 
 __all__ = ["AdmissionError", "Holder", "NotRegisteredError", "OfferTakenError", "Registry", "RegistryFullError"]
 
+
 # An instance with the IPs of its addresses; the second is the one that it was, if any.
 Place = Callable[[Instance, Instance | None], Awaitable[Instance]]
 
 # Two hubs may reach for one id at the same moment; a third time in a row is another matter.
 _ATTEMPTS = 3
-
-
-class NotRegisteredError(Exception):
-    """Nobody is registered under that id."""
-
-
-class RegistryFullError(Exception):
-    """The registry is full."""
-
-
-class OfferTakenError(Exception):
-    """Another service already offers that gRPC service: calls could not be routed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +82,7 @@ class Registry:
             limits.sweep_interval_s,
             clock,
         )
-        self._streams = count(1)
+        self._claims = Claims(hub_id, self._leases, replica, peers, terms, limits.max_instances, clock)
 
     @property
     def catalog(self) -> Catalog:
@@ -151,23 +139,22 @@ class Registry:
         """
         admit(instance, token)
         instance = await self._place(instance, self.catalog.get(instance.id))
-        digest = digest_of(token)
         for _ in range(_ATTEMPTS):
             self._catch_up()
-            await self._refuse_another(instance.id, digest)
-            self._refuse_conflict(instance)
-            before = self._leases.get(instance.id)
-            lease = self._take(instance, digest, hold)
+            lease, before = await self._claims.claim(instance, token, hold)
             try:
                 await self._leases.write(lease)
             except StoreAwayError:
-                if not self._is_known(instance.id, digest):
-                    self._put_back(lease, before)
+                if not self._claims.is_known(lease):
+                    self._leases.put_back(lease, before)
                     raise
             except NotHolderError:
                 if self._leases.get(instance.id) is not None:
                     raise  # it registered again meanwhile, on another stream
                 continue
+            except asyncio.CancelledError:
+                lease.broke(self._clock(), self.terms)  # its stream ended before it had begun
+                raise
             return Holder(instance.id, lease.stream)
         raise ConflictError(f"other hubs wrote {instance.id!r} at the same time; register again")
 
@@ -221,15 +208,13 @@ class Registry:
         """
         if status is not None:
             admit_status(status, reason)
-        lease = await self._by_token(instance_id, token)
+        lease = self._of_process(instance_id, token)
         if lease.hold is not Hold.STREAM:
             lease.hold = Hold.CALLS
+        lease.hear(self._clock(), self.terms)
         if status is not None:
             lease.report(status, reason)
-            lease.hear(self._clock(), self.terms)
-            await self._written(lease)
-        else:
-            await self._heard(lease)
+        await self._written(lease)
 
     async def leave(self, instance_id: str, token: str, reason: str) -> None:
         """Leave at once, by a call; who is not registered has left.
@@ -239,7 +224,7 @@ class Registry:
             StoreAwayError: it will be known when the store answers; ask again to be sure.
         """
         try:
-            lease = await self._by_token(instance_id, token)
+            lease = self._of_process(instance_id, token)
         except NotRegisteredError:
             return
         await self._drop(lease, reason)
@@ -298,57 +283,6 @@ class Registry:
     def _catch_up(self) -> None:
         self._leases.catch_up(self._clock())
 
-    async def _refuse_another(self, instance_id: str, digest: bytes) -> None:
-        """Two living processes are never one instance."""
-        held = self._leases.get(instance_id)
-        if held is not None and held.wanted is not None:
-            if held.living and held.wanted.token_digest != digest:
-                raise taken(held.wanted)
-            return
-        found = self.replica.record(instance_id)
-        if found is None:
-            return
-        record = found[1]
-        free = record.token_digest == digest or record.owner == self.hub_id or record.expiry is not None
-        if free or not self.peers.attached or self.peers.is_gone(record.owner):
-            return
-        if await self.peers.stream_stands(record.owner, instance_id):
-            raise taken(record)
-
-    def _refuse_conflict(self, instance: Instance) -> None:
-        census = self._leases.census
-        if conflict := census.offered_elsewhere(instance):
-            name, service = conflict
-            raise OfferTakenError(f"service {service!r} already offers {name}, and calls are routed by that name")
-        if census.total >= self._limits.max_instances and self.catalog.get(instance.id) is None:
-            raise RegistryFullError(f"the registry holds {census.total} instances, its limit")
-
-    def _is_known(self, instance_id: str, digest: bytes) -> bool:
-        found = self.replica.record(instance_id)
-        return found is not None and found[1].token_digest == digest
-
-    def _take(self, instance: Instance, digest: bytes, hold: Hold) -> Lease:
-        """A lease on what the store holds of this id, if anything; a known process keeps its health and its date."""
-        held = self._leases.get(instance.id)
-        revision, written = self.replica.record(instance.id) or (0, None)
-        if held is not None:
-            revision, written = held.revision, held.written
-        known = held.wanted if held is not None and held.wanted is not None else written
-        health, since = Health(), unix_ms()
-        if known is not None and known.token_digest == digest:
-            health, since = known.health, known.instance.registered_unix_ms
-        now = self._clock()
-        lease = Lease(instance.id, written, hold, next(self._streams), now, now + self.terms.ttl_s, written, revision)
-        lease.want(Record(replace(instance, registered_unix_ms=since), digest, self.hub_id, health))
-        self._leases.hold(lease)
-        return lease
-
-    def _put_back(self, lease: Lease, before: Lease | None) -> None:
-        if self._leases.get(lease.instance_id) is lease:
-            self._leases.let_go(lease)
-            if before is not None:
-                self._leases.hold(before)
-
     def _lease_of(self, holder: Holder) -> Lease:
         self._catch_up()
         lease = self._leases.get(holder.instance_id)
@@ -356,23 +290,9 @@ class Registry:
             raise NotHolderError(f"this stream no longer holds {holder.instance_id!r}; it was taken up elsewhere")
         return lease
 
-    async def _by_token(self, instance_id: str, token: str) -> Lease:
-        """The lease of the process that has this token; taken over where another hub holds it."""
+    def _of_process(self, instance_id: str, token: str) -> Lease:
         self._catch_up()
-        digest = digest_of(token)
-        lease = self._leases.get(instance_id)
-        found = self.replica.record(instance_id)
-        record = lease.wanted if lease is not None else found[1] if found else None
-        if record is None:
-            if lease is None and not self.peers.attached:
-                raise StoreAwayError(f"this hub does not know {instance_id[:128]!r}, and has lost its store")
-            raise NotRegisteredError(f"no instance {instance_id[:128]!r} is registered; register (again)")
-        if record.token_digest != digest:
-            raise taken(record)
-        if lease is None:
-            lease = self._take(record.instance, digest, Hold.CALLS)
-            await self._written(lease)
-        return lease
+        return self._claims.of_process(instance_id, token)
 
     async def _heard(self, lease: Lease) -> None:
         revived = lease.expired_at is not None

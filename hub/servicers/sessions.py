@@ -35,7 +35,7 @@ class Sessions:
         try:
             with self.bell.listening() as ear, inbox(self._tasks, requests, ear) as box:
                 while not self.bell.stopping:
-                    while request := box.take():
+                    while not session.over and (request := box.take()):
                         with canonical():
                             response = await session.take(request)
                         self._ears[session.instance_id] = ear
