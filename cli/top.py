@@ -20,19 +20,23 @@ def top(
 ) -> None:
     """Services, instances, health, discovery clients and lanes, live; keys stand at the bottom."""
     read_mesh(state)
-    if once or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    if once or as_json or not _on_terminal():
         _tell_once(state, as_json)
         return
     try:
         from cli.top_screen import TopApp
     except ModuleNotFoundError as error:
-        if error.name != "textual":
+        if (error.name or "").partition(".")[0] != "textual":
             raise
         fail("the live screen needs textual: pip install 'suho[top]'; --once and --json work without it")
     screen = TopApp(LiveMesh(state))
     asyncio.run(screen.run_async())
     if screen.return_code:
         raise typer.Exit(screen.return_code)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty() and sys.stdin.isatty()
 
 
 def _tell_once(state: Path, as_json: bool) -> None:

@@ -135,22 +135,23 @@ class LiveMesh:
             addresses = self._hubs()
         except NoPlatformError:
             addresses = ()
-        standings, told, accounts = await asyncio.gather(
-            ask_hubs(addresses, _ask_hub), self._ask_bridges(), self._ask_engine()
-        )
+        async with asyncio.TaskGroup() as tasks:
+            hubs = tasks.create_task(ask_hubs(addresses, _ask_hub))
+            bridges = tasks.create_task(self._ask_bridges())
+            engine = tasks.create_task(self._ask_engine())
         seconds, self._asked_at = time.monotonic() - self._asked_at, time.monotonic()
         lanes: list[dict[str, Any]] = []
         published: dict[tuple[str, str, int], int] = {}
-        for status in told:
+        for status in bridges.result():
             of_bridge, counted = lanes_of(to_dict(status), self._published, seconds)
             lanes += of_bridge
             published |= counted
         self._published = published
         self.view = replace(
             self.view,
-            hubs=tuple(_standing(item.address, item.answer, item.because) for item in standings),
+            hubs=tuple(_standing(item.address, item.answer, item.because) for item in hubs.result()),
             lanes=tuple(lanes),
-            accounts=tuple(to_dict(account) for account in accounts),
+            accounts=tuple(to_dict(account) for account in engine.result()),
         )
 
     async def _ask_bridges(self) -> list[bridge_pb2.GetBridgeStatusResponse]:
@@ -160,9 +161,11 @@ class LiveMesh:
                 request = bridge_pb2.GetBridgeStatusRequest()
                 return await _tried(stub.GetBridgeStatus(request, timeout=_ASK_TIMEOUT_S))
 
-        bridges = offering(self._instances.values(), _BRIDGE)
-        answers = await asyncio.gather(*(ask(address_of(bridge)) for bridge in bridges))
-        return [answer for answer in answers if answer is not None]
+        async with asyncio.TaskGroup() as tasks:
+            asking = [
+                tasks.create_task(ask(address_of(bridge))) for bridge in offering(self._instances.values(), _BRIDGE)
+            ]
+        return [answer for task in asking if (answer := task.result()) is not None]
 
     async def _ask_engine(self) -> list[trading_pb2.AccountStatus]:
         """Any one knows all accounts."""

@@ -2,22 +2,27 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from suho.hub.v1 import registry_pb2 as pb
 from suho.hub.v1 import traffic_pb2
 from suho.market.v1 import bridge_pb2, tick_pb2
 from suho.trading.v1 import trading_pb2
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
+from typer.testing import CliRunner
 
+from cli.__main__ import app as cli
 from cli.output import to_dict
 from cli.top_screen import LiveTable, TopApp
 from cli.top_view import TABLES, HubStanding, Tone, View, lanes_of
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 UP, DOWN = pb.INSTANCE_STATUS_UP, pb.INSTANCE_STATUS_DOWN
 
@@ -192,3 +197,21 @@ async def test_the_cursor_stays_with_its_row() -> None:
         source.view = replace(VIEW, instances={**VIEW.instances, "a-1": more})
         await eventually(lambda: table.row_count == 4)
         assert table.key_at_cursor() == "engine-1"
+
+
+def test_without_textual_there_is_a_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with what works without it."""
+    (tmp_path / "mesh.json").write_text('{"hubs": ["127.0.0.1:1"]}')
+    monkeypatch.setattr("cli.top._on_terminal", lambda: True)
+    monkeypatch.delitem(sys.modules, "cli.top_screen")
+    monkeypatch.setitem(sys.modules, "textual.app", None)
+    result = CliRunner().invoke(cli, ["top", "--state", str(tmp_path)])
+    assert (result.exit_code, "suho[top]" in result.stderr, "--once" in result.stderr) == (1, True, True)
+
+
+def test_a_hub_that_is_away_is_a_snapshot_too(tmp_path: Path) -> None:
+    """The object says so, and the status."""
+    (tmp_path / "mesh.json").write_text(json.dumps({"hubs": [f"127.0.0.1:{free_port()}"]}))
+    result = CliRunner().invoke(cli, ["top", "--json", "--state", str(tmp_path)])
+    assert (result.exit_code, bool(json.loads(result.stdout)["away"])) == (3, True)
+    assert "suho up" in CliRunner().invoke(cli, ["top", "--state", str(tmp_path)]).stderr
