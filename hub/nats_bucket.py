@@ -83,6 +83,9 @@ class Bucket:
         self._bus = bus
         self._replicas = replicas
         self._timeout_s = timeout_s
+        self._wanted = replicas or _MOST_REPLICAS
+        self.thin = False
+        """As last heard: it was made when too few servers were there for its replicas."""
         self._publish = ConfirmedPublish(bus, timeout_s)
         self._js: JetStreamContext = bus.jetstream(timeout=timeout_s)
 
@@ -95,6 +98,8 @@ class Bucket:
                 if error.err_code == _NO_STREAM:
                     return None
                 raise
+        clustered = info.cluster is not None and bool(info.cluster.name)
+        self.thin = clustered and (info.config.num_replicas or 1) < self._wanted
         return Position(info.config.first_seq or 0, info.state.last_seq)
 
     async def create(self, above: int) -> None:
@@ -102,24 +107,21 @@ class Bucket:
         first = max(time.time_ns() // 1_000, above + 1)
         with self._asking():
             try:
-                await self._declare(first, self._replicas or _MOST_REPLICAS)
+                await self._declare(first, self._wanted)
             except APIError as error:
                 if self._replicas or error.err_code not in _TOO_FEW_SERVERS:
                     raise
                 await self._declare(first, 1)
 
     async def replicate(self) -> None:
-        """Spread a bucket that was made when there were too few servers for its replicas."""
-        wanted = self._replicas or _MOST_REPLICAS
+        """Spread a thin bucket, if there are enough servers by now."""
         with self._asking():
             info = await self._js.stream_info(STREAM)
-            if info.config.num_replicas == wanted:
-                return
             try:
-                await self._js.update_stream(_config(info.config.first_seq or 0, wanted))
+                await self._js.update_stream(_config(info.config.first_seq or 0, self._wanted))
             except APIError as error:
-                if self._replicas or error.err_code not in _TOO_FEW_SERVERS:
-                    log.warning("the registry's bucket stays as it is", replicas=wanted, because=error.description)
+                if error.err_code not in _TOO_FEW_SERVERS:
+                    log.warning("the registry's bucket has too few replicas", because=error.description)
 
     async def delete(self) -> None:
         """Away with it, if it is there."""

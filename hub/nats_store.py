@@ -105,7 +105,10 @@ class NatsStore:
     async def _look(self, origin: int, revision: int) -> Position:
         """How far the bucket is, as far as that can be told."""
         try:
-            return await self._bucket.position() or Position(0, 0)
+            position = await self._bucket.position() or Position(0, 0)
+            if self._bucket.thin:
+                await self._bucket.replicate()
+            return position
         except StoreAwayError:
             return Position(origin, revision)
 
@@ -139,7 +142,6 @@ class NatsStore:
         if position is None:
             await self._bucket.create(above=known.revision if known is not None else 0)
             raise StoreAwayError("the bucket was just made")
-        await self._bucket.replicate()
         return position
 
     async def _sound(self, known: Position) -> None:
