@@ -50,6 +50,8 @@ _NEXT = {
     Layer.UNIMPLEMENTED: "the server knows the method and does not serve it: ask one of another version (--instance)",
 }
 
+# What grpc.aio says when a write meets the end of a stream, instead of the status that ended it.
+_LOST_IN_GRPC = "Internal error from Core"
 # Of a detail: stands in the sentence already, or is for programs.
 _TOLD = frozenset({"@type", "reason", "domain"})
 
@@ -99,6 +101,13 @@ def failure_of(error: grpc.aio.AioRpcError, advice: str = "", pool: Any = None) 
     layer = _LAYER_OF_STATUS.get(code, Layer.APPLICATION)
     if layer is Layer.UNREACHABLE and details:
         layer = Layer.APPLICATION
+    if error.details() == _LOST_IN_GRPC:
+        return CallError(
+            layer,
+            "the server ended the call while messages were being sent, and gRPC lost its word",
+            "send the first message alone: what is said to it comes whole",
+            code.name,
+        )
     reason = next((str(detail["reason"]) for detail in details if "reason" in detail), "")
     return CallError(
         layer, error.details() or "no sentence was sent", advice or _NEXT.get(layer, ""), code.name, reason, details

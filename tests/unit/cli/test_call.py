@@ -16,6 +16,7 @@ from suho.hub.v1 import registry_pb2, registry_pb2_grpc
 from typer.testing import CliRunner
 
 from cli.__main__ import app
+from cli.call_failure import Layer, failure_of
 from mesh.channel import direct_channel
 from mesh.reflection import REFLECTION_V1
 from tests.support import free_port
@@ -144,6 +145,13 @@ def test_a_failure_names_its_layer(address: str, method: str, layer: str, status
     """With an exit status of its own, and near names."""
     failure = refused(method, "--address", address, "--timeout", 0.3)
     assert (failure["layer"], failure["exit"], told in failure["message"]) == (layer, status, True), failure
+
+
+def test_a_word_that_grpc_lost_is_said_to_be_lost() -> None:
+    """A server that refuses a stream of requests while they are written."""
+    none = grpc.aio.Metadata()
+    failure = failure_of(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, none, none, "Internal error from Core"))
+    assert (failure.layer, "lost its word" in failure.to_text()) == (Layer.APPLICATION, True)
 
 
 def test_a_server_without_reflection_was_reached() -> None:
