@@ -11,8 +11,8 @@ DEFAULT_DEADLINE_S = 30.0
 
 
 @asynccontextmanager
-async def default_deadline(method: str, context: Any, streaming: bool) -> AsyncIterator[None]:
-    if streaming or context.time_remaining() is not None:
+async def default_deadline(method: str, context: Any) -> AsyncIterator[None]:
+    if context.time_remaining() is not None:
         yield
         return
     try:
