@@ -223,7 +223,8 @@ class Prober:
         await self._judge.judge(instance_id, health)
         written = self._records.record(instance_id)
         if written is not None and written[1].health == health:  # else the store is away: said again at the next visit
-            log.info("verdict", instance=instance_id, verdict=health.verdict.value, because=health.last_error)
+            say = log.debug if before.verdict is Verdict.UNKNOWN and not health.last_error else log.info
+            say("verdict", instance=instance_id, verdict=health.verdict.value, because=health.last_error)
             self._end_span(probed)
 
     def _plan_next(self, instance_id: str, probed: _Probed) -> None:
