@@ -7,7 +7,7 @@ from hub.domain.status import Status
 
 KEPT_S = 24 * 3600
 KEPT_OF_ONE = 400
-"""Events of one instance: every span of a day of ten minutes each, and twice as many changes."""
+"""Events of one instance: a day of spans of ten minutes, and some 250 changes."""
 
 
 class HistoryAwayError(Exception):
