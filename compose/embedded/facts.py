@@ -83,11 +83,18 @@ class Facts:
         self._twin_folder = twin_folder
 
     async def up(self) -> set[tuple[str, int]]:
-        """(service, process id) of every instance that is UP."""
+        """(service, process id) of every instance that is there and says of itself that it is UP.
+
+        What the hub holds against one that came and went too often is nothing to start it again for.
+        """
         request = registry_pb2.ListInstancesRequest()
         answer = await _ask(self._registry.ListInstances, request)
-        up = registry_pb2.INSTANCE_STATUS_UP
-        return {(one.service, one.process_id) for one in answer.instances if one.status == up}
+        up, expired = registry_pb2.INSTANCE_STATUS_UP, registry_pb2.INSTANCE_STATUS_EXPIRED
+        return {
+            (one.service, one.process_id)
+            for one in answer.instances
+            if one.reported_status == up and one.status != expired
+        }
 
     async def feeds(self) -> dict[str, Feed]:
         """By symbol."""

@@ -1361,7 +1361,7 @@ class Alarm(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """UPPER_SNAKE: SELF_PRESERVATION, STORE_AWAY, HUB_SILENT, SERVICE_WITHOUT_ENDPOINTS, …"""
+    """UPPER_SNAKE: SELF_PRESERVATION, STORE_AWAY, HUB_SILENT, SERVICE_WITHOUT_ENDPOINTS, PROBES_FAIL, …"""
     text: _builtins.str
     since_unix_ms: _builtins.int
     def __init__(
