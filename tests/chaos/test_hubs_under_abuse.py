@@ -125,7 +125,7 @@ async def test_garbage_is_refused_and_harms_nobody(bus: Nats) -> None:
             hanging = [discovery.StreamAggregatedResources() for _ in range(200)]
             for call in hanging:
                 call.cancel()
-            nameless = pb.RegisterRequest(instance=pb.Instance(id="../..", service="x y"), token="a-token-of-it")
+            nameless = pb.RegisterRequest(instance=instance("../..", "x y"), token="a-token-of-it")
             with pytest.raises(grpc.aio.AioRpcError, match="instance id"):
                 await stub.Register(nameless)
         await mesh.converged()
