@@ -87,12 +87,14 @@ async def _fanout(report: Report) -> dict[str, Any]:
             hub_server(**_LASTING) as server,
             telling.crowd(server, size) as (own, clients),
         ):
+            cpu = server.cpu_s()
             told = await telling.measure(own, clients, telling.deregistered, times)
-            rss = server.rss_mb()
+            cpu_us, rss = (server.cpu_s() - cpu) / told.tellings * 1e6, server.rss_mb()
         _add(report, last, f"fanout_{size}", f"{size:,} clients, the last of them", told.last, f"aim {limit_ms} ms")
         _add(report, last, f"told_{size}", f"{size:,} clients, each of them", told.each)
         report.add(Figure(f"fanout_{size}_rss_mb", f"the hub with {size:,} clients", rss, "MB"))
-        last[f"fanout_{size}_rss_mb"] = round(rss, 1)
+        report.add(Figure(f"fanout_{size}_cpu_us", "the hub's CPU for a client told", cpu_us, "µs"))
+        last |= {f"fanout_{size}_rss_mb": round(rss, 1), f"fanout_{size}_cpu_us": round(cpu_us, 1)}
     return last | _also(last, "told_1000", "gone_1000")
 
 

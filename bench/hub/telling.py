@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from time import perf_counter_ns
 
 from suho.hub.v1 import maintenance_pb2
@@ -27,6 +28,8 @@ class Crowd:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        # An order of a person outlives whom it drained: nobody comes twice.
+        self.ports = count(_FIRST_PORT)
         self._awaited: tuple[int, bool] = (0, True)
         self._known: list[frozenset[int]] = [frozenset()] * size
         self._told: dict[int, int] = {}
@@ -115,6 +118,8 @@ class Told:
     """Over every client, every time."""
     last: Spread
     """Until the last of them was told, over the times."""
+    tellings: int
+    """How many messages that took: each instance comes before it goes."""
 
 
 async def measure(own: Connection, clients: Crowd, gone: Gone, times: int, grace_s: float = 0.0) -> Told:
@@ -125,7 +130,7 @@ async def measure(own: Connection, clients: Crowd, gone: Gone, times: int, grace
     """
     each, last = [], []
     for turn in range(times + 1):
-        port = _FIRST_PORT + turn
+        port = next(clients.ports)
         session = Session(own, instance(f"goes-{port}", SERVICE, port))
         clients.expect(port, there=True)
         await session.register()
@@ -139,4 +144,4 @@ async def measure(own: Connection, clients: Crowd, gone: Gone, times: int, grace
             last.append(told[-1] - began)
         if gone is drained:
             session.leave()
-    return Told(spread(each), spread(last))
+    return Told(spread(each), spread(last), 2 * (times + 1) * clients.size)
