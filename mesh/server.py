@@ -84,7 +84,8 @@ async def open_server(
         SettingsError: the address is not loopback, or taken.
     """
     address = _loopback(settings.host)
-    server = grpc.aio.server(interceptors=[Around()], options=[*_OPTIONS, *options])
+    # Of one option given twice gRPC takes the first.
+    server = grpc.aio.server(interceptors=[Around()], options=list({**dict(_OPTIONS), **dict(options)}.items()))
     for item in services:
         item.add(server)
     checks = health.aio.HealthServicer()
