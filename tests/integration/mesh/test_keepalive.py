@@ -8,7 +8,6 @@ import grpc
 import pytest
 
 import mesh.channel
-import mesh.server
 from mesh.channel import direct_channel
 from mesh.config import ServerSettings
 from mesh.keepalive import keepalive
@@ -24,7 +23,6 @@ SOON = keepalive(200, 200)
 async def test_both_ends_notice_a_silent_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream through which nothing comes any more ends here and there, long before TCP would say so."""
     monkeypatch.setattr(mesh.channel, "KEEPALIVE", SOON)
-    monkeypatch.setattr(mesh.server, "_OPTIONS", (*mesh.server._OPTIONS, *SOON))
     over = asyncio.Event()
 
     async def stream(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
@@ -39,7 +37,7 @@ async def test_both_ends_notice_a_silent_peer(monkeypatch: pytest.MonkeyPatch) -
     service = Service("t.T", lambda server: server.add_generic_rpc_handlers((handler,)))
     port = free_port()
     async with (
-        open_server(ServerSettings(instance="t", port=0), [service]) as server,
+        open_server(ServerSettings(instance="t", port=0), [service], options=SOON) as server,
         cuttable_proxy(port, server.port) as proxy,
         direct_channel([f"127.0.0.1:{port}"]) as channel,
     ):
@@ -51,3 +49,14 @@ async def test_both_ends_notice_a_silent_peer(monkeypatch: pytest.MonkeyPatch) -
             with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
                 await call.read()
             await over.wait()
+
+
+async def test_a_server_may_ping_at_times_of_its_own() -> None:
+    """What it is told wins over what all servers are: a peer that answers nothing is given up as soon as it says."""
+    async with open_server(ServerSettings(instance="t", port=0), [], options=SOON) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        async with asyncio.timeout(4):
+            while await reader.read(1024):
+                pass
+        writer.close()
