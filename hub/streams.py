@@ -112,10 +112,13 @@ def inbox(tasks: asyncio.TaskGroup, requests: AsyncIterable[T], ear: asyncio.Eve
 
 async def heard(ear: asyncio.Event, timeout_s: float | None = None) -> bool:
     """Wait for the next ring, or the time; then listen anew. False when the time was over first."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await ear.wait()
-    except TimeoutError:
-        return False
+    if timeout_s is None:  # as thousands of streams do: without a timer
+        await ear.wait()
+    else:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await ear.wait()
+        except TimeoutError:
+            return False
     ear.clear()
     return True

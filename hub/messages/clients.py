@@ -26,9 +26,8 @@ def client_to(client: Client, snapshot: Snapshot, started_unix_ms: int) -> pb.Di
         connected_unix_ms=client.since_unix_ms,
         dependencies=sorted(stream.view.dependencies),
     )
-    if (node := stream.node) is not None:
-        message.node_id, message.cluster = node.id, node.cluster
-        message.user_agent = " ".join(filter(None, (node.user_agent_name, node.user_agent_version)))
+    if (who := stream.who) is not None:
+        message.node_id, message.cluster, message.user_agent = who.node_id, who.cluster, who.user_agent
     for kind, subscription in stream.subscriptions.items():
         message.resources.append(_resource(kind, subscription, started_unix_ms))
         if kind is Kind.ROUTES:

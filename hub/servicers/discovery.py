@@ -100,17 +100,15 @@ class _Reader:
         stream = self._stream
         try:
             async for request in requests:
-                nack = stream.take(request, time.monotonic())
-                if nack is not None:
-                    log.error(
-                        "a client refused what it was sent", node=stream.node_id, kind=nack.kind, because=nack.message
-                    )
+                if nack := stream.take(request, time.monotonic()):
+                    log.error("a client refused", client=str(stream.who), kind=nack.kind, because=nack.message)
                 if stream.asks:
                     self._ear.set()
         except RequestError as error:
             self.refusal = str(error)
-        except Exception:  # a broken stream is its handler's concern, not the program's
-            log.exception("a stream could not be read")
+        except Exception as error:  # a broken stream is its handler's concern, not the program's
+            log.warning("a stream could not be read", because=str(error) or type(error).__name__)
+            self.refusal = "a message could not be read: it is none of this contract"
         finally:
             self.over = True
             self._ear.set()

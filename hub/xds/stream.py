@@ -7,6 +7,7 @@ a hub without memory learns from a client what it must not take away.
 """
 
 from dataclasses import dataclass
+from sys import intern
 
 from suho.envoy.v3 import core_pb2, discovery_pb2
 
@@ -25,6 +26,15 @@ class Nack:
 
     kind: Kind
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """What a client calls itself."""
+
+    node_id: str
+    cluster: str
+    user_agent: str
 
 
 class Subscription:
@@ -52,7 +62,7 @@ class AdsStream:
         hold_s: How long a client's older knowledge is left standing.
     """
 
-    __slots__ = ("_hold_s", "_hold_until", "_since", "_tellings", "asks", "node", "subscriptions", "view")
+    __slots__ = ("_hold_s", "_hold_until", "_since", "_tellings", "asks", "subscriptions", "view", "who")
 
     def __init__(self, tellings: Tellings, hold_s: float) -> None:
         self._tellings = tellings
@@ -60,15 +70,11 @@ class AdsStream:
         self._since = 0.0
         self._hold_until: float | None = None
         self.subscriptions: dict[Kind, Subscription] = {}
-        self.node: core_pb2.Node | None = None
+        self.who: Who | None = None
+        """Unknown before its first request."""
         self.view = View()
         self.asks = False
         """It subscribed to something since it was last answered."""
-
-    @property
-    def node_id(self) -> str:
-        """What the client calls itself; empty before its first request."""
-        return self.node.id if self.node is not None else ""
 
     def take(self, request: discovery_pb2.DiscoveryRequest, now: float) -> Nack | None:
         """Take in a subscription, an ACK or a NACK; a NACK is given back for the log.
@@ -76,9 +82,9 @@ class AdsStream:
         Raises:
             RequestError: it can not be answered as it is.
         """
-        if self.node is None:
+        if self.who is None:
             self.view = view_of(request.node)
-            self.node = request.node
+            self.who = _who(request.node)
             self._since = now
         kind = KINDS.get(request.type_url)
         if kind is None:
@@ -99,7 +105,9 @@ class AdsStream:
         if names != subscription.telling.names:
             subscription.telling = self._tellings.renamed(subscription.telling, names)
             self.asks = True
-        subscription.running = request.version_info
+        version = subscription.telling.version
+        # Most clients run the same: they share the word for it.
+        subscription.running = version if request.version_info == version else request.version_info
         refused = request.HasField("error_detail")
         subscription.refusal = (request.error_detail.message or "it said no reason") if refused else ""
         if not refused:
@@ -145,6 +153,11 @@ class AdsStream:
         if kind is Kind.ROUTES and name == MESH:
             return subscription.inherited_routes <= snapshot.routed(self.view.dependencies)
         return kind is Kind.CLUSTER or snapshot.resource(kind, name, subscription.telling.view) is not None
+
+
+def _who(node: core_pb2.Node) -> Who:
+    agent = " ".join(filter(None, (node.user_agent_name, node.user_agent_version)))
+    return Who(node.id, intern(node.cluster), intern(agent))
 
 
 def _names(request: discovery_pb2.DiscoveryRequest) -> tuple[str, ...]:
