@@ -46,6 +46,7 @@ class Sweeper:
         self._swept_at = clock()
         self._attachment = peers.attached_since
         self.silent = 0
+        """Leases that are silent or about to be, so that other hubs know before the first one is believed."""
         self.protection = Protection()
 
     async def sweep(self) -> None:
@@ -84,7 +85,8 @@ class Sweeper:
             for lease in self._orphans(hub_id, since)
             if lease.expired_at is None
         ]
-        self.silent = len(own)
+        soon = now + self._terms.ttl_s / 3
+        self.silent = sum(lease.is_due(soon) for lease in self._leases if lease.hold is not Hold.BROKEN)
         silent = sorted([*own, *orphans], key=lambda lease: (lease.until, lease.instance_id))
         silence = Silence(
             self._leases.census.unexpired,

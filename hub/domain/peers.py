@@ -21,7 +21,7 @@ class PresenceTerms:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a hub says every second: who it is, for how long its process has run, how many of its leases are silent."""
+    """What a hub says every second: who it is, how long its process has run, how many leases are silent or nearly so."""
 
     hub_id: str
     process: str
@@ -45,7 +45,7 @@ class Peers(Protocol):
 
     @property
     def silent_elsewhere(self) -> int:
-        """How many leases of the other hubs are silent, by their word."""
+        """How many leases of the other hubs are silent or nearly so, by their word."""
         ...
 
     def stands_for(self) -> float:

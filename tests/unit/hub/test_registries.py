@@ -85,7 +85,7 @@ async def test_of_two_hubs_that_end_an_orphan_one_does(world: Hubs, two: tuple[O
     await third.registry.register(instance(), TOKEN)
     third.awake = False
     await world.pass_time(40)
-    expiries = [change for change in two[0].replica.catalog.changes_after(1001)]
+    expiries = two[0].replica.catalog.changes_after(1001)
     assert [change.instance.status for change in expiries] == [Status.EXPIRED]
     assert [one.registry.held for one in two].count(1) == 1
 
@@ -117,6 +117,12 @@ async def test_a_detached_hub_concludes_nothing_and_takes_known_sessions(
     await world.pass_time(40)
     assert not cut.peers.attached
     assert not cut.peers.is_gone("hub-2")
+    written = cut.store.writes
+    cut.store.away = False  # it could write, and does not know yet
+    with pytest.raises(StoreAwayError):
+        await cut.registry.report(mine, Status.UP, "still here")
+    assert cut.store.writes == written
+    cut.store.away = True
     cut.registry.broken(mine)
     with pytest.raises(StoreAwayError):
         await cut.registry.register(instance("echo-2"), OTHER_TOKEN)
@@ -205,6 +211,23 @@ async def test_a_third_that_falls_silent_at_two_hubs_is_doubted(world: Hubs, two
     assert two[0].registry.protection.expired == 6
     await world.pass_time(20, *heard)
     assert not two[0].registry.protection.protecting
+
+
+async def test_hubs_tell_each_other_how_silent_it_is(world: Hubs) -> None:
+    """Two of seven at each of three hubs are no reason to doubt for any of them alone; six of twenty-one are."""
+    three = [await world.start(f"hub-{number}") for number in range(3)]
+    await world.pass_time(1)
+    heard = []
+    for number in range(21):
+        one = three[number % 3]
+        holder = await one.registry.register(instance(f"echo-{number}"), TOKEN)
+        if number >= 6:
+            heard.append((one, holder))
+    await world.pass_time(15, *heard)
+    assert sum(three[0].status(f"echo-{number}") is Status.EXPIRED for number in range(6)) == 3
+    assert all(one.registry.protection.protecting for one in three)
+    await world.pass_time(1, *heard)
+    assert sum(three[0].status(f"echo-{number}") is Status.EXPIRED for number in range(6)) == 6
 
 
 async def test_a_farewell_is_heard_at_every_hub_and_sticks(world: Hubs, two: tuple[OneHub, OneHub]) -> None:
