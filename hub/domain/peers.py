@@ -21,7 +21,7 @@ class PresenceTerms:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a hub says every second: who it is, how long its process has run, how many leases are silent or nearly so."""
+    """What a hub says every second: who it is, how long its process runs, how many leases are silent or nearly so."""
 
     hub_id: str
     process: str
