@@ -106,7 +106,7 @@ class _Reader:
                     self._ear.set()
         except RequestError as error:
             self.refusal = str(error)
-        except Exception as error:  # a broken stream is its handler's concern, not the program's
+        except Exception as error:  # noqa: BLE001 (a broken stream is its handler's concern, not the program's)
             log.warning("a stream could not be read", because=str(error) or type(error).__name__)
             self.refusal = "a message could not be read: it is none of this contract"
         finally:
