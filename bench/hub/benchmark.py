@@ -16,7 +16,7 @@ Part = Callable[[Report], Awaitable[dict[str, Any]]]
 
 # Where nothing is to run out while it is measured.
 _LASTING: dict[str, Any] = {"lease_ttl_s": 600.0, "heartbeat_s": 200.0}
-_GRACE_S = 0.2
+_GRACE_S, _SWEEP_S = 0.2, 1.0
 
 _WATCHES = ((1, 200), (100, 60), (1_000, 15))
 """So many watchers, so many times."""
@@ -64,18 +64,17 @@ async def _gone(report: Report) -> dict[str, Any]:
     for callers, times in ((1, 20), (100, 12)):
         async with hub_server(**_LASTING) as server:
             found = await picking.measure(server, callers, times)
-        _add(report, last, f"gone_{callers}", f"deregistered, {callers:,} clients calling", found)
+        what = f"deregistered, {callers:,} clients, {picking.CALLS_PER_S} calls/s in all"
+        _add(report, last, f"gone_{callers}", what, found)
     report.say("from an instance's going to 100 discovery clients' having been told")
     async with (
         hub_server(grace_s=_GRACE_S, **_LASTING) as server,
         telling.crowd(server, 100) as (own, clients),
     ):
-        for name, what, gone, times, grace_s in (
-            ("gone_drained", "drained by a person", telling.drained, 20, 0.0),
-            ("gone_broken", "its stream broke, after the grace", telling.broken, 10, _GRACE_S),
-        ):
-            told = await telling.measure(own, clients, gone, times, grace_s)
-            _add(report, last, name, what, told.each)
+        told = await telling.measure(own, clients, telling.drained, 20)
+        _add(report, last, "gone_drained", "drained by a person", told.each)
+        told = await telling.measure(own, clients, telling.broken, 12, _GRACE_S, _SWEEP_S)
+        _add(report, last, "gone_broken", "its stream broke, after the grace", told.each)
     return last | _also(last, "gone_100", "gone")
 
 
@@ -129,6 +128,9 @@ async def _rate(report: Report) -> dict[str, Any]:
         async with hub_server(store, **_LASTING) as server:
             found = await load.rates(server, load.in_hub, _REGISTERED, _HEARTBEATS_S)
         _add_rates(report, last, name, f"sessions, {_of(store)}", found)
+    async with hub_server(**_LASTING) as server:
+        found = await load.rates(server, load.by_calls, _REGISTERED, _HEARTBEATS_S)
+    _add_rates(report, last, "{}_unary_per_s", f"unary calls, {_of('nats')}", found)
     return last
 
 

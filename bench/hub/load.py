@@ -12,7 +12,7 @@ from suho.hub.v1 import registry_pb2 as pb
 from bench.hub import etcd
 from bench.hub.h2 import Connection, connections
 from bench.hub.servers import Server
-from bench.hub.sessions import Session, instance
+from bench.hub.sessions import Calls, Session, instance
 from bench.hub.spread import Spread, spread
 
 IN_FLIGHT = 64
@@ -36,6 +36,13 @@ async def in_hub(connection: Connection, number: int) -> Session:
     session = Session(connection, _instance(number))
     await session.register()
     return session
+
+
+async def by_calls(connection: Connection, number: int) -> Calls:
+    """Unary calls."""
+    caller = Calls(connection, _instance(number))
+    await caller.register()
+    return caller
 
 
 async def in_etcd(connection: Connection, number: int) -> etcd.KeepAlive:

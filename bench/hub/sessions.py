@@ -89,6 +89,26 @@ class Session:
             self._answer.set_exception(NoShowError(f"the session of {self.instance_id} ended: {why}"))
 
 
+class Calls:
+    """One instance that registers and lives by unary calls."""
+
+    def __init__(self, connection: Connection, made: pb.Instance) -> None:
+        self._connection = connection
+        self._made = made
+        self._token = uuid4().hex
+
+    async def register(self) -> None:
+        """Returns once the hub has answered."""
+        request = pb.RegisterRequest(instance=self._made, token=self._token)
+        await self._connection.ask(f"{_SERVICE}/Register", request.SerializeToString())
+
+    async def heartbeat(self) -> int:
+        """Renew; when the answer was there."""
+        request = pb.RenewRequest(instance_id=self._made.id, token=self._token)
+        await self._connection.ask(f"{_SERVICE}/Renew", request.SerializeToString())
+        return perf_counter_ns()
+
+
 async def watch(connection: Connection, seen: Callable[[str, bool, int], None]) -> None:
     """Watch all services; `seen` gets an instance's id, whether it was removed, when. Returns after the snapshot."""
     started: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,6 +1,7 @@
 """From an instance's going to its being known to every discovery client."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -122,8 +123,10 @@ class Told:
     """How many messages that took: each instance comes before it goes."""
 
 
-async def measure(own: Connection, clients: Crowd, gone: Gone, times: int, grace_s: float = 0.0) -> Told:
-    """How long it takes, after `grace_s`, until clients are told that an instance went.
+async def measure(
+    own: Connection, clients: Crowd, gone: Gone, times: int, grace_s: float = 0.0, within_s: float = 0.0
+) -> Told:
+    """How long it takes, after `grace_s`, until clients are told that an instance went, at any moment of `within_s`.
 
     Raises:
         NoShowError: one was not told.
@@ -136,6 +139,7 @@ async def measure(own: Connection, clients: Crowd, gone: Gone, times: int, grace
         await session.register()
         await clients.everybody()
         clients.expect(port, there=False)
+        await asyncio.sleep(random.uniform(0, within_s))
         began = perf_counter_ns() + round(grace_s * 1e9)
         await gone(own, session)
         told = await clients.everybody()
