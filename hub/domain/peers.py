@@ -148,9 +148,10 @@ class PeerTable:
 
     def heard(self, now: float) -> dict[str, float]:
         """Every other hub that did not take its leave, with the seconds since it was heard."""
+        # Metrics are read from another thread: a copy.
         return {
             hub_id: now - peer.heard_at
-            for hub_id, peer in self._peers.items()
+            for hub_id, peer in list(self._peers.items())
             if peer.left_at is None and now - peer.heard_at <= self._terms.forget_s
         }
 
