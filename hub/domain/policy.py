@@ -63,7 +63,7 @@ class Policy:
     changed_unix_ms: int = 0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def default_policy(service: str) -> Policy:
     """The policy of a service that has none; the same object each time."""
     return Policy(service)

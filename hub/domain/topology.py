@@ -188,8 +188,9 @@ class _Members:
         before = self.instances.pop(instance_id, None)
         if instance is not None:
             self.instances[instance_id] = instance
-        self._count(before, -1)
-        self._count(instance, 1)
+        if not _offer_alike(before, instance):
+            self._count(before, -1)
+            self._count(instance, 1)
         was, now = self._callees.pop(instance_id, None), _callee(instance)
         if now is not None:
             self._callees[instance_id] = now
@@ -220,6 +221,16 @@ class _Members:
         self._offers[offer] += one
         if not self._offers[offer]:
             del self._offers[offer]
+
+
+def _offer_alike(before: Instance | None, now: Instance | None) -> bool:
+    return (
+        before is not None
+        and now is not None
+        and (before.status is Status.EXPIRED) is (now.status is Status.EXPIRED)
+        and before.grpc_services == now.grpc_services
+        and before.methods == now.methods
+    )
 
 
 def _callee(instance: Instance | None) -> Callee | None:

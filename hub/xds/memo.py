@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 # Beyond, all is forgotten and made again.
-_MOST = 10_000
+_MOST = 65_536
 
 
 class Memo:

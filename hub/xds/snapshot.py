@@ -16,6 +16,9 @@ from hub.xds.names import MESH, is_canary, service_of
 from hub.xds.routes import configuration, fragment, listener
 from hub.xds.view import View
 
+# Methods with routes of their own, of all services that one client calls; of more, none has: it is to declare whom it
+# calls, or its routes outgrow gRPC's messages.
+_MAX_EXACT = 8_192
 # Service names that are compared with one that does not exist.
 _COMPARED = 500
 
@@ -112,7 +115,8 @@ class Snapshot:
     def _routes(self, name: str, view: View) -> Resource | None:
         if name == MESH:
             routed = sorted(self.routed(view.dependencies))
-            fragments = tuple(self._fragment(service, view.prolong_ms) for service in routed)
+            exact = sum(len(self.topology.services[service].offer.methods) for service in routed) <= _MAX_EXACT
+            fragments = tuple(self._fragment(service, view.prolong_ms, exact=exact) for service in routed)
         elif name in ENTRANCES or self.serves(name):
             fragments = (self._own_fragment(name, view.prolong_ms),)
         else:
@@ -121,7 +125,7 @@ class Snapshot:
             (Kind.ROUTES, name, view), fragments, lambda: Resource(Kind.ROUTES, configuration(name, fragments))
         )
 
-    def _fragment(self, service: str, prolong_ms: int) -> bytes:
+    def _fragment(self, service: str, prolong_ms: int, *, exact: bool) -> bytes:
         """The routes to a service among all, by the gRPC services that are its own."""
         offer, policy, owners = (
             self.topology.services[service].offer,
@@ -132,11 +136,11 @@ class Snapshot:
         whole = len(owned) == len(offer.grpc_services)
 
         def made() -> bytes:
-            methods = [method for method in offer.methods if method.path.partition("/")[0] in owned]
+            methods = [method for method in offer.methods if exact and method.path.partition("/")[0] in owned]
             return fragment(service, [f"/{name}/" for name in owned], methods, policy, prolong_ms)
 
         return self._memo.made(
-            ("among all", service, prolong_ms), (offer, policy, None if whole else tuple(owned)), made
+            ("among all", service, prolong_ms, exact), (offer, policy, None if whole else tuple(owned)), made
         )
 
     def _own_fragment(self, service: str, prolong_ms: int) -> bytes:

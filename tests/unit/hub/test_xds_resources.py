@@ -164,6 +164,18 @@ def test_one_attempt_is_no_repetition() -> None:
     ]
 
 
+def test_a_client_that_calls_everything_has_no_more_routes_than_a_message_holds() -> None:
+    """With a thousand services' methods it goes by prefix; with declared dependencies it has its own."""
+    many = [
+        echo(number, service=f"s{number}", grpc_services=(f"s.S{number}",),
+             methods=tuple(Method(f"s.S{number}/M{item}", idempotent=True) for item in range(100)))
+        for number in range(1, 101)
+    ]  # fmt: skip
+    state = snapshot(*many)
+    assert len(routes(state)) == 100
+    assert len(routes(state, view=View(dependencies=frozenset({"s1"})))) == 101
+
+
 def test_a_services_own_listener_leads_all_calls_there() -> None:
     """Also those to gRPC services that it does not list; the entrances keep to prefixes."""
     state = snapshot(echo(1))
