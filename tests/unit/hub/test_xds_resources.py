@@ -115,6 +115,19 @@ def test_canaries_have_a_cluster_of_their_own_while_they_are_up() -> None:
     assert localities(snapshot(old, new), "echo@canary")[0][3] == [1, 2]
 
 
+def test_a_canary_that_is_doubted_is_none() -> None:
+    """Where nobody is UP, all that may still live get all calls."""
+    old, new = (replace(echo(number), version=str(number), status=Status.EXPIRED, doubted=True) for number in (1, 2))
+    state = snapshot(old, new, canary=CANARY)
+    assert localities(state) == localities(state, "echo@canary") == [(0, "", 200, [1, 2])]
+
+
+def test_a_zone_that_has_only_the_canary_is_empty_for_other_calls() -> None:
+    """Their priorities begin at 0 all the same."""
+    state = snapshot(echo(1, version="1", zone="b"), echo(2, version="2", zone="a"), canary=CANARY)
+    assert localities(state, zone="a") == [(0, "b", 100, [1])]
+
+
 def test_by_default_only_idempotent_unary_methods_are_repeated() -> None:
     """Exact paths go before the prefix, which nothing is promised for."""
     assert [described(item) for item in routes(snapshot(echo(1)))] == [
