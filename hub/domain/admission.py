@@ -13,6 +13,8 @@ _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # What looks like an IPv4 address must be one: no name ends in digits alone.
 _HOST_NAME = re.compile(rf"({_HOST_LABEL}\.)*(?![0-9]+\.?$){_HOST_LABEL}\.?")
+# What discovery itself is asked for: a service of such a name could not be told from it.
+_RESERVED = ("mesh", "agent-signals", "agent-ticks")
 _GRPC_SERVICE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*")
 
@@ -44,6 +46,9 @@ def admit(instance: Instance, token: str) -> None:
     """
     _require(_INSTANCE_ID.fullmatch(instance.id), f"instance id {instance.id!r}: letters, digits, '.', '_', '-'; 1-128")
     _service_name("service", instance.service)
+    _require(
+        instance.service not in _RESERVED, f"service {instance.service!r} is a name of the mesh itself; choose another"
+    )
     _require(MIN_TOKEN <= len(token) <= MAX_TEXT, f"token must have {MIN_TOKEN} to {MAX_TEXT} characters")
     for name, text in (("version", instance.version), ("zone", instance.zone)):
         _require(len(text) <= MAX_TEXT, f"{name} is longer than {MAX_TEXT} characters")

@@ -32,6 +32,8 @@ def test_a_good_registration_is_admitted() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
+        ({"service": "mesh"}, "a name of the mesh itself"),
+        ({"service": "agent-ticks"}, "a name of the mesh itself"),
         ({"id": "a/b"}, "instance id"),
         ({"id": "x" * 129}, "instance id"),
         ({"service": "Database"}, "service"),
