@@ -46,7 +46,7 @@ def _resource(kind: Kind, subscription: Subscription, started_unix_ms: int) -> p
         names=telling.names[:_SHOWN],
         sent_version=telling.version,
         running_version=subscription.running,
-        refusal=subscription.refusal[:4096],
+        refusal=subscription.refusal,
         refused_unix_ms=refused,
         missing=dict(islice(telling.missing.items(), _SHOWN)),
         subscribed=len(telling.names),

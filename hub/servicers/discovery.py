@@ -60,9 +60,12 @@ class DiscoveryServicer:
             bell.listening() as ear,
             self._reading(request_iterator, stream, ear) as reader,
         ):
-            while not (bell.stopping or reader.over):
+            while not bell.stopping:
+                over = reader.over  # whoever asks once and hangs up is answered all the same
                 for response in stream.due(self._discovery.snapshot, time.monotonic()):
                     yield response
+                if over:
+                    break
                 now = time.monotonic()
                 until = stream.held_until(now)
                 await heard(ear, None if until is None else until - now)

@@ -18,6 +18,8 @@ from hub.xds.telling import NOTHING, Telling, Tellings
 from hub.xds.view import RequestError, View, view_of
 
 _MAX_NAMES = 10_000
+# Of what a client says of a refusal, as much as people read.
+_MAX_REFUSAL = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class AdsStream:
         # Most clients run the same: they share the word for it.
         subscription.running = version if request.version_info == version else request.version_info
         refused = request.HasField("error_detail")
-        subscription.refusal = (request.error_detail.message or "it said no reason") if refused else ""
+        subscription.refusal = (request.error_detail.message[:_MAX_REFUSAL] or "it said no reason") if refused else ""
         if not refused:
             return None
         subscription.refused_at = now

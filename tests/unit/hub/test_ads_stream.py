@@ -367,6 +367,16 @@ def test_what_a_client_runs_and_refuses_is_known() -> None:
     assert (found.running, found.refusal) == (found.telling.version, "")
 
 
+def test_of_a_long_refusal_the_beginning_is_kept() -> None:
+    """It is the client's to write, and the hub's to remember."""
+    client = Client()
+    client.ask(Kind.ENDPOINTS, "echo")
+    client.hear(snapshot(instance("echo")))
+    nack = client.ask(Kind.ENDPOINTS, "echo", error="no" * 1_000_000)
+    assert nack is not None
+    assert len(nack.message) == len(client.stream.subscriptions[Kind.ENDPOINTS].refusal) == 4_096
+
+
 def test_a_hub_without_memory_does_not_take_a_services_own_listener_away() -> None:
     """It is complete, so nothing is said of listeners until all are known or the hold is over."""
     client = Client()

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
+from suho.envoy.v3 import discovery_pb2
 
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog, Change
 from hub.domain.instance import Address, Instance
 from hub.domain.policy import Policy
 from hub.domain.status import Status
+from hub.servicers.discovery import DiscoveryServicer
 from hub.streams import Bell, heard
+from hub.xds.kinds import Kind
 from tests.support import eventually
 
 
@@ -126,3 +130,23 @@ async def test_a_view_made_anew_is_published_whole(published: Published) -> None
     published.news.ring()
     await eventually(lambda: published.endpoints() == 2)
     assert published.discovery.snapshot.topology.revision == 50
+
+
+async def test_who_hangs_up_behind_a_question_is_answered_all_the_same() -> None:
+    """As grpcurl does, also while an earlier answer is still on its way."""
+    news, taken = Bell(), asyncio.Event()
+    discovery = Discovery(Known(news), news, Bell(), 0)
+
+    async def requests() -> AsyncIterator[discovery_pb2.DiscoveryRequest]:
+        yield discovery_pb2.DiscoveryRequest(type_url=Kind.LISTENER, resource_names=["mesh"])
+        await taken.wait()
+        yield discovery_pb2.DiscoveryRequest(type_url=Kind.ROUTES, resource_names=["mesh"])
+
+    answers = []
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+        servicer = DiscoveryServicer(discovery, 0, tasks)
+        async for answer in servicer.StreamAggregatedResources(requests(), Mock()):
+            answers.append(discovery_pb2.DiscoveryResponse.FromString(answer).type_url)
+            taken.set()
+            await asyncio.sleep(0.01)
+    assert answers == [Kind.LISTENER, Kind.ROUTES]
