@@ -65,14 +65,9 @@ class Maintenance:
         """Up to which the orders are known here."""
         return self._replica.catalog.revision
 
-    def orders(self) -> list[Order]:
-        """All orders in force, the oldest first."""
-        instances = self._instances()
-        found = [
-            Order(revision, drain, affected(drain.target, instances))
-            for revision, drain in self._replica.drains().values()
-        ]
-        return sorted(found, key=lambda order: (order.drain.since_unix_ms, order.revision))
+    def orders(self) -> list[tuple[int, Drain]]:
+        """All orders in force with their revisions, the oldest first."""
+        return sorted(self._replica.drains().values(), key=lambda held: (held[1].since_unix_ms, held[0]))
 
     async def drain(self, order: Drain, force: bool) -> Order:
         """Give an order, or change the one about the same target; it is published when this returns.

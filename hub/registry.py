@@ -156,7 +156,7 @@ class Registry:
                 lease.broke(self._clock(), self.terms)  # its stream ended before it had begun
                 raise
             return Holder(instance.id, lease.stream)
-        raise ConflictError(f"other hubs wrote {instance.id!r} at the same time; register again")
+        raise ConflictError(f"other hubs wrote {instance.id!r} at the same time")
 
     async def hear(self, holder: Holder) -> int:
         """A heartbeat; gives the registry's revision.

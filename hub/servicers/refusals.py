@@ -1,14 +1,34 @@
 """The domain's refusals in the mesh's words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from hub.domain.admission import AdmissionError
 from hub.domain.catalog import CompactedError
 from hub.domain.lease import IdTakenError, NotHolderError
 from hub.domain.state import ConflictError, StoreAwayError
+from hub.domain.withdrawal import LastEndpointError, UnknownTargetError
+from hub.maintenance import TooManyDrainsError
 from hub.registry import NotRegisteredError, OfferTakenError, RegistryFullError
+from hub.traffic import TooManyPoliciesError
 from mesh.errors import MeshError, Reason
+
+_REFUSALS: Mapping[type[Exception], tuple[Reason, str]] = {
+    AdmissionError: (Reason.INVALID_ARGUMENT, ""),
+    IdTakenError: (Reason.INSTANCE_ID_TAKEN, ""),
+    NotRegisteredError: (Reason.NOT_REGISTERED, ""),
+    OfferTakenError: (Reason.SERVICE_OFFERED_ELSEWHERE, ""),
+    RegistryFullError: (Reason.TOO_MANY_INSTANCES, ""),
+    NotHolderError: (Reason.SESSION_REPLACED, ""),
+    UnknownTargetError: (Reason.UNKNOWN_TARGET, ""),
+    LastEndpointError: (Reason.LAST_ENDPOINT, ""),
+    TooManyDrainsError: (Reason.TOO_MANY_DRAINS, ""),
+    TooManyPoliciesError: (Reason.TOO_MANY_POLICIES, ""),
+    ConflictError: (Reason.CONCURRENT_WRITE, "; look at what stands, and ask again"),
+    StoreAwayError: (Reason.STORE_AWAY, "; try again, or another hub"),
+    CompactedError: (Reason.REVISION_COMPACTED, "; watch anew from 0"),
+}
+"""By what the domain raises: the reason, and what to do where the domain can not say it."""
 
 
 @contextmanager
@@ -16,21 +36,7 @@ def canonical() -> Iterator[None]:
     """Raise MeshError for what the domain refuses."""
     try:
         yield
-    except AdmissionError as error:
-        raise MeshError(Reason.INVALID_ARGUMENT, str(error)) from None
-    except IdTakenError as error:
-        raise MeshError(Reason.INSTANCE_ID_TAKEN, str(error)) from None
-    except NotRegisteredError as error:
-        raise MeshError(Reason.NOT_REGISTERED, str(error)) from None
-    except OfferTakenError as error:
-        raise MeshError(Reason.SERVICE_OFFERED_ELSEWHERE, str(error)) from None
-    except RegistryFullError as error:
-        raise MeshError(Reason.TOO_MANY_INSTANCES, str(error)) from None
-    except NotHolderError as error:
-        raise MeshError(Reason.SESSION_REPLACED, str(error)) from None
-    except ConflictError as error:
-        raise MeshError(Reason.CONCURRENT_WRITE, str(error)) from None
-    except StoreAwayError as error:
-        raise MeshError(Reason.STORE_AWAY, f"{error}; try again, or another hub") from None
-    except CompactedError as error:
-        raise MeshError(Reason.REVISION_COMPACTED, f"{error}; watch anew from 0") from None
+    except tuple(_REFUSALS) as error:
+        reason, advice = _REFUSALS[type(error)]
+        lost = {"services": ",".join(error.services)} if isinstance(error, LastEndpointError) else {}
+        raise MeshError(reason, f"{error}{advice}", **lost) from None

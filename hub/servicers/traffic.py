@@ -2,22 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import grpc
 from suho.hub.v1 import traffic_pb2 as pb
 from suho.hub.v1 import traffic_pb2_grpc
 
 from hub.discovery import Discovery
-from hub.domain.admission import AdmissionError
-from hub.domain.state import ConflictError, StoreAwayError
 from hub.messages.clients import client_to
 from hub.messages.policies import policy_from, policy_to
-from hub.traffic import TooManyPoliciesError, Traffic
+from hub.servicers.refusals import canonical
+from hub.traffic import Traffic
 from hub.xds.clients import Clients
 from mesh.clock import unix_ms
-from mesh.errors import MeshError, Reason
 from mesh.server import Service, service
 
 _NAME = pb.DESCRIPTOR.services_by_name["TrafficService"].full_name
@@ -46,7 +42,7 @@ class TrafficServicer(traffic_pb2_grpc.TrafficServiceServicer):
         request: pb.PutPolicyRequest,
         context: "grpc.aio.ServicerContext[pb.PutPolicyRequest, pb.PutPolicyResponse]",
     ) -> pb.PutPolicyResponse:
-        with _canonical():
+        with canonical():
             revision, policy = await self._traffic.put(policy_from(request.policy))
         return pb.PutPolicyResponse(policy=policy_to(policy, revision))
 
@@ -55,7 +51,7 @@ class TrafficServicer(traffic_pb2_grpc.TrafficServiceServicer):
         request: pb.DeletePolicyRequest,
         context: "grpc.aio.ServicerContext[pb.DeletePolicyRequest, pb.DeletePolicyResponse]",
     ) -> pb.DeletePolicyResponse:
-        with _canonical():
+        with canonical():
             revision = await self._traffic.delete(request.service)
         return pb.DeletePolicyResponse(revision=revision)
 
@@ -86,18 +82,3 @@ class TrafficServicer(traffic_pb2_grpc.TrafficServiceServicer):
                 break
             response.clients.append(message)
         return response
-
-
-@contextmanager
-def _canonical() -> Iterator[None]:
-    """The rules' refusals in the mesh's words."""
-    try:
-        yield
-    except AdmissionError as error:
-        raise MeshError(Reason.INVALID_ARGUMENT, str(error)) from None
-    except TooManyPoliciesError as error:
-        raise MeshError(Reason.TOO_MANY_POLICIES, str(error)) from None
-    except ConflictError as error:
-        raise MeshError(Reason.CONCURRENT_WRITE, f"{error}; look at what stands, and ask again") from None
-    except StoreAwayError as error:
-        raise MeshError(Reason.STORE_AWAY, f"{error}; whether the policy is in force is not known, ask again") from None
