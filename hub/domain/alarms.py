@@ -72,7 +72,10 @@ class Board:
 
 
 def services_in_trouble(instances: Iterable[Instance]) -> list[Condition]:
-    """Services that are registered, or depended upon, and have nobody to call; or only such as are doubted."""
+    """Services that are called and have nobody left, or only such as are doubted.
+
+    Called is what registered an address, or what others depend on: an agent calls, and is not called.
+    """
     up: set[str] = set()
     doubted: set[str] = set()
     wanted: dict[str, str] = {}
@@ -81,7 +84,8 @@ def services_in_trouble(instances: Iterable[Instance]) -> list[Condition]:
             up.add(instance.service)
         elif instance.doubted:
             doubted.add(instance.service)
-        wanted[instance.service] = "its instances are all out"
+        if instance.addresses:
+            wanted[instance.service] = "its instances are all out"
         if instance.status is not Status.EXPIRED:
             for service in instance.dependencies:
                 wanted.setdefault(service, f"{instance.id} depends on it, and nobody is registered")

@@ -1,7 +1,7 @@
 """What people are told, and for how long."""
 
 from hub.domain.alarms import AlarmKind, Board, Condition, services_in_trouble
-from hub.domain.instance import Instance
+from hub.domain.instance import Address, Instance
 from hub.domain.status import Status
 
 AWAY = Condition(AlarmKind.STORE_AWAY, "", "away")
@@ -30,17 +30,22 @@ def test_a_service_that_restarts_is_no_alarm() -> None:
 
 
 def test_services_that_nobody_can_call_are_named() -> None:
-    """Registered ones without an instance that is UP, ones that others depend on, ones of which only doubt is left."""
+    """Registered ones without an instance that is UP, ones that others depend on, ones of which only doubt is left; not
+    who has no address, like an agent that was drained."""
+    addresses = (Address("grpc", "127.0.0.1", 8000),)
     found = services_in_trouble(
         [
             Instance("a-1", "a", status=Status.UP, dependencies=("b", "ghost")),
             Instance("a-2", "a", status=Status.DOWN),
             Instance("b-1", "b", status=Status.STARTING),
-            Instance("c-1", "c", status=Status.EXPIRED, doubted=True, dependencies=("nobody",)),
+            Instance("c-1", "c", addresses=addresses, status=Status.EXPIRED, doubted=True, dependencies=("nobody",)),
+            Instance("d-1", "d", addresses=addresses, status=Status.OUT_OF_SERVICE),
+            Instance("agent-1", "agent", status=Status.DRAINING),
         ]
     )
     assert [(one.kind, one.subject) for one in found] == [
         (AlarmKind.SERVICE_WITHOUT_ENDPOINTS, "b"),
         (AlarmKind.SERVICE_WITHOUT_ENDPOINTS, "ghost"),
         (AlarmKind.SERVICE_IN_DOUBT, "c"),
+        (AlarmKind.SERVICE_WITHOUT_ENDPOINTS, "d"),
     ]
