@@ -92,20 +92,23 @@ class Claims:
 
     async def _refuse_another(self, instance_id: str, digest: bytes) -> None:
         """Two living processes are never one instance."""
-        held = self._leases.get(instance_id)
-        if held is not None and held.wanted is not None:
-            if held.living and held.wanted.token_digest != digest:
-                raise taken(held.wanted)
-            return
-        found = self._replica.record(instance_id)
-        if found is None:
-            return
-        record = found[1]
+        asked: tuple[int, Record] | None = None
+        while True:
+            held, found = self._leases.get(instance_id), self._replica.record(instance_id)
+            if held is not None and held.wanted is not None:
+                if held.living and held.wanted.token_digest != digest:
+                    raise taken(held.wanted)
+                return
+            # Others may have come while a hub was asked.
+            if found is None or found is asked or self._is_free(found[1], digest):
+                return
+            if await self._peers.stream_stands(found[1].owner, instance_id):
+                raise taken(found[1])
+            asked = found
+
+    def _is_free(self, record: Record, digest: bytes) -> bool:
         free = record.token_digest == digest or record.owner == self._hub_id or record.expiry is not None
-        if free or not self._peers.attached or self._peers.is_gone(record.owner):
-            return
-        if await self._peers.stream_stands(record.owner, instance_id):
-            raise taken(record)
+        return free or not self._peers.attached or self._peers.is_gone(record.owner)
 
     def _refuse_conflict(self, instance: Instance) -> None:
         census = self._leases.census

@@ -53,6 +53,13 @@ class Leases:
         if self._held.get(lease.instance_id) is lease:
             del self._held[lease.instance_id]
 
+    def broke(self, lease: Lease, now: float) -> None:
+        """Its stream ended. What this hub was yet to take over stays its owner's: the process may be back there."""
+        if lease.written is not None and lease.written.owner != self._hub_id:
+            self.let_go(lease)
+        else:
+            lease.broke(now, self._terms)
+
     def put_back(self, lease: Lease, before: Lease | None) -> None:
         """Hold what was held before this lease, if that still stands in its place."""
         if self._held.get(lease.instance_id) is lease:
@@ -75,7 +82,7 @@ class Leases:
                         self._removed(change.instance.id, change.revision)
                     else:
                         self.census.put(change.instance, now)
-                        self._changed(change.instance.id, change.instance.hub, now)
+                        self._changed(change.instance.id, now)
         except CompactedError:
             self._look_through(now, expired_at=now)
         self._seen = catalog.revision
@@ -117,34 +124,35 @@ class Leases:
                 tasks.create_task(write(lease), name="write a lease")
 
     async def _write_once(self, lease: Lease) -> None:
-        wanted = lease.wanted
+        wanted, expected, revision = lease.wanted, lease.revision, 0
         try:
             if wanted is None:
-                await self._replica.remove(Key("instance", lease.instance_id), lease.revision)
-                lease.revision = 0
+                await self._replica.remove(Key("instance", lease.instance_id), expected)
             else:
-                lease.revision = await self._replica.put(wanted, lease.revision)
+                revision = await self._replica.put(wanted, expected)
         except ConflictError:
-            await self._look_again(lease)
+            await self._look_again(lease, expected)
         else:
-            lease.written = wanted
+            lease.learn(revision, wanted)
 
-    async def _look_again(self, lease: Lease) -> None:
+    async def _look_again(self, lease: Lease, expected: int) -> None:
         """Somebody wrote in between: another hub, which has it now; or this one, without having heard that it did."""
-        revision, record = await self._newer(lease)
+        revision, record = await self._newer(lease.instance_id, expected)
         if record is not None and record.owner != self._hub_id and revision:
             self.let_go(lease)
             raise NotHolderError(f"hub {record.owner!r} took the lease on {lease.instance_id!r}")
-        lease.revision, lease.written = revision, record
-        lease.want(lease.wanted)
+        if record is None and lease.wanted is not None:
+            self.let_go(lease)
+            raise NotHolderError(f"{lease.instance_id!r} left through another hub")
+        lease.learn(revision, record)
 
-    async def _newer(self, lease: Lease) -> tuple[int, Record | None]:
-        """What stands in the store, of which this hub is about to hear."""
+    async def _newer(self, instance_id: str, expected: int) -> tuple[int, Record | None]:
+        """What stands in the store in place of the expected revision, of which this hub is about to hear."""
         try:
             async with asyncio.timeout(_NEWS_WITHIN_S):
                 while True:
-                    found = self._replica.record(lease.instance_id) or (0, None)
-                    if found[0] != lease.revision:
+                    found = self._replica.record(instance_id) or (0, None)
+                    if found[0] != expected:
                         return found
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError:
@@ -155,26 +163,25 @@ class Leases:
         self.census = Census()
         for instance in self._replica.catalog.instances():
             self.census.put(instance, expired_at)
-            self._changed(instance.id, instance.hub, now)
+            self._changed(instance.id, now)
         for lease in list(self._held.values()):
             if self._replica.record(lease.instance_id) is None:
                 self._removed(lease.instance_id, self._replica.catalog.revision)
 
-    def _changed(self, instance_id: str, owner: str, now: float) -> None:
-        lease = self._held.get(instance_id)
+    def _changed(self, instance_id: str, now: float) -> None:
+        found, lease = self._replica.record(instance_id), self._held.get(instance_id)
+        if found is None:
+            return  # what removed it is told later
+        revision, record = found
         if lease is None:
-            if owner == self._hub_id:
-                self._adopt(instance_id, now)
-        elif owner != self._hub_id:
-            found = self._replica.record(instance_id)
-            if found is None or (found[0] > lease.revision and found[1].owner != self._hub_id):
+            # Of a process of this hub before, or a write whose answer was lost.
+            if record.owner == self._hub_id:
+                self.hold(found_lease(instance_id, revision, record, now, self._terms))
+        elif revision > lease.revision:
+            if record.owner == self._hub_id:
+                lease.learn(revision, record)
+            else:
                 self.let_go(lease)
-
-    def _adopt(self, instance_id: str, now: float) -> None:
-        """A record of this hub without a lease: of a process of it before, or a write whose answer was lost."""
-        found = self._replica.record(instance_id)
-        if found is not None and found[1].owner == self._hub_id:
-            self.hold(found_lease(instance_id, *found, now, self._terms))
 
     def _removed(self, instance_id: str, revision: int) -> None:
         """It left through another hub, or was forgotten there."""

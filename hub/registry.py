@@ -79,6 +79,7 @@ class Registry:
             terms,
             doubt,
             limits.remember_expired_s,
+            limits.max_instances,
             limits.sweep_interval_s,
             clock,
         )
@@ -153,7 +154,7 @@ class Registry:
                     raise  # it registered again meanwhile, on another stream
                 continue
             except asyncio.CancelledError:
-                lease.broke(self._clock(), self.terms)  # its stream ended before it had begun
+                self._leases.broke(lease, self._clock())  # its stream ended before it had begun
                 raise
             return Holder(instance.id, lease.stream)
         raise ConflictError(f"other hubs wrote {instance.id!r} at the same time")
@@ -194,7 +195,7 @@ class Registry:
         """The stream ended without a farewell; its grace begins, unless the session stands on another stream."""
         lease = self._leases.get(holder.instance_id)
         if lease is not None and lease.stream == holder.stream and lease.wanted is not None:
-            lease.broke(self._clock(), self.terms)
+            self._leases.broke(lease, self._clock())
 
     async def renew(self, instance_id: str, token: str, status: Status | None = None, reason: str = "") -> None:
         """A sign of life by a call, with the instance's word on itself where it has one; any hub takes it.
@@ -263,7 +264,14 @@ class Registry:
                 await self._heard(held)
             else:
                 await self.register(own, token)
-        except (StoreAwayError, ConflictError, NotHolderError, OfferTakenError, RegistryFullError) as error:
+        except (
+            StoreAwayError,
+            ConflictError,
+            NotHolderError,
+            IdTakenError,
+            OfferTakenError,
+            RegistryFullError,
+        ) as error:
             log.warning("this hub is not registered itself", because=str(error))
 
     async def leave_itself(self, own_id: str, token: str) -> None:

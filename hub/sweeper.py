@@ -13,12 +13,16 @@ from mesh.log import get_logger
 
 log = get_logger(__name__)
 
+# From this share on there is no room for those who are known to be gone.
+_NEARLY_FULL = 0.9
+
 
 class Sweeper:
     """Looks through the leases of this hub, and the records of hubs that are gone.
 
     Args:
-        remember_s: How long expired instances are still listed.
+        remember_s: How long expired instances are still listed, unless the living need the room.
+        max_instances: How many instances the registry holds.
         interval_s: How often `sweep` is called: what is beyond twice that, this hub slept.
     """
 
@@ -31,6 +35,7 @@ class Sweeper:
         terms: LeaseTerms,
         doubt: SelfPreservation,
         remember_s: float,
+        max_instances: int,
         interval_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -41,6 +46,7 @@ class Sweeper:
         self._terms = terms
         self._doubt = doubt
         self._remember_s = remember_s
+        self._room_for = _NEARLY_FULL * max_instances
         self._interval_s = interval_s
         self._clock = clock
         self._swept_at = clock()
@@ -103,6 +109,8 @@ class Sweeper:
         for lease in expiring:
             if lease.in_force and lease.wanted is not None and lease.wanted.expiry is not None:
                 log.warning("expired", instance=lease.instance_id, reason=lease.wanted.expiry.reason)
+            elif lease.written is not None and lease.written.owner != self._hub_id:
+                self._leases.let_go(lease)  # an orphan still, that is judged anew
         self._note(silent, len(silent) + len(broken) - len(expiring), silence)
 
     def _note(self, silent: Sequence[Lease], waiting: int, silence: Silence) -> None:
@@ -113,12 +121,13 @@ class Sweeper:
 
     async def _forget(self, now: float) -> None:
         """What expired long ago. While its stream stands, the process may still revive it."""
+        crowded = self._leases.census.total >= self._room_for
         old = [
             lease
             for lease in self._leases
             if lease.expired_at is not None
             and lease.hold is not Hold.STREAM
-            and now - lease.expired_at >= self._remember_s
+            and (now - lease.expired_at >= self._remember_s or (crowded and lease.hold is Hold.BROKEN))
         ]
         for hub_id, since in self._gone():
             if now - since >= self._remember_s:

@@ -65,8 +65,6 @@ class Instance:
     hub: str = ""
     doubted: bool = False
     """Silent, unreachable or flapping: an endpoint only where its service has nothing better."""
-    kept_endpoint: bool = False
-    """EXPIRED, but the last endpoint its service has: discovery keeps it rather than leave callers with nothing."""
 
     def address(self, name: str) -> Address | None:
         """Its address of that name, if it has one."""

@@ -74,6 +74,11 @@ class Lease:
         """Have the store hold this."""
         self.wanted = self.written if wanted == self.written else wanted
 
+    def learn(self, revision: int, written: Record | None) -> None:
+        """What the store holds now, which what is wanted is measured by."""
+        self.revision, self.written = revision, written
+        self.want(self.wanted)
+
     def hear(self, now: float, terms: LeaseTerms) -> None:
         """A sign of life; it revives a lease that had expired in silence while its stream stood."""
         self.heard_at = now
@@ -106,8 +111,12 @@ class Lease:
         self.until = now + terms.grace_s
 
     def freshen(self, now: float, terms: LeaseTerms) -> None:
-        """A full term and grace from now: its silence was not its own doing."""
+        """A full term and grace from now: its silence was not its own doing. An end not yet written is taken back."""
         self.until = now + terms.ttl_s + terms.grace_s
+        unwritten = self.expired_at is not None and self.written is not None and self.written.expiry is None
+        if unwritten and self.wanted is not None:
+            self.expired_at = None
+            self.want(replace(self.wanted, expiry=None))
 
     def is_due(self, now: float) -> bool:
         """Whether it has run out. One that expired in silence runs out again, as a fact, when its stream breaks."""
