@@ -95,7 +95,8 @@ def set_(
             _replace(policy, "canary", canary, no_canary, traffic_pb2.Canary())
             policy.reason, policy.by = reason, by or who()
             stub = traffic_pb2_grpc.TrafficServiceStub(channel)
-            return (await stub.PutPolicy(traffic_pb2.PutPolicyRequest(policy=policy), timeout=TIMEOUT_S)).policy
+            request = traffic_pb2.PutPolicyRequest(policy=policy, expected_revision=policy.revision)
+            return (await stub.PutPolicy(request, timeout=TIMEOUT_S)).policy
 
     policy = run(ask)
     if as_json:
@@ -146,7 +147,10 @@ def _merge(message: Any, options: dict[str, Any]) -> None:
             message.ClearField(name)
             getattr(message, name).extend(value)
         else:
-            setattr(message, name, value)
+            try:
+                setattr(message, name, value)
+            except ValueError:
+                fail(f"{name} {value} is beyond all that a policy can say", 2)
 
 
 def _replace(policy: traffic_pb2.ServicePolicy, name: str, options: dict[str, Any], end: bool, default: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hub.domain.policy import Policy, admit_policy, default_policy
-from hub.domain.state import key_of
+from hub.domain.state import ConflictError, key_of
 from hub.replica import Replica
 from hub.rewriting import rewritten
 from mesh.clock import unix_ms
@@ -44,17 +44,23 @@ class Traffic:
         services = {summary.service for summary in self._replica.catalog.services()} | held.keys()
         return [held.get(service) or (0, default_policy(service)) for service in sorted(services)]
 
-    async def put(self, policy: Policy) -> tuple[int, Policy]:
+    async def put(self, policy: Policy, expected_revision: int | None = None) -> tuple[int, Policy]:
         """Replace a service's policy; gives it as it is in force, with its revision.
+
+        Args:
+            expected_revision: Of the policy that this one was made from, where that matters; 0: the default.
 
         Raises:
             AdmissionError: the policy is wrong.
             TooManyPoliciesError: a thousand are set already.
-            ConflictError: other hubs kept changing it.
+            ConflictError: it is not the expected one that would be replaced, or other hubs kept changing it.
             StoreAwayError: nobody answers; whether it is in force is not known.
         """
         admit_policy(policy)
-        revision, policy = await rewritten(lambda: self._put(policy))
+        if expected_revision is None:
+            revision, policy = await rewritten(lambda: self._put(policy))
+        else:
+            revision, policy = await self._put(policy, expected_revision)
         self._publish_up_to(revision)
         log.info("policy set", service=policy.service, by=policy.by, reason=policy.reason)
         return revision, policy
@@ -71,13 +77,16 @@ class Traffic:
             log.info("policy taken back", service=service)
         return revision
 
-    async def _put(self, policy: Policy) -> tuple[int, Policy]:
+    async def _put(self, policy: Policy, expected_revision: int | None = None) -> tuple[int, Policy]:
         held = self._replica.policies()
         revision, standing = held.get(policy.service, (0, None))
         if standing is None and len(held) >= MAX_POLICIES:
             raise TooManyPoliciesError(f"{len(held)} policies are set already; delete those of services that are gone")
         if standing is not None and replace(policy, changed_unix_ms=standing.changed_unix_ms) == standing:
             return revision, standing
+        if expected_revision not in (None, revision):
+            by = f" by {standing.by}" if standing is not None and standing.by else ""
+            raise ConflictError(f"the policy of {policy.service} was changed{by} meanwhile, and is at {revision}")
         policy = replace(policy, changed_unix_ms=self._clock())
         return await self._replica.put(policy, revision), policy
 

@@ -43,7 +43,8 @@ class TrafficServicer(traffic_pb2_grpc.TrafficServiceServicer):
         context: "grpc.aio.ServicerContext[pb.PutPolicyRequest, pb.PutPolicyResponse]",
     ) -> pb.PutPolicyResponse:
         with canonical():
-            revision, policy = await self._traffic.put(policy_from(request.policy))
+            expected = request.expected_revision if request.HasField("expected_revision") else None
+            revision, policy = await self._traffic.put(policy_from(request.policy), expected)
         return pb.PutPolicyResponse(policy=policy_to(policy, revision))
 
     async def DeletePolicy(

@@ -12,7 +12,7 @@ from suho.common.v1 import page_pb2
 from suho.hub.v1 import maintenance_pb2, maintenance_pb2_grpc, registry_pb2_grpc, traffic_pb2, traffic_pb2_grpc
 from suho.hub.v1 import registry_pb2 as pb
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, Reason
 
 
 def instance(name: str, status: str = "UP", service: str = "echo", **fields: Any) -> pb.Instance:
@@ -106,6 +106,11 @@ class FakeTraffic(traffic_pb2_grpc.TrafficServiceServicer):
         return traffic_pb2.ListPoliciesResponse(policies=self.policies)
 
     def PutPolicy(self, request: traffic_pb2.PutPolicyRequest, context: Any) -> traffic_pb2.PutPolicyResponse:
+        """Only in the place of the policy that it was made from."""
+        standing = self.policies[0].revision if self.policies else 0
+        if not request.HasField("expected_revision") or request.expected_revision != standing:
+            refuse(context, MeshError(Reason.CONCURRENT_WRITE, "another policy stands"))
+        request.policy.revision = standing + 1
         self.policies = [request.policy]
         return traffic_pb2.PutPolicyResponse(policy=request.policy)
 

@@ -72,6 +72,16 @@ async def test_a_lost_race_is_run_again(world: World) -> None:
         await world.traffic.put(Policy("echo", timeout_ms=600))
 
 
+async def test_a_policy_made_from_one_that_stands_no_more_is_refused(world: World) -> None:
+    """So that of two people at once the second learns of the first; said twice in the same words it is one."""
+    first, _ = await world.traffic.put(Policy("echo", timeout_ms=500, by="alice"), 0)
+    with pytest.raises(ConflictError, match="by alice"):
+        await world.traffic.put(Policy("echo", max_requests=5), 0)
+    assert (await world.traffic.put(Policy("echo", timeout_ms=500, by="alice"), 0))[0] == first
+    second, _ = await world.traffic.put(Policy("echo", max_requests=5), first)
+    assert world.traffic.policies()[0][0] == second
+
+
 async def test_taking_back_what_is_not_set_changes_nothing(world: World) -> None:
     """It is idempotent."""
     await world.traffic.put(Policy("echo", timeout_ms=500))

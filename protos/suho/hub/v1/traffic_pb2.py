@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/hub/v1/traffic.proto\x12\x0bsuho.hub.v1\"\x99\x02\n\rServicePolicy\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\'\n\x05retry\x18\x03 \x01(\x0b\x32\x18.suho.hub.v1.RetryPolicy\x12\x14\n\x0cmax_requests\x18\x04 \x01(\r\x12\x38\n\x11outlier_detection\x18\x05 \x01(\x0b\x32\x1d.suho.hub.v1.OutlierDetection\x12#\n\x06\x63\x61nary\x18\x06 \x01(\x0b\x32\x13.suho.hub.v1.Canary\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\n\n\x02\x62y\x18\x08 \x01(\t\x12\x17\n\x0f\x63hanged_unix_ms\x18\t \x01(\x10\x12\x10\n\x08revision\x18\n \x01(\x04\"f\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\r\x12\x17\n\x0f\x62\x61se_backoff_ms\x18\x02 \x01(\r\x12\x16\n\x0emax_backoff_ms\x18\x03 \x01(\r\x12\x10\n\x08retry_on\x18\x04 \x03(\t\"\xa7\x01\n\x10OutlierDetection\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\x12\x18\n\x10\x62\x61se_ejection_ms\x18\x02 \x01(\r\x12\x1c\n\x14max_ejection_percent\x18\x03 \x01(\r\x12\x17\n\x0f\x66\x61ilure_percent\x18\x04 \x01(\r\x12\x15\n\rminimum_hosts\x18\x05 \x01(\r\x12\x16\n\x0erequest_volume\x18\x06 \x01(\r\"8\n\x06\x43\x61nary\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\">\n\x10PutPolicyRequest\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\"?\n\x11PutPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\"&\n\x13\x44\x65letePolicyRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"(\n\x14\x44\x65letePolicyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\x15\n\x13ListPoliciesRequest\"V\n\x14ListPoliciesResponse\x12,\n\x08policies\x18\x01 \x03(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x14\n\x12ListClientsRequest\"f\n\x13ListClientsResponse\x12\x0e\n\x06hub_id\x18\x01 \x01(\t\x12-\n\x07\x63lients\x18\x02 \x03(\x0b\x32\x1c.suho.hub.v1.DiscoveryClient\x12\x10\n\x08left_out\x18\x03 \x01(\r\"\xc4\x01\n\x0f\x44iscoveryClient\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x12\n\nuser_agent\x18\x05 \x01(\t\x12\x19\n\x11\x63onnected_unix_ms\x18\x06 \x01(\x10\x12\x14\n\x0c\x64\x65pendencies\x18\x07 \x03(\t\x12.\n\tresources\x18\x08 \x03(\x0b\x32\x1b.suho.hub.v1.ClientResource\"\x85\x02\n\x0e\x43lientResource\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\x14\n\x0csent_version\x18\x03 \x01(\t\x12\x17\n\x0frunning_version\x18\x04 \x01(\t\x12\x0f\n\x07refusal\x18\x05 \x01(\t\x12\x17\n\x0frefused_unix_ms\x18\x06 \x01(\x10\x12\x39\n\x07missing\x18\x07 \x03(\x0b\x32(.suho.hub.v1.ClientResource.MissingEntry\x12\x12\n\nsubscribed\x18\x08 \x01(\r\x1a.\n\x0cMissingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xec\x02\n\x0eTrafficService\x12O\n\tPutPolicy\x12\x1d.suho.hub.v1.PutPolicyRequest\x1a\x1e.suho.hub.v1.PutPolicyResponse\"\x03\x90\x02\x02\x12X\n\x0c\x44\x65letePolicy\x12 .suho.hub.v1.DeletePolicyRequest\x1a!.suho.hub.v1.DeletePolicyResponse\"\x03\x90\x02\x02\x12X\n\x0cListPolicies\x12 .suho.hub.v1.ListPoliciesRequest\x1a!.suho.hub.v1.ListPoliciesResponse\"\x03\x90\x02\x01\x12U\n\x0bListClients\x12\x1f.suho.hub.v1.ListClientsRequest\x1a .suho.hub.v1.ListClientsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/hub/v1/traffic.proto\x12\x0bsuho.hub.v1\"\x99\x02\n\rServicePolicy\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\'\n\x05retry\x18\x03 \x01(\x0b\x32\x18.suho.hub.v1.RetryPolicy\x12\x14\n\x0cmax_requests\x18\x04 \x01(\r\x12\x38\n\x11outlier_detection\x18\x05 \x01(\x0b\x32\x1d.suho.hub.v1.OutlierDetection\x12#\n\x06\x63\x61nary\x18\x06 \x01(\x0b\x32\x13.suho.hub.v1.Canary\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\n\n\x02\x62y\x18\x08 \x01(\t\x12\x17\n\x0f\x63hanged_unix_ms\x18\t \x01(\x10\x12\x10\n\x08revision\x18\n \x01(\x04\"f\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\r\x12\x17\n\x0f\x62\x61se_backoff_ms\x18\x02 \x01(\r\x12\x16\n\x0emax_backoff_ms\x18\x03 \x01(\r\x12\x10\n\x08retry_on\x18\x04 \x03(\t\"\xa7\x01\n\x10OutlierDetection\x12\x13\n\x0binterval_ms\x18\x01 \x01(\r\x12\x18\n\x10\x62\x61se_ejection_ms\x18\x02 \x01(\r\x12\x1c\n\x14max_ejection_percent\x18\x03 \x01(\r\x12\x17\n\x0f\x66\x61ilure_percent\x18\x04 \x01(\r\x12\x15\n\rminimum_hosts\x18\x05 \x01(\r\x12\x16\n\x0erequest_volume\x18\x06 \x01(\r\"8\n\x06\x43\x61nary\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"t\n\x10PutPolicyRequest\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\x12\x1e\n\x11\x65xpected_revision\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"?\n\x11PutPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\"&\n\x13\x44\x65letePolicyRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"(\n\x14\x44\x65letePolicyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\x15\n\x13ListPoliciesRequest\"V\n\x14ListPoliciesResponse\x12,\n\x08policies\x18\x01 \x03(\x0b\x32\x1a.suho.hub.v1.ServicePolicy\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x14\n\x12ListClientsRequest\"f\n\x13ListClientsResponse\x12\x0e\n\x06hub_id\x18\x01 \x01(\t\x12-\n\x07\x63lients\x18\x02 \x03(\x0b\x32\x1c.suho.hub.v1.DiscoveryClient\x12\x10\n\x08left_out\x18\x03 \x01(\r\"\xc4\x01\n\x0f\x44iscoveryClient\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x12\n\nuser_agent\x18\x05 \x01(\t\x12\x19\n\x11\x63onnected_unix_ms\x18\x06 \x01(\x10\x12\x14\n\x0c\x64\x65pendencies\x18\x07 \x03(\t\x12.\n\tresources\x18\x08 \x03(\x0b\x32\x1b.suho.hub.v1.ClientResource\"\x85\x02\n\x0e\x43lientResource\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\x14\n\x0csent_version\x18\x03 \x01(\t\x12\x17\n\x0frunning_version\x18\x04 \x01(\t\x12\x0f\n\x07refusal\x18\x05 \x01(\t\x12\x17\n\x0frefused_unix_ms\x18\x06 \x01(\x10\x12\x39\n\x07missing\x18\x07 \x03(\x0b\x32(.suho.hub.v1.ClientResource.MissingEntry\x12\x12\n\nsubscribed\x18\x08 \x01(\r\x1a.\n\x0cMissingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xec\x02\n\x0eTrafficService\x12O\n\tPutPolicy\x12\x1d.suho.hub.v1.PutPolicyRequest\x1a\x1e.suho.hub.v1.PutPolicyResponse\"\x03\x90\x02\x02\x12X\n\x0c\x44\x65letePolicy\x12 .suho.hub.v1.DeletePolicyRequest\x1a!.suho.hub.v1.DeletePolicyResponse\"\x03\x90\x02\x02\x12X\n\x0cListPolicies\x12 .suho.hub.v1.ListPoliciesRequest\x1a!.suho.hub.v1.ListPoliciesResponse\"\x03\x90\x02\x01\x12U\n\x0bListClients\x12\x1f.suho.hub.v1.ListClientsRequest\x1a .suho.hub.v1.ListClientsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,27 +50,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANARY']._serialized_start=600
   _globals['_CANARY']._serialized_end=656
   _globals['_PUTPOLICYREQUEST']._serialized_start=658
-  _globals['_PUTPOLICYREQUEST']._serialized_end=720
-  _globals['_PUTPOLICYRESPONSE']._serialized_start=722
-  _globals['_PUTPOLICYRESPONSE']._serialized_end=785
-  _globals['_DELETEPOLICYREQUEST']._serialized_start=787
-  _globals['_DELETEPOLICYREQUEST']._serialized_end=825
-  _globals['_DELETEPOLICYRESPONSE']._serialized_start=827
-  _globals['_DELETEPOLICYRESPONSE']._serialized_end=867
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=869
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=890
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=892
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=978
-  _globals['_LISTCLIENTSREQUEST']._serialized_start=980
-  _globals['_LISTCLIENTSREQUEST']._serialized_end=1000
-  _globals['_LISTCLIENTSRESPONSE']._serialized_start=1002
-  _globals['_LISTCLIENTSRESPONSE']._serialized_end=1104
-  _globals['_DISCOVERYCLIENT']._serialized_start=1107
-  _globals['_DISCOVERYCLIENT']._serialized_end=1303
-  _globals['_CLIENTRESOURCE']._serialized_start=1306
-  _globals['_CLIENTRESOURCE']._serialized_end=1567
-  _globals['_CLIENTRESOURCE_MISSINGENTRY']._serialized_start=1521
-  _globals['_CLIENTRESOURCE_MISSINGENTRY']._serialized_end=1567
-  _globals['_TRAFFICSERVICE']._serialized_start=1570
-  _globals['_TRAFFICSERVICE']._serialized_end=1934
+  _globals['_PUTPOLICYREQUEST']._serialized_end=774
+  _globals['_PUTPOLICYRESPONSE']._serialized_start=776
+  _globals['_PUTPOLICYRESPONSE']._serialized_end=839
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=841
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=879
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=881
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=921
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=923
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=944
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=946
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1032
+  _globals['_LISTCLIENTSREQUEST']._serialized_start=1034
+  _globals['_LISTCLIENTSREQUEST']._serialized_end=1054
+  _globals['_LISTCLIENTSRESPONSE']._serialized_start=1056
+  _globals['_LISTCLIENTSRESPONSE']._serialized_end=1158
+  _globals['_DISCOVERYCLIENT']._serialized_start=1161
+  _globals['_DISCOVERYCLIENT']._serialized_end=1357
+  _globals['_CLIENTRESOURCE']._serialized_start=1360
+  _globals['_CLIENTRESOURCE']._serialized_end=1621
+  _globals['_CLIENTRESOURCE_MISSINGENTRY']._serialized_start=1575
+  _globals['_CLIENTRESOURCE_MISSINGENTRY']._serialized_end=1621
+  _globals['_TRAFFICSERVICE']._serialized_start=1624
+  _globals['_TRAFFICSERVICE']._serialized_end=1988
 # @@protoc_insertion_point(module_scope)
