@@ -36,10 +36,13 @@ def find_mesh(state: Path) -> dict[str, Any]:
     """
     try:
         facts: dict[str, Any] = json.loads((state / "mesh.json").read_text("utf-8"))
+        named = bool(facts["hubs"])
     except OSError:
         raise NoPlatformError(f"no platform has run on {state}: start one with `suho up --state {state}`") from None
-    except ValueError:
-        raise NoPlatformError(f"{state / 'mesh.json'} is not JSON; `suho up --state {state}` writes it anew") from None
+    except (ValueError, TypeError, KeyError):
+        named = False
+    if not named:
+        raise NoPlatformError(f"{state / 'mesh.json'} names no hub; `suho up --state {state}` writes it anew") from None
     return facts
 
 

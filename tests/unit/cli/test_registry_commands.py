@@ -315,7 +315,14 @@ def test_a_policy_keeps_what_is_not_named(hub: FakeHub, suho: Suho) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--no-canary", "--canary-value", "1"], ["--no-outlier", "--outlier-volume", "1"], ["--attempts=6"]]
+    "options",
+    [
+        [],
+        ["--no-canary", "--canary-value", "1"],
+        ["--no-outlier", "--outlier-volume", "1"],
+        ["--attempts=6"],
+        [f"--timeout-ms={2**32}"],
+    ],
 )
 def test_a_policy_that_says_nothing_or_two_things_is_wrong_usage(suho: Suho, options: list[str]) -> None:
     """Status 2."""
@@ -328,3 +335,11 @@ def test_the_bootstrap_names_every_hub_and_the_zone(tmp_path: Path) -> None:
     facts = _json(CliRunner().invoke(app, ["bootstrap", "--zone", "west", "--state", str(tmp_path / "state")]))
     assert set(facts["xds_servers"][0]["server_uri"].removeprefix("ipv4:").split(",")) == {"127.0.0.1:1", "127.0.0.1:2"}
     assert facts["node"]["locality"]["zone"] == "west"
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"hubs": []}', "", "nonsense"])
+def test_a_state_folder_that_names_no_hub_says_so(tmp_path: Path, text: str) -> None:
+    """Status 3, and how it is mended."""
+    (tmp_path / "mesh.json").write_text(text)
+    result = CliRunner().invoke(app, ["services", "--state", str(tmp_path)])
+    assert (result.exit_code, "names no hub" in result.stderr) == (EXIT_UNREACHABLE, True)
