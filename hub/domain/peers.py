@@ -140,7 +140,8 @@ class PeerTable:
         """Take another hub's word in; False when it is an older process under this hub's own id: this one must go."""
         if beat.hub_id == self.hub_id:
             mine = self.beat(now)
-            return beat.process == self.process or (mine.uptime_ms, mine.process) > (beat.uptime_ms, beat.process)
+            older = (mine.uptime_ms, mine.process) > (beat.uptime_ms, beat.process)
+            return older or beat.leaving or beat.process == self.process
         self._peers[beat.hub_id] = _Peer(now, beat.silent, now if beat.leaving else None)
         for hub_id in [one for one, peer in self._peers.items() if now - peer.heard_at > self._terms.forget_s]:
             del self._peers[hub_id]

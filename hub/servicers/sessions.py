@@ -108,22 +108,26 @@ class _Session:
         Raises:
             NotHolderError: its lease is no longer with this hub.
         """
-        if self._holder is None or not self._registry.in_force(self._holder):
-            if self._holder is not None and not self._registry.has(self.instance_id):
-                raise NotHolderError(f"{self.instance_id!r} left, or was taken up with another hub")
+        if self._holder is None:
+            return []
+        if not self._registry.has(self.instance_id):
+            raise NotHolderError(f"{self.instance_id!r} left, or was taken up with another hub")
+        if not self._registry.holds(self._holder):
             return []
         said = []
-        if self._unconfirmed is not None:
+        in_force = self._registry.in_force(self._holder)
+        if in_force and self._unconfirmed is not None:
             said.append(self._status_ack(self._unconfirmed, self._registry.catalog.revision))
             self._unconfirmed = None
         instance = self._registry.catalog.get(self.instance_id)
-        # That it was silent is not news to who speaks again.
-        if instance is not None and instance.status is not Status.EXPIRED:
-            stands = (instance.status, instance.status_reason)
-            if stands != self._told:
-                self._told = stands
-                notice = pb.StatusNotice(status=status_to(instance.status), reason=instance.status_reason)
-                said.append(pb.SessionResponse(notice=notice))
+        # That it was silent is not news to who speaks again. What it said may not be known yet; orders hold all the same.
+        if instance is None or instance.status is Status.EXPIRED or not (in_force or instance.drain):
+            return said
+        stands = (instance.status, instance.status_reason)
+        if stands != self._told:
+            self._told = stands
+            notice = pb.StatusNotice(status=status_to(instance.status), reason=instance.status_reason)
+            said.append(pb.SessionResponse(notice=notice))
         return said
 
     def end(self) -> None:

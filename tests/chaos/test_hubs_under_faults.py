@@ -182,15 +182,21 @@ async def _leader(cluster: NatsCluster) -> int:
 
 async def test_a_hub_is_cut_off_from_the_store(bus: Nats) -> None:
     """Sessions leave a hub that can not write; the others do not take its silence for their death."""
-    port = free_port()
-    cut_url = bus.url.replace(f":{bus.port}", f":{port}")
-    async with cuttable_proxy(port, bus.port) as proxy, run_mesh((cut_url, bus.url)) as mesh:
-        async with departures(mesh, 1) as left:
+    ports = (free_port(), free_port())
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(cuttable_proxy(port, bus.port)) for port in ports]
+        urls = [bus.url.replace(f":{bus.port}", f":{port}") for port in ports]
+        mesh = await stack.enter_async_context(run_mesh((urls[0], urls[1])))
+        cut_hub = await mesh.holder()
+        (whole_hub,) = (hub for hub in mesh.hubs if hub is not cut_hub)
+        proxy = proxies[mesh.hubs.index(cut_hub)]
+        async with departures(mesh, mesh.hubs.index(whole_hub)) as left:
             proxy.silent = True
-            whole = await mesh.ask(mesh.hubs[1])
+            whole = await mesh.ask(whole_hub)
 
             async def moved() -> bool:
-                return {one.hub for one in (await whole.instances()).values() if one.service == "echo"} == {"hub-2"}
+                found = (await whole.instances()).values()
+                return {one.hub for one in found if one.service == "echo"} == {whole_hub.name}
 
             await eventually(moved, 25)
             proxy.silent = False

@@ -57,6 +57,7 @@ def test_of_two_processes_under_one_id_the_younger_goes() -> None:
     assert made.hear(made.beat(110), 111)
     assert made.hear(Beat("hub-1", "younger", 5_000), 110)
     assert not made.hear(Beat("hub-1", "older", 50_000), 110)
+    assert made.hear(Beat("hub-1", "older", 50_000, leaving=True), 110)
     assert made.hear(Beat("hub-1", "a", 10_000), 110) is not made.hear(Beat("hub-1", "z", 10_000), 110)
 
 

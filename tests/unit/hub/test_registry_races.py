@@ -6,10 +6,16 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from suho.hub.v1 import registry_pb2 as pb
+
+from hub.discovery import Discovery
+from hub.domain.drain import Drain, Target
 from hub.domain.health import Health, Verdict
 from hub.domain.lease import Hold, IdTakenError
 from hub.domain.state import StoreAwayError
 from hub.domain.status import Status
+from hub.servicers.sessions import Sessions
+from hub.streams import Bell
 from tests.unit.hub.several import OTHER_TOKEN, TOKEN, Hubs, OneHub, hubs, instance
 
 
@@ -143,3 +149,31 @@ async def test_who_expired_makes_room_for_the_living(world: Hubs) -> None:
     await world.pass_time(5)
     await one.registry.register(instance("echo-9"), TOKEN)
     assert one.status("echo-9") is Status.UP
+
+
+async def test_an_order_is_told_by_a_hub_that_can_not_take_the_session_over_yet(
+    world: Hubs, two: tuple[OneHub, OneHub]
+) -> None:
+    """Who is drained and comes to a detached hub must not believe that it is not."""
+    first, second = two
+    await first.registry.register(instance(), TOKEN)
+    await first.replica.put(Drain(Target("instance", "echo-1"), Status.OUT_OF_SERVICE, "repair", "ann", 0), 0)
+    await world.settle()
+    second.store.away = True
+    await world.pass_time(10)
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        made = pb.Instance(id="echo-1", service="echo", status=pb.INSTANCE_STATUS_UP)
+        yield pb.SessionRequest(register=pb.Register(instance=made, token=TOKEN))
+        await asyncio.sleep(0)
+        yield pb.SessionRequest(heartbeat=pb.Heartbeat())
+        await asyncio.Event().wait()
+
+    discovery = Discovery(second.replica, Bell(), Bell(), 0)
+    async with asyncio.TaskGroup() as tasks:
+        session = Sessions(second.registry, discovery, tasks).serve(requests())
+        async with asyncio.timeout(1):
+            said = [await anext(session) for _ in range(3)]
+        await session.aclose()  # type: ignore[attr-defined]
+    assert [response.WhichOneof("kind") for response in said] == ["registered", "notice", "heartbeat_ack"]
+    assert said[1].notice.status == pb.INSTANCE_STATUS_OUT_OF_SERVICE
