@@ -120,7 +120,7 @@ class _Session:
             said.append(self._status_ack(self._unconfirmed, self._registry.catalog.revision))
             self._unconfirmed = None
         instance = self._registry.catalog.get(self.instance_id)
-        # That it was silent is not news to who speaks again. What it said may not be known yet; orders hold all the same.
+        # That it was silent is not news to who speaks again. Its own word may be on its way yet; orders hold.
         if instance is None or instance.status is Status.EXPIRED or not (in_force or instance.drain):
             return said
         stands = (instance.status, instance.status_reason)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-
 from suho.hub.v1 import registry_pb2 as pb
 
 from hub.discovery import Discovery
