@@ -42,7 +42,7 @@ def find_mesh(state: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError):
         named = False
     if not named:
-        raise NoPlatformError(f"{state / 'mesh.json'} names no hub; `suho up --state {state}` writes it anew") from None
+        raise NoPlatformError(f"{state / 'mesh.json'} names no hub; `suho up --state {state}` writes it anew")
     return facts
 
 

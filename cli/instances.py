@@ -10,7 +10,7 @@ import typer
 from suho.hub.v1 import registry_pb2, registry_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, run
-from cli.output import fail, print_json, print_table, to_dict, utc
+from cli.output import fail, print_json, print_table, since, to_dict, utc
 
 _COLUMNS = ("ID", "SERVICE", "VERSION", "STATUS", "WHY", "ADDRESS", "ZONE", "WEIGHT", "HUB", "HEALTH", "SINCE")
 
@@ -80,7 +80,7 @@ def print_instances(found: list[dict[str, Any]]) -> None:
             item["weight"],
             item["hub"] or "-",
             verdict_of(item) or "-",
-            utc(item["registered_unix_ms"]),
+            since(item["registered_unix_ms"]),
         )
         for item in sorted(found, key=lambda item: (item["service"], item["id"]))
     ]

@@ -9,10 +9,15 @@ from suho.hub.v1 import registry_pb2, registry_pb2_grpc, traffic_pb2, traffic_pb
 from cli import policies
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
 from cli.hubs import HubAnswer, ask_every_hub
-from cli.output import print_json, print_table, to_dict, utc
+from cli.output import print_json, print_table, since, to_dict, utc
 
 app = typer.Typer(no_args_is_help=True, help="The hubs, the clients they steer, and policies.")
 app.add_typer(policies.app, name="policy")
+
+# In the order in which a client asks for them.
+_KINDS = "listener routes cluster endpoints"
+# Of a resource's version: enough to tell two apart.
+_VERSION = 8
 
 _HUB_COLUMNS = (
     *("HUB", "ADDRESS", "STORE", "ATTACHED", "REVISION", "INSTANCES", "LEASES", "WATCHERS", "CLIENTS", "HEARS"),
@@ -66,7 +71,7 @@ def _hub_row(one: dict[str, Any]) -> tuple[object, ...]:
         for peer in told["hubs"]
         if peer["hub_id"] != told["hub_id"]
     ]
-    attached = ("yes" if told["attached"] else "NO") + f", since {utc(told['since_unix_ms'])}"
+    attached = ("yes" if told["attached"] else "NO") + f", since {since(told['since_unix_ms'])}"
     counts = (told[name] for name in ("revision", "instances", "leases", "watchers", "discovery_streams"))
     return (told["hub_id"], one["address"], told["store"], attached, *counts, ", ".join(hears) or "-")
 
@@ -101,25 +106,30 @@ def clients(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> 
 
 
 def _client_row(client: dict[str, Any]) -> tuple[object, ...]:
-    runs = [f"{one['kind']} {one['running_version'] or 'nothing'}" for one in client["resources"]]
     return (
         client["node_id"],
         client["cluster"] or "-",
         client["zone"] or "-",
         client["hub"],
         client["peer"],
-        utc(client["connected_unix_ms"]),
-        ", ".join(runs) or "-",
+        since(client["connected_unix_ms"]),
+        runs(client),
         "; ".join(trouble for one in client["resources"] for trouble in troubles(one)) or "-",
     )
 
 
+def runs(client: dict[str, Any]) -> str:
+    """The version of each kind that a client runs."""
+    versions = {one["kind"]: one["running_version"][:_VERSION] or "nothing" for one in client["resources"]}
+    return ", ".join(f"{kind} {versions[kind]}" for kind in sorted(versions, key=_KINDS.find)) or "-"
+
+
 def troubles(resource: dict[str, Any]) -> list[str]:
     """What is not as it should be with one kind of resource."""
-    kind, sent, running = resource["kind"], resource["sent_version"], resource["running_version"]
+    kind, sent = resource["kind"], resource["sent_version"][:_VERSION]
     told = [f"{kind} {name}: {why}" for name, why in sorted(resource["missing"].items())]
     if resource["refusal"]:
         told.append(f"refused {kind} {sent} at {utc(resource['refused_unix_ms'])}: {resource['refusal']}")
-    elif sent != running:
+    elif resource["sent_version"] != resource["running_version"]:
         told.append(f"lags: {kind} {sent} was sent")
     return told

@@ -67,6 +67,11 @@ def utc(unix_ms: int) -> str:
     return f"{server_time(unix_ms)}Z"
 
 
+def since(unix_ms: int) -> str:
+    """A moment in a table, to the second; a narrow one breaks it between day and time."""
+    return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
 def server_time(time_msc: int) -> str:
     """A moment of the trade server's clock, which bears no zone, as `--from` takes it."""
     moment = datetime.fromtimestamp(time_msc / 1000, UTC)
@@ -88,19 +93,25 @@ def print_json(value: Any, indent: int | None = None) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Rows under their columns, or the sentence `empty`."""
+    """Rows under their columns, or the sentence `empty`.
+
+    On a terminal a column that has nothing to say is left out, and who a row is about stays in one piece.
+    """
     if not rows:
         print(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
     # Cells are what programs and people said of themselves, brackets included.
     console = Console(markup=False, emoji=False)
-    if not console.is_terminal:
+    shown = list(range(len(columns)))
+    if console.is_terminal:
+        shown = [number for number in shown if any(row[number] != "-" for row in rows)]
+    else:
         console.width = _PIPED_WIDTH
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number in shown:
+        table.add_column(columns[number], overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(str(row[number]) for number in shown))
     console.print(table)
 
 

@@ -7,15 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 from cli.instances import status_of, verdict_of
-from cli.mesh_state import alarm_lines, troubles
+from cli.mesh_state import alarm_lines, runs, troubles
 from cli.services import by_service
 from mesh.clock import unix_ms
 
 _BAD = frozenset({"DOWN", "EXPIRED"})
-# In the order in which a client asks for them.
-_KINDS = "listener routes cluster endpoints"
-# Of a resource's version: enough to tell two apart.
-_VERSION = 8
 
 
 class Tone(StrEnum):
@@ -141,9 +137,7 @@ def _tone(instance: dict[str, Any], status: str, verdict: str) -> Tone:
 def _clients(view: View) -> Iterable[Row]:
     for one in sorted(view.clients(), key=lambda item: (item["node_id"], item["hub"], item["peer"])):
         wrong = [trouble for resource in one["resources"] for trouble in troubles(resource)]
-        versions = {item["kind"]: item["running_version"][:_VERSION] or "nothing" for item in one["resources"]}
-        runs = ", ".join(f"{kind} {versions[kind]}" for kind in sorted(versions, key=_KINDS.find))
-        cells = (one["node_id"], one["cluster"] or "-", one["hub"], one["peer"], runs or "-", "; ".join(wrong) or "-")
+        cells = (one["node_id"], one["cluster"] or "-", one["hub"], one["peer"], runs(one), "; ".join(wrong) or "-")
         yield Row(f"{one['hub']} {one['peer']} {one['node_id']}", cells, Tone.BAD if wrong else Tone.WELL)
 
 

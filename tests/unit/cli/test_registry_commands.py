@@ -12,7 +12,7 @@ from suho.hub.v1 import traffic_pb2
 from typer.testing import CliRunner
 
 from cli.__main__ import app
-from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, print_table
 from cli.under_way import LONG_S, Connection, Longevity, UnderWay
 from mesh.errors import MeshError, Reason
 from tests.support import free_port
@@ -343,3 +343,17 @@ def test_a_state_folder_that_names_no_hub_says_so(tmp_path: Path, text: str) -> 
     (tmp_path / "mesh.json").write_text(text)
     result = CliRunner().invoke(app, ["services", "--state", str(tmp_path)])
     assert (result.exit_code, "names no hub" in result.stderr) == (EXIT_UNREACHABLE, True)
+
+
+def test_on_a_terminal_names_stay_whole_and_columns_that_say_nothing_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe has all of them: programs count columns."""
+    rows = [(name, "-", "x" * 30) for name in ("trading-engine-1", "trading-engine-2")]
+    print_table(("ID", "WHY", "WHAT"), rows, "")
+    assert "WHY" in capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    print_table(("ID", "WHY", "WHAT"), rows, "")
+    told = capsys.readouterr().out
+    assert ("WHY" in told, told.count("trading-engine-1")) == (False, 1)
