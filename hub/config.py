@@ -57,7 +57,7 @@ class HubSettings(ServerSettings):
     infrastructure: tuple[str, ...] = Field(
         (),
         description="What does not register itself, as ID=KIND://host:port[/path]; kinds: "
-        "postgres, clickhouse, redis, nats, kafka, http, tcp, grpc.",
+        "postgres, clickhouse, redis, valkey, dragonfly, nats, kafka, http, tcp, grpc.",
     )
 
     @field_validator("infrastructure")

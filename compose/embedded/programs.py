@@ -69,7 +69,7 @@ class Engines:
         return (
             f"postgres-1=postgres://127.0.0.1:{self.postgres.port}",
             f"clickhouse-1=clickhouse://127.0.0.1:{self.clickhouse.port}",
-            f"valkey-1=redis://127.0.0.1:{self.valkey.port}",
+            f"valkey-1=valkey://127.0.0.1:{self.valkey.port}",
             f"nats-1=nats://127.0.0.1:{self.nats.port}",
         )
 

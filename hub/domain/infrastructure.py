@@ -13,7 +13,8 @@ INFRASTRUCTURE = "infrastructure"
 
 _METADATA = MappingProxyType({INFRASTRUCTURE: "true"})
 _ENGINES = {kind.lower(): kind for kind in ProbeKind if kind not in (ProbeKind.NONE, ProbeKind.GRPC)}
-_KINDS = {**_ENGINES, "grpc": ProbeKind.GRPC}
+# Other makes of an engine speak its protocol, and bear names of their own.
+_KINDS = {**_ENGINES, "grpc": ProbeKind.GRPC, "valkey": ProbeKind.REDIS, "dragonfly": ProbeKind.REDIS}
 _NAMED_BY_ID = ("http", "tcp", "grpc")
 _NUMBER = re.compile(r"-\d+$")
 _SHAPE = "ID=KIND://host:port[/path]"

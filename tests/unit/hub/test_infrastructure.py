@@ -28,6 +28,7 @@ def test_an_engine_is_an_instance_of_its_kind() -> None:
         ("gateway-2=tcp://127.0.0.1:8000", "gateway", ""),
         ("other-12=grpc://127.0.0.1:9000/suho.test.v1.EchoService", "other", "suho.test.v1.EchoService"),
         ("cache=redis://127.0.0.1:6379/", "redis", ""),
+        ("valkey-1=valkey://127.0.0.1:6379", "valkey", ""),
         ("clickhouse-1=clickhouse://127.0.0.1:8123", "clickhouse", ""),
         ("nats-3=nats://127.0.0.1:4222", "nats", ""),
         ("kafka-1=kafka://127.0.0.1:9092", "kafka", ""),
