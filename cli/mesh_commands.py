@@ -1,10 +1,12 @@
 """`suho status`, `bootstrap`, `logs`: the mesh as a whole."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+import grpc
 import typer
 from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc
@@ -12,8 +14,11 @@ from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
 from cli.instances import list_instances, print_instances
-from cli.output import fail, print_json, to_dict
+from cli.output import EXIT_UNREACHABLE, fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
+from mesh.errors import MeshError
+
+T = TypeVar("T")
 
 
 def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
@@ -21,42 +26,65 @@ def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> N
     facts = run(lambda: _status(state))
     if as_json:
         print_json(facts)
-        return
+    else:
+        _print_status(facts)
+    if facts["away"]:
+        fail(f"not known: {', '.join(facts['away'])}; `suho services` and `suho logs NAME` tell more", EXIT_UNREACHABLE)
+
+
+def _print_status(facts: dict[str, Any]) -> None:
     print_instances(facts["instances"])
-    sink = facts["sink"]
-    print(
-        f"\nsink: stored up to {sink['stored_seq']} of {sink['log_last_seq']} messages; "
-        f"read to stored p50 {sink['tick_stored_p50_ms']:.1f} ms, p99 {sink['tick_stored_p99_ms']:.1f} ms"
-    )
-    print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in _lanes(facts)) or 'none'}")
-    print(f"orders: {', '.join(f'{n} {name}' for name, n in facts['orders'].items()) or 'none'}")
+    print()
+    if sink := facts["sink"]:
+        print(
+            f"sink: stored up to {sink['stored_seq']} of {sink['log_last_seq']} messages; "
+            f"read to stored p50 {sink['tick_stored_p50_ms']:.1f} ms, p99 {sink['tick_stored_p99_ms']:.1f} ms"
+        )
+    if facts["bridge"] or facts["accounts"] is not None:
+        print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in _lanes(facts)) or 'none'}")
+    if facts["orders"] is not None:
+        print(f"orders: {', '.join(f'{n} {name}' for name, n in facts['orders'].items()) or 'none'}")
+    for name, why in facts["away"].items():
+        print(f"{name}: not known: {why}")
 
 
 def _lanes(facts: dict[str, Any]) -> list[tuple[str, int]]:
-    """Lane 0 is the trading engine's, the others are the bridge's."""
-    signals = {(account["agent"], 0) for account in facts["accounts"] if account["agent"]}
-    return sorted(signals | {(lane["agent"], lane["lane"]) for lane in facts["bridge"]["lanes"]})
+    """Lane 0 is the trading engine's, the others are the bridge's; of those that answered."""
+    signals = {(account["agent"], 0) for account in facts["accounts"] or () if account["agent"]}
+    lanes = facts["bridge"]["lanes"] if facts["bridge"] else ()
+    return sorted(signals | {(lane["agent"], lane["lane"]) for lane in lanes})
 
 
 async def _status(state: Path) -> dict[str, Any]:
+    """None of who does not answer; `away` tells why."""
     async with hub(state) as channel:
         instances = await list_instances(channel)
+    away: dict[str, str] = {}
+
+    async def answer(name: str, call: Awaitable[T]) -> T | None:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            away[name] = MeshError.of(error).message
+            return None
+
     async with mesh(state) as channel:
-        bridge = await bridge_pb2_grpc.BridgeServiceStub(channel).GetBridgeStatus(
-            bridge_pb2.GetBridgeStatusRequest(), timeout=TIMEOUT_S
-        )
-        sink = await tick_service_pb2_grpc.TickServiceStub(channel).GetSinkStatus(
-            tick_service_pb2.GetSinkStatusRequest(), timeout=TIMEOUT_S
-        )
+        bridges = bridge_pb2_grpc.BridgeServiceStub(channel)
+        ticks = tick_service_pb2_grpc.TickServiceStub(channel)
         engine = trading_pb2_grpc.TradingServiceStub(channel)
-        trading = await engine.GetTradingStats(trading_pb2.GetTradingStatsRequest(), timeout=TIMEOUT_S)
-        accounts = await engine.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)
+        bridge, sink, trading, accounts = await asyncio.gather(
+            answer("bridge", bridges.GetBridgeStatus(bridge_pb2.GetBridgeStatusRequest(), timeout=TIMEOUT_S)),
+            answer("sink", ticks.GetSinkStatus(tick_service_pb2.GetSinkStatusRequest(), timeout=TIMEOUT_S)),
+            answer("orders", engine.GetTradingStats(trading_pb2.GetTradingStatsRequest(), timeout=TIMEOUT_S)),
+            answer("accounts", engine.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)),
+        )
     return {
         "instances": [to_dict(instance) for instance in instances.instances],
-        "bridge": to_dict(bridge),
-        "sink": to_dict(sink),
-        "accounts": [to_dict(account) for account in accounts.accounts],
-        "orders": {state_name(item.state): item.count for item in trading.orders},
+        "bridge": None if bridge is None else to_dict(bridge),
+        "sink": None if sink is None else to_dict(sink),
+        "accounts": None if accounts is None else [to_dict(account) for account in accounts.accounts],
+        "orders": None if trading is None else {state_name(item.state): item.count for item in trading.orders},
+        "away": away,
     }
 
 

@@ -84,7 +84,7 @@ class Proof:
 
     def sentence(self) -> str:
         """For people."""
-        if not self.idle:
+        if self.because:
             return f"{self.instance}: {self.because}"
         long = ", ".join(f"{number} from {peer}" for peer, number in self.last.streams.items())
         but = f", but long streams are open ({long}); stopping it ends them" if long else ""
@@ -100,8 +100,10 @@ async def prove_idle(instances: Sequence[registry_pb2.Instance], timeout_s: floa
 
 async def _prove(instance: registry_pb2.Instance, timeout_s: float) -> Proof:
     address = next((item for item in instance.addresses if item.name == "grpc"), None)
+    if not instance.addresses:
+        return Proof(instance.id, True, unix_ms(), because="it listens nowhere, so that nobody calls it")
     if address is None:
-        return Proof(instance.id, True, unix_ms())  # nobody calls it
+        return Proof(instance.id, False, because="it serves no gRPC, so that nothing tells who uses it")
     deadline, longevity, since, idle = time.monotonic() + timeout_s, Longevity(), 0, 0
     async with direct_channel([f"{address.ip or address.host}:{address.port}"]) as channel:
         stub = channelz_pb2_grpc.ChannelzStub(channel)
@@ -109,7 +111,7 @@ async def _prove(instance: registry_pb2.Instance, timeout_s: float) -> Proof:
             try:
                 found = longevity.judge(await _connections(stub, address.port), time.monotonic())
             except grpc.aio.AioRpcError as error:
-                return Proof(instance.id, False, because=f"it does not tell: {MeshError.of(error).message}")
+                return Proof(instance.id, False, because=f"it does not tell: {_why(error)}")
             idle = 0 if found.calls else idle + 1
             since = unix_ms() if idle == 1 else since
             if idle == _IN_A_ROW:
@@ -117,6 +119,12 @@ async def _prove(instance: registry_pb2.Instance, timeout_s: float) -> Proof:
             if time.monotonic() > deadline:
                 return Proof(instance.id, False, 0, found, f"{found.calls} calls are still under way")
             await asyncio.sleep(_EVERY_S)
+
+
+def _why(error: grpc.aio.AioRpcError) -> str:
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        return "its server has no channelz, which counts calls"
+    return MeshError.of(error).message
 
 
 async def _connections(stub: "channelz_pb2_grpc.ChannelzStub", port: int) -> list[Connection]:

@@ -26,7 +26,9 @@ _NOT_COMPARED = frozenset({"revision", "status", "status_reason", "doubted"})
 
 def watch(
     service: Annotated[str, typer.Argument(help="Only this service's.")] = "",
-    from_revision: Annotated[int, typer.Option(min=0, help="The changes after this revision first.")] = 0,
+    from_revision: Annotated[
+        int, typer.Option(min=0, max=2**64 - 1, help="The changes after this revision first.")
+    ] = 0,
     for_s: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="End after so many changes; 0: never.")] = 0,
     state: StateOption = DEFAULT_STATE,
@@ -73,7 +75,7 @@ async def follow(state: Path, service: str, revision: int) -> AsyncIterator[dict
                 revision = 0
             elif refusal.reason in _AWAY:
                 if not away:
-                    _say(f"no hub answers ({refusal.message}); trying on, from revision {revision}")
+                    _say(f"the hub is away ({refusal.message}); trying on, others too, from revision {revision}")
                 away = True
             else:
                 raise

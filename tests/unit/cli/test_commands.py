@@ -17,6 +17,9 @@ from typer.testing import CliRunner
 from cli import orders
 from cli.__main__ import app
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, to_dict
+from cli.under_way import prove_idle
+from mesh.channel import direct_channel
+from tests.unit.cli.fake_hub import FakeHub, instance, write_state
 
 runner = CliRunner()
 SEND = ["signal", "send", "--account", "1", "--symbol", "X", "--volume", "1"]
@@ -30,6 +33,37 @@ def test_without_a_platform_there_is_nobody_to_ask(command: list[str], tmp_path:
     result = runner.invoke(app, [*command, "--state", str(tmp_path)])
     assert result.exit_code == EXIT_UNREACHABLE
     assert f"suho up --state {tmp_path}" in result.stderr
+
+
+def test_a_status_tells_what_it_can_while_services_are_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs is the hub's to say; of the rest it is said that it is not known, with status 3."""
+    monkeypatch.setattr("cli.connection.mesh_channel", lambda settings, _: direct_channel(settings.hubs))
+    hub = FakeHub()
+    hub.registry.instances = [instance("echo-1")]
+    write_state(tmp_path / "state", hub.address)
+    try:
+        told = runner.invoke(app, ["status", "--state", str(tmp_path / "state")])
+        facts = runner.invoke(app, ["status", "--json", "--state", str(tmp_path / "state")])
+    finally:
+        hub.close()
+    assert (told.exit_code, facts.exit_code) == (EXIT_UNREACHABLE, EXIT_UNREACHABLE)
+    assert ("echo-1" in told.stdout, "sink: not known" in told.stdout) == (True, True)
+    found = json.loads(facts.stdout)
+    assert (found["instances"][0]["id"], found["sink"], set(found["away"])) == (
+        "echo-1",
+        None,
+        {"bridge", "sink", "orders", "accounts"},
+    )
+
+
+async def test_who_serves_no_grpc_is_not_said_to_be_without_calls() -> None:
+    """An engine is used behind the hub's back; who listens nowhere is called by nobody."""
+    engine = instance("postgres-1", addresses=[registry_pb2.Address(name="postgres", host="127.0.0.1", port=5432)])
+    proofs = await prove_idle([engine, instance("agent-1")], 1)
+    assert [(proof.instance, proof.idle, bool(proof.because)) for proof in proofs] == [
+        ("postgres-1", False, True),
+        ("agent-1", True, True),
+    ]
 
 
 def test_a_side_is_buy_or_sell(tmp_path: Path) -> None:
