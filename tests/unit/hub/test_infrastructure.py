@@ -47,7 +47,7 @@ def test_each_kind_has_its_service_and_its_question(entry: str, service: str, pr
     [
         ("postgres://127.0.0.1:5432", "names no instance"),
         ("=postgres://127.0.0.1:5432", "names no instance"),
-        ("pg=mysql://127.0.0.1:3306", "'mysql' is no kind of probe; take one of clickhouse, grpc"),
+        ("pg=mysql://127.0.0.1:3306", "'mysql' is no kind of probe; take one of clickhouse, dragonfly"),
         ("pg=postgres://127.0.0.1", "lacks kind, host or port"),
         ("pg=127.0.0.1:5432", "lacks kind, host or port"),
         ("pg=postgres://127.0.0.1:x", "malformed"),
