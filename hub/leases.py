@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from hub.domain.catalog import CompactedError
@@ -110,8 +111,6 @@ class Leases:
 
         async def write(lease: Lease) -> None:
             nonlocal away
-            if away:
-                return
             try:
                 await self.write(lease)
             except StoreAwayError:
@@ -119,9 +118,11 @@ class Leases:
             except NotHolderError as error:
                 log.info("a lease went to another hub", instance=lease.instance_id, because=str(error))
 
-        async with asyncio.TaskGroup() as tasks:
-            for lease in leases:
-                tasks.create_task(write(lease), name="write a lease")
+        waiting = iter(leases)
+        while not away and (some := list(islice(waiting, _WRITES))):
+            async with asyncio.TaskGroup() as tasks:
+                for lease in some:
+                    tasks.create_task(write(lease), name="write a lease")
 
     async def _write_once(self, lease: Lease) -> None:
         wanted, expected, revision = lease.wanted, lease.revision, 0

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import nats.errors
@@ -76,7 +77,13 @@ class NatsPresence:
         return self.gone_since(hub_id) is not None
 
     async def stream_stands(self, hub_id: str, instance_id: str) -> bool:
-        answer = await self._asked(hub_id, instance_id)
+        try:
+            answer = await self._ask_hub(hub_id, instance_id)
+        except nats.errors.NoRespondersError:
+            return False
+        except (nats.errors.Error, TimeoutError):
+            # Busy, or paused: it holds its leases until it is gone. (Without NATS the write will tell.)
+            return self._bus.is_connected
         return answer is not None and answer.stands
 
     async def claim_id(self) -> None:
@@ -85,9 +92,10 @@ class NatsPresence:
         Raises:
             SettingsError: one does.
         """
-        answer = await self._asked(self._table.hub_id, "")
-        if answer is not None and answer.process != self._table.process:
-            raise self._taken()
+        with suppress(nats.errors.Error, TimeoutError):
+            answer = await self._ask_hub(self._table.hub_id, "")
+            if answer is not None and answer.process != self._table.process:
+                raise self._taken()
 
     async def run(self, stands: Callable[[str], bool], silent: Callable[[], int]) -> None:
         """Be there for the other hubs, for ever; says goodbye when it is cancelled.
@@ -167,13 +175,10 @@ class NatsPresence:
         if not self._table.hear(beat, self._clock()):
             self._replaced.set()
 
-    async def _asked(self, hub_id: str, instance_id: str) -> pb.LeaseAnswer | None:
+    async def _ask_hub(self, hub_id: str, instance_id: str) -> pb.LeaseAnswer | None:
         question = pb.LeaseQuestion(instance_id=instance_id).SerializeToString()
-        try:
-            async with asyncio.timeout(2 * _ANSWER_S):
-                answer = await self._bus.request(_questions(hub_id), question, timeout=_ANSWER_S)
-        except (nats.errors.Error, TimeoutError):
-            return None
+        async with asyncio.timeout(2 * _ANSWER_S):
+            answer = await self._bus.request(_questions(hub_id), question, timeout=_ANSWER_S)
         return _read(pb.LeaseAnswer, answer.data)
 
     def _taken(self) -> SettingsError:

@@ -158,7 +158,8 @@ class Replica:
             if now is None and before is not None:
                 yield Change(revision, before, removed=True)
             elif now is not None and now != before:
-                yield Change(revision, now, removed=False)
+                left = before.service if before is not None and before.service != now.service else ""
+                yield Change(revision, now, removed=False, left_service=left)
 
     def _view(self, instance_id: str) -> Instance | None:
         held = self._entries.records.get(instance_id)

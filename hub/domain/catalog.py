@@ -20,6 +20,8 @@ class Change:
     revision: int
     instance: Instance
     removed: bool
+    left_service: str = ""
+    """The one that it was of before, where that is another."""
 
 
 @dataclass(frozen=True, slots=True)

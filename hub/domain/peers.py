@@ -65,7 +65,7 @@ class Peers(Protocol):
         ...
 
     async def stream_stands(self, hub_id: str, instance_id: str) -> bool:
-        """Whether that hub says that the instance's process is there; False when it does not answer."""
+        """Whether the instance's process is there, by that hub's word; one that is there and says nothing says yes."""
         ...
 
 

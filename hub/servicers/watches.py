@@ -1,6 +1,7 @@
 """Watches at the edge. A watcher has a revision and no queue: a slow one costs nothing and blocks nobody."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 
 from suho.hub.v1 import registry_pb2 as pb
 
@@ -68,7 +69,8 @@ class Watches:
         shared = self._shared.get((revision, service))
         if shared is not None and shared[0] == reached:
             return shared
-        told = [change for change in self._catalog.changes_after(revision) if service in ("", change.instance.service)]
+        changes = self._catalog.changes_after(revision)
+        told = list(_of_service(service, changes)) if service else changes
         pieces = in_chunks(revision, told, MAX_CHANGES)
         messages = [_serialised(after, chunk, more=_goes_on(after, chunk)) for after, chunk in pieces]
         if len(messages) <= _SHARED_MESSAGES:
@@ -76,6 +78,15 @@ class Watches:
                 self._shared.clear()
             self._shared[revision, service] = reached, messages
         return reached, messages
+
+
+def _of_service(service: str, changes: Iterable[Change]) -> Iterator[Change]:
+    """What a watcher of one service is told; who went over to another has left."""
+    for change in changes:
+        if change.instance.service == service:
+            yield change
+        elif change.left_service == service:
+            yield replace(change, removed=True)
 
 
 def _goes_on(after: int, chunk: list[Change]) -> bool:

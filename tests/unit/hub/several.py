@@ -36,20 +36,23 @@ class CuttableStore:
         self._store = store
         self.away = False
         self.writes = 0
+        self.refused = 0
 
     async def put(self, entry: Entry, expected_revision: int) -> int:
-        self._reach()
+        await self._reach()
         return await self._store.put(entry, expected_revision)
 
     async def remove(self, key: Key, expected_revision: int) -> int:
-        self._reach()
+        await self._reach()
         return await self._store.remove(key, expected_revision)
 
     def follow(self) -> Any:
         return self._store.follow()
 
-    def _reach(self) -> None:
+    async def _reach(self) -> None:
         if self.away:
+            self.refused += 1
+            await asyncio.sleep(0)  # as everything that is tried takes its time
             raise StoreAwayError("cut off")
         self.writes += 1
 

@@ -176,3 +176,15 @@ async def test_an_order_is_told_by_a_hub_that_can_not_take_the_session_over_yet(
         await session.aclose()  # type: ignore[attr-defined]
     assert [response.WhichOneof("kind") for response in said] == ["registered", "notice", "heartbeat_ack"]
     assert said[1].notice.status == pb.INSTANCE_STATUS_OUT_OF_SERVICE
+
+
+async def test_a_sweep_does_not_try_a_thousand_writes_where_one_fails(world: Hubs, two: tuple[OneHub, OneHub]) -> None:
+    """Each would take its time: a store that refuses every write must not keep the hub from its other work."""
+    first, _ = two
+    for number in range(200):
+        await first.registry.register(instance(f"echo-{number}"), TOKEN)
+    first.store.away = True
+    for lease in first.registry._leases:
+        lease.judge(Health(Verdict.FAILING, "refused"))
+    await first.registry.sweep()
+    assert 0 < first.store.refused < 100
