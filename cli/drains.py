@@ -80,7 +80,9 @@ def undrain(
     if as_json:
         print_json(to_dict(answer))
     else:
-        print(f"{_named(target)} is in service again ({_instances(list(answer.instances))})")
+        print(f"the order about {_named(target)} is over ({_instances(list(answer.instances))} in service again)")
+        if answer.still_drained:
+            print(f"drained by another order, see `suho drains`: {', '.join(answer.still_drained)}")
 
 
 def drains(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:

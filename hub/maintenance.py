@@ -42,6 +42,15 @@ class Order:
     instances: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """An order that is no more: from which revision, whom it held, and whom of those another one holds."""
+
+    revision: int
+    instances: tuple[str, ...]
+    still_drained: tuple[str, ...]
+
+
 class Maintenance:
     """Takes instances out of service and puts them back.
 
@@ -86,8 +95,8 @@ class Maintenance:
         self._publish_up_to(given.revision)
         return given
 
-    async def undrain(self, target: Target, by: str) -> Order:
-        """Take an order back; gives it with the revision from which it is no more.
+    async def undrain(self, target: Target, by: str) -> Undone:
+        """Take an order back.
 
         Raises:
             UnknownTargetError: there is no such order; the text says which orders hold.
@@ -122,12 +131,14 @@ class Maintenance:
                 raise
         return Order(revision, order, affected(order.target, instances))
 
-    async def _undrain(self, target: Target) -> Order:
+    async def _undrain(self, target: Target) -> Undone:
         revision, standing = self._replica.drains().get(target, (0, None))
         if standing is None:
             raise UnknownTargetError(self._not_drained(target))
         revision = await self._replica.remove(key_of(standing), revision)
-        return Order(revision, standing, affected(target, self._instances()))
+        held = [instance for instance in self._instances() if is_about(target, instance)]
+        free = tuple(instance.id for instance in held if instance.drain is None)
+        return Undone(revision, free, tuple(instance.id for instance in held if instance.drain is not None))
 
     def _not_drained(self, target: Target) -> str:
         """No order is about it; perhaps one holds for it."""

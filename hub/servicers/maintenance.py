@@ -42,7 +42,9 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
     ) -> pb.UndrainResponse:
         with canonical():
             undone = await self._maintenance.undrain(target_from(request.target), request.by)
-        return pb.UndrainResponse(revision=undone.revision, instances=undone.instances)
+        return pb.UndrainResponse(
+            revision=undone.revision, instances=undone.instances, still_drained=undone.still_drained
+        )
 
     async def ListDrains(
         self,

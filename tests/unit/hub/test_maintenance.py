@@ -76,6 +76,16 @@ async def test_a_drain_is_in_force_and_published_when_it_returns(hub: Hub) -> No
     assert hub.maintenance.orders() == []
 
 
+async def test_who_is_held_by_two_orders_is_not_free_after_one(hub: Hub) -> None:
+    """Whoever undrains is told."""
+    await hub.add("echo-1", zone="west")
+    await hub.add("echo-2")
+    await hub.drain(Target("zone", "west"), force=True)
+    await hub.drain(ECHO, force=True)
+    undone = await hub.maintenance.undrain(ECHO, "bob")
+    assert (undone.instances, undone.still_drained) == (("echo-2",), ("echo-1",))
+
+
 @pytest.mark.parametrize("target", [ECHO, Target("zone", "west")])
 async def test_orders_hold_for_who_comes_later(hub: Hub, target: Target) -> None:
     """A service or a zone, drained before its instance registers."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from suho.hub.v1 import registry_pb2 as suho_dot_hub_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuho/hub/v1/maintenance.proto\x12\x0bsuho.hub.v1\x1a\x1asuho/hub/v1/registry.proto\"\x90\x01\n\x0c\x44rainRequest\x12(\n\x06target\x18\x01 \x01(\x0b\x32\x18.suho.hub.v1.DrainTarget\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.suho.hub.v1.InstanceStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\"E\n\rDrainResponse\x12!\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x12.suho.hub.v1.Drain\x12\x11\n\tinstances\x18\x02 \x03(\t\"F\n\x0eUndrainRequest\x12(\n\x06target\x18\x01 \x01(\x0b\x32\x18.suho.hub.v1.DrainTarget\x12\n\n\x02\x62y\x18\x02 \x01(\t\"6\n\x0fUndrainResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x03(\t\"\x13\n\x11ListDrainsRequest\"J\n\x12ListDrainsResponse\x12\"\n\x06\x64rains\x18\x01 \x03(\x0b\x32\x12.suho.hub.v1.Drain\x12\x10\n\x08revision\x18\x02 \x01(\x04\x32\xf8\x01\n\x12MaintenanceService\x12\x43\n\x05\x44rain\x12\x19.suho.hub.v1.DrainRequest\x1a\x1a.suho.hub.v1.DrainResponse\"\x03\x90\x02\x02\x12I\n\x07Undrain\x12\x1b.suho.hub.v1.UndrainRequest\x1a\x1c.suho.hub.v1.UndrainResponse\"\x03\x90\x02\x02\x12R\n\nListDrains\x12\x1e.suho.hub.v1.ListDrainsRequest\x1a\x1f.suho.hub.v1.ListDrainsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuho/hub/v1/maintenance.proto\x12\x0bsuho.hub.v1\x1a\x1asuho/hub/v1/registry.proto\"\x90\x01\n\x0c\x44rainRequest\x12(\n\x06target\x18\x01 \x01(\x0b\x32\x18.suho.hub.v1.DrainTarget\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.suho.hub.v1.InstanceStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\"E\n\rDrainResponse\x12!\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x12.suho.hub.v1.Drain\x12\x11\n\tinstances\x18\x02 \x03(\t\"F\n\x0eUndrainRequest\x12(\n\x06target\x18\x01 \x01(\x0b\x32\x18.suho.hub.v1.DrainTarget\x12\n\n\x02\x62y\x18\x02 \x01(\t\"M\n\x0fUndrainResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x03(\t\x12\x15\n\rstill_drained\x18\x03 \x03(\t\"\x13\n\x11ListDrainsRequest\"J\n\x12ListDrainsResponse\x12\"\n\x06\x64rains\x18\x01 \x03(\x0b\x32\x12.suho.hub.v1.Drain\x12\x10\n\x08revision\x18\x02 \x01(\x04\x32\xf8\x01\n\x12MaintenanceService\x12\x43\n\x05\x44rain\x12\x19.suho.hub.v1.DrainRequest\x1a\x1a.suho.hub.v1.DrainResponse\"\x03\x90\x02\x02\x12I\n\x07Undrain\x12\x1b.suho.hub.v1.UndrainRequest\x1a\x1c.suho.hub.v1.UndrainResponse\"\x03\x90\x02\x02\x12R\n\nListDrains\x12\x1e.suho.hub.v1.ListDrainsRequest\x1a\x1f.suho.hub.v1.ListDrainsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,11 +45,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNDRAINREQUEST']._serialized_start=292
   _globals['_UNDRAINREQUEST']._serialized_end=362
   _globals['_UNDRAINRESPONSE']._serialized_start=364
-  _globals['_UNDRAINRESPONSE']._serialized_end=418
-  _globals['_LISTDRAINSREQUEST']._serialized_start=420
-  _globals['_LISTDRAINSREQUEST']._serialized_end=439
-  _globals['_LISTDRAINSRESPONSE']._serialized_start=441
-  _globals['_LISTDRAINSRESPONSE']._serialized_end=515
-  _globals['_MAINTENANCESERVICE']._serialized_start=518
-  _globals['_MAINTENANCESERVICE']._serialized_end=766
+  _globals['_UNDRAINRESPONSE']._serialized_end=441
+  _globals['_LISTDRAINSREQUEST']._serialized_start=443
+  _globals['_LISTDRAINSREQUEST']._serialized_end=462
+  _globals['_LISTDRAINSRESPONSE']._serialized_start=464
+  _globals['_LISTDRAINSRESPONSE']._serialized_end=538
+  _globals['_MAINTENANCESERVICE']._serialized_start=541
+  _globals['_MAINTENANCESERVICE']._serialized_end=789
 # @@protoc_insertion_point(module_scope)

@@ -107,18 +107,26 @@ class UndrainResponse(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
+    STILL_DRAINED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     @_builtins.property
-    def instances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def instances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """That the order held, and none holds any more."""
+
+    @_builtins.property
+    def still_drained(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """That another order holds, too."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
         instances: _abc.Iterable[_builtins.str] | None = ...,
+        still_drained: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "revision", b"revision", "still_drained", b"still_drained"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
