@@ -107,7 +107,7 @@ class FakeTraffic(traffic_pb2_grpc.TrafficServiceServicer):
 
     def PutPolicy(self, request: traffic_pb2.PutPolicyRequest, context: Any) -> traffic_pb2.PutPolicyResponse:
         """Only in the place of the policy that it was made from."""
-        standing = self.policies[0].revision if self.policies else 0
+        standing = next((one.revision for one in self.policies if one.service == request.policy.service), 0)
         if not request.HasField("expected_revision") or request.expected_revision != standing:
             refuse(context, MeshError(Reason.CONCURRENT_WRITE, "another policy stands"))
         request.policy.revision = standing + 1
