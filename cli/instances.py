@@ -40,9 +40,7 @@ def tell_service(state: Path, service: str, as_json: bool) -> None:
             if service and not answer.instances:
                 stub = registry_pb2_grpc.RegistryServiceStub(channel)
                 known = await stub.ListServices(registry_pb2.ListServicesRequest(), timeout=TIMEOUT_S)
-                fail(
-                    f"no instance of {service!r} is registered{_nearest(service, [s.service for s in known.services])}"
-                )
+                fail(f"no instance of {service!r} is registered{nearest(service, [s.service for s in known.services])}")
             return answer
 
     answer = run(ask)
@@ -104,7 +102,8 @@ def _addresses(instance: dict[str, Any]) -> str:
     return " ".join(f"{address['host']}:{address['port']}" for address in instance["addresses"]) or "-"
 
 
-def _nearest(name: str, known: Collection[str]) -> str:
+def nearest(name: str, known: Collection[str]) -> str:
+    """What was meant, or what there is: the end of a sentence."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known)) or 'none'}"
 
@@ -133,7 +132,7 @@ async def _ask_one(
             events = [to_dict(one) for one in (await stub.GetHealthHistory(request, timeout=TIMEOUT_S)).events]
     if found is None and not events:
         ids = [item.id for item in answer.instances]
-        fail(f"no instance {instance_id!r} is registered{_nearest(instance_id, ids)}")
+        fail(f"no instance {instance_id!r} is registered{nearest(instance_id, ids)}")
     return found, events
 
 

@@ -8,6 +8,7 @@ from suho.hub.v1 import traffic_pb2, traffic_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, run
 from cli.drains import ByOption, who
+from cli.instances import nearest
 from cli.output import fail, print_json, print_table, to_dict
 
 app = typer.Typer(no_args_is_help=True, help="How calls to a service travel.")
@@ -45,21 +46,33 @@ def list_(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> No
 def set_(
     service: ServiceArgument,
     timeout_ms: Annotated[
-        int | None, typer.Option(min=0, help="Deadline of unary calls that bring none; 0: none.")
+        int | None, typer.Option(metavar="N", min=0, help="Deadline of unary calls that bring none; 0: none.")
     ] = None,
-    attempts: Annotated[int | None, typer.Option(min=1, max=5, help="With the first; 1: never repeat.")] = None,
+    attempts: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=5, help="With the first; 1: never repeat.")
+    ] = None,
     retry_on: Annotated[list[str] | None, typer.Option(help="Status, e.g. unavailable; repeatable.")] = None,
-    max_requests: Annotated[int | None, typer.Option(min=1, help="Calls under way of one client process.")] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Calls under way of one client process.")
+    ] = None,
     outlier_failure_percent: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Take out what fails so often.")
+        int | None, typer.Option(metavar="N", min=1, max=100, help="Take out what fails so often.")
     ] = None,
-    outlier_interval_ms: Annotated[int | None, typer.Option(min=1, help="How often instances are judged.")] = None,
+    outlier_interval_ms: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How often instances are judged.")
+    ] = None,
     outlier_ejection_ms: Annotated[
-        int | None, typer.Option(min=1, help="How long one stays out, the first time.")
+        int | None, typer.Option(metavar="N", min=1, help="How long one stays out, the first time.")
     ] = None,
-    outlier_max_percent: Annotated[int | None, typer.Option(min=1, max=100, help="Most that are out at once.")] = None,
-    outlier_minimum_hosts: Annotated[int | None, typer.Option(min=1, help="Not judged with fewer instances.")] = None,
-    outlier_volume: Annotated[int | None, typer.Option(min=1, help="Nor with fewer calls in an interval.")] = None,
+    outlier_max_percent: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=100, help="Most that are out at once.")
+    ] = None,
+    outlier_minimum_hosts: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Not judged with fewer instances.")
+    ] = None,
+    outlier_volume: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Nor with fewer calls in an interval.")
+    ] = None,
     no_outlier: Annotated[bool, typer.Option("--no-outlier", help="Take nothing out.")] = False,
     canary_header: Annotated[str | None, typer.Option(help="Calls with this header …")] = None,
     canary_value: Annotated[str | None, typer.Option(help="… of this value …")] = None,
@@ -84,7 +97,7 @@ def set_(
     canary = {"header": canary_header, "value": canary_value, "version": canary_version}
     _check(plain | retry, outlier, canary, no_outlier, no_canary)
 
-    async def ask() -> traffic_pb2.ServicePolicy:
+    async def ask() -> tuple[traffic_pb2.ServicePolicy, str]:
         async with hub(state) as channel:
             standing = {policy.service: policy for policy in (await _list(channel)).policies}
             policy = standing.get(service, traffic_pb2.ServicePolicy(service=service))
@@ -96,13 +109,16 @@ def set_(
             policy.reason, policy.by = reason, by or who()
             stub = traffic_pb2_grpc.TrafficServiceStub(channel)
             request = traffic_pb2.PutPolicyRequest(policy=policy, expected_revision=policy.revision)
-            return (await stub.PutPolicy(request, timeout=TIMEOUT_S)).policy
+            answer = await stub.PutPolicy(request, timeout=TIMEOUT_S)
+            return answer.policy, "" if service in standing else nearest(service, standing)
 
-    policy = run(ask)
+    policy, meant = run(ask)
     if as_json:
         print_json(to_dict(policy))
     else:
         print(f"calls to {service} travel by the new policy: {_sentence(policy)}")
+        if meant:
+            print(f"it is for what comes later: no instance of {service!r} is registered{meant}")
 
 
 @app.command()

@@ -329,6 +329,13 @@ def test_a_policy_that_says_nothing_or_two_things_is_wrong_usage(suho: Suho, opt
     assert suho("mesh", "policy", "set", "echo", *options).exit_code == 2
 
 
+def test_a_policy_for_nobody_yet_is_said_to_be(hub: FakeHub, suho: Suho) -> None:
+    """It may be for what comes later, or a typing error."""
+    told = suho("mesh", "policy", "set", "ehco", "--timeout-ms", 500)
+    assert (told.exit_code, "no instance of 'ehco' is registered" in told.stdout) == (0, True)
+    assert "registered" not in suho("mesh", "policy", "set", "ehco", "--timeout-ms", 700).stdout
+
+
 def test_the_bootstrap_names_every_hub_and_the_zone(tmp_path: Path) -> None:
     """So that a client outlives any of them, and stays near."""
     write_state(tmp_path / "state", "127.0.0.1:1", "127.0.0.1:2")
