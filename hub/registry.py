@@ -30,6 +30,8 @@ Place = Callable[[Instance, Instance | None], Awaitable[Instance]]
 
 # Two hubs may reach for one id at the same moment; a third time in a row is another matter.
 _ATTEMPTS = 3
+# A hub that stops is not kept by a store that does not answer: its sessions are waiting to hear of it.
+_FAREWELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +279,10 @@ class Registry:
     async def leave_itself(self, own_id: str, token: str) -> None:
         """This hub stops."""
         try:
-            await self.leave(own_id, token, "stopped")
-        except (StoreAwayError, NotHolderError, IdTakenError) as error:
-            log.warning("this hub could not take its leave", because=str(error))
+            async with asyncio.timeout(_FAREWELL_S):
+                await self.leave(own_id, token, "stopped")
+        except (StoreAwayError, NotHolderError, IdTakenError, TimeoutError) as error:
+            log.warning("this hub could not take its leave", because=str(error) or "the store takes its time")
 
     async def keep_sweeping(self, own: Instance, token: str) -> None:
         """Sweep for ever; the hub itself lives as long as it does this."""

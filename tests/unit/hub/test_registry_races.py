@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from suho.hub.v1 import registry_pb2 as pb
 
+from hub import registry as module
 from hub.discovery import Discovery
 from hub.domain.drain import Drain, Target
 from hub.domain.health import Health, Verdict
@@ -188,3 +189,19 @@ async def test_a_sweep_does_not_try_a_thousand_writes_where_one_fails(world: Hub
         lease.judge(Health(Verdict.FAILING, "refused"))
     await first.registry.sweep()
     assert 0 < first.store.refused < 100
+
+
+async def test_a_store_that_does_not_answer_keeps_no_hub_from_stopping(
+    world: Hubs, two: tuple[OneHub, OneHub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record runs out by itself."""
+    first, _ = two
+    await first.registry.register_itself(instance("hub-1", "hub"), TOKEN)
+    monkeypatch.setattr(module, "_FAREWELL_S", 0.02)
+
+    async def silent(*_: object) -> int:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(first.store, "remove", silent)
+    async with asyncio.timeout(2):
+        await first.registry.leave_itself("hub-1", TOKEN)
