@@ -19,8 +19,10 @@ from hub.xds.view import View
 # Methods with routes of their own, of all services that one client calls; of more, none has: it is to declare whom it
 # calls, or its routes outgrow gRPC's messages.
 _MAX_EXACT = 8_192
-# Service names that are compared with one that does not exist.
+# Service names that are compared with one that does not exist, and of how many such that is done for one snapshot:
+# each takes milliseconds, in which nobody else is answered.
 _COMPARED = 500
+_SUGGESTED = 32
 
 
 class Resource:
@@ -40,6 +42,7 @@ class Snapshot:
     def __init__(self, topology: Topology | None = None, before: "Snapshot | None" = None) -> None:
         self.topology = topology or Topology()
         self._memo: Memo = before._memo if before is not None else Memo()
+        self._suggestions: dict[str, str] = {}
 
     def resource(self, kind: Kind, name: str, view: View) -> Resource | None:
         """A resource as clients of that view see it; None when there is none of that name."""
@@ -61,9 +64,11 @@ class Snapshot:
             return f"{shown!r} can be no service's name: those have lower-case letters, digits and '-'"
         if service in self.topology.services:
             return f"service {shown} is registered, but nothing of it speaks gRPC"
-        return f"no service named {shown}{self.nearest(service)}"
+        if service not in self._suggestions and len(self._suggestions) < _SUGGESTED:
+            self._suggestions[service] = self._nearest(service)
+        return f"no service named {shown}{self._suggestions.get(service, '')}"
 
-    def nearest(self, service: str) -> str:
+    def _nearest(self, service: str) -> str:
         """The end of a sentence about a service that is not there."""
         alike = [name for name in self.topology.services if abs(len(name) - len(service)) <= 4 and self.serves(name)]
         return nearest(service, alike[:_COMPARED] or list(self.topology.services)[:_COMPARED])

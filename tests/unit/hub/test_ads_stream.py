@@ -367,6 +367,18 @@ def test_what_a_client_runs_and_refuses_is_known() -> None:
     assert (found.running, found.refusal) == (found.telling.version, "")
 
 
+def test_what_was_meant_is_said_of_few_names() -> None:
+    """Comparing them takes a hub's time, and somebody who asks for a thousand that do not exist means none."""
+    state = snapshot(instance("echo"))
+    for names in ([f"ecco-{number}" for number in range(200)], ["ehco"]):
+        client = Client()
+        client.ask(Kind.LISTENER, *names)
+        client.hear(state)
+        said = [error.error_detail.message for error in client.last[Kind.LISTENER].resource_errors]
+        assert [message.partition(";")[0] for message in said] == [f"no service named {name}" for name in sorted(names)]
+    assert said == ["no service named ehco"]  # of this state enough was said
+
+
 def test_of_a_long_refusal_the_beginning_is_kept() -> None:
     """It is the client's to write, and the hub's to remember."""
     client = Client()
