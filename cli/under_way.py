@@ -10,6 +10,7 @@ import grpc
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from suho.hub.v1 import registry_pb2
 
+from cli.call_route import address_of
 from cli.connection import TIMEOUT_S
 from cli.output import utc
 from mesh.channel import direct_channel
@@ -99,17 +100,18 @@ async def prove_idle(instances: Sequence[registry_pb2.Instance], timeout_s: floa
 
 
 async def _prove(instance: registry_pb2.Instance, timeout_s: float) -> Proof:
-    address = next((item for item in instance.addresses if item.name == "grpc"), None)
+    address = address_of(instance)
     if not instance.addresses:
         return Proof(instance.id, True, unix_ms(), because="it listens nowhere, so that nobody calls it")
-    if address is None:
+    if not address:
         return Proof(instance.id, False, because="it serves no gRPC, so that nothing tells who uses it")
     deadline, longevity, since, idle = time.monotonic() + timeout_s, Longevity(), 0, 0
-    async with direct_channel([f"{address.ip or address.host}:{address.port}"]) as channel:
+    port = int(address.rpartition(":")[2])
+    async with direct_channel([address]) as channel:
         stub = channelz_pb2_grpc.ChannelzStub(channel)
         while True:
             try:
-                found = longevity.judge(await _connections(stub, address.port), time.monotonic())
+                found = longevity.judge(await _connections(stub, port), time.monotonic())
             except grpc.aio.AioRpcError as error:
                 return Proof(instance.id, False, because=f"it does not tell: {_why(error)}")
             idle = 0 if found.calls else idle + 1

@@ -19,8 +19,9 @@ from compose.embedded.nats import Nats
 from hub.nats_bucket import STREAM
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
-from mesh.config import MeshSettings
+from mesh.config import MeshSettings, ServerSettings
 from mesh.errors import MeshError, Reason
+from mesh.server import open_server
 from mesh.session import open_session
 from tests.support import eventually, free_port
 from tests.support.hub import ECHO, Backend, RunningHub, instance, registered, run_backend, run_hub
@@ -151,6 +152,14 @@ async def test_a_call_under_way_finishes_and_only_then_the_instance_may_be_stopp
             (proof,) = await prove_idle([drained], 5)
             assert (proof.idle, "may be stopped" in proof.sentence()) == (True, True)
         assert call.result()["reply"] == "held"
+
+
+async def test_an_instance_at_an_ipv6_address_is_proven_too() -> None:
+    """Its channelz is asked there."""
+    async with open_server(ServerSettings(instance="echo-1", host="::1", port=0), []) as server:
+        address = pb.Address(name="grpc", host="::1", port=server.port, ip="::1")
+        (proof,) = await prove_idle([pb.Instance(id="echo-1", addresses=[address])], 5)
+    assert (proof.because, proof.idle) == ("", True)
 
 
 async def test_the_last_endpoint_and_a_typing_error_are_refused_with_a_reason() -> None:
