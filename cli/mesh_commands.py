@@ -10,10 +10,11 @@ import grpc
 import typer
 from suho.database.v1 import tick_service_pb2, tick_service_pb2_grpc
 from suho.market.v1 import bridge_pb2, bridge_pb2_grpc
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
 from cli.instances import list_instances, print_instances
+from cli.orders import state_name
 from cli.output import EXIT_UNREACHABLE, fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
 from mesh.errors import MeshError
@@ -86,10 +87,6 @@ async def _status(state: Path) -> dict[str, Any]:
         "orders": None if trading is None else {state_name(item.state): item.count for item in trading.orders},
         "away": away,
     }
-
-
-def state_name(state: "order_pb2.OrderState.ValueType") -> str:
-    return order_pb2.OrderState.Name(state).removeprefix("ORDER_STATE_")
 
 
 def bootstrap(

@@ -13,7 +13,6 @@ from suho.common.v1 import account_pb2, page_pb2
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.mesh_commands import state_name
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table, utc
 from mesh.errors import MeshError
 
@@ -197,6 +196,10 @@ def order_facts(order: order_pb2.Order) -> dict[str, Any]:
         "retcode": order.retcode,
         "submitted_unix_ns": order.times.submitted_unix_ns,
     }
+
+
+def state_name(state: "order_pb2.OrderState.ValueType") -> str:
+    return order_pb2.OrderState.Name(state).removeprefix("ORDER_STATE_")
 
 
 def _side(order: order_pb2.Order) -> str:
