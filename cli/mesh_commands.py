@@ -104,7 +104,10 @@ def bootstrap(
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="Program: hub, database, data-bridge, trading-engine, twin, pc-agent, …")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Program, or its instance: hub, database, data-bridge, trading-engine, twin, pc-agent, …"),
+    ],
     state: StateOption = DEFAULT_STATE,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,
@@ -113,6 +116,8 @@ def logs(
     """The log of one program."""
     folder = state / "logs"
     path = folder / f"{name}.log"
+    if not path.is_file():  # the first of a kind runs as the kind: hub-1 is `hub`
+        path = folder / f"{name.removesuffix('-1')}.log"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.log"))) or "none: nothing has run here"
         fail(f"no log of {name!r} under {folder}; there are: {known}")
