@@ -123,7 +123,8 @@ async def test_a_session_moves_and_its_instance_never_leaves_resolve(bus: Nats) 
 async def test_a_hub_is_killed(bus: Nats) -> None:
     """Who comes to the other hub keeps its place, who does not expires; watches go on there by revision."""
     async with run_hub(instance="hub-1", nats_url=bus.url, **QUICK) as living:
-        async with hub_process(bus, "hub-2") as (process, dying):
+        # Only the living one is to end anything.
+        async with hub_process(bus, "hub-2", lease_ttl_s=15) as (process, dying):
             await register(dying.stub, serving("kept", 4711))
             await register(dying.stub, serving("lost", 4712))
             watch = dying.stub.Watch(pb.WatchRequest(service="kept"))
@@ -157,10 +158,10 @@ async def test_a_client_without_a_stream_calls_any_hub(bus: Nats) -> None:
         terms = (await first.stub.Register(made)).terms
         assert (terms.hub_id, terms.lease_ttl_ms) == ("hub-1", 1_500)
         await eventually(lambda: found(second, "simple-1"))
-        for hub in (second, first, second):
+        for hub in (second, first, second, second, first, second):
             renewed = await hub.stub.Renew(pb.RenewRequest(instance_id="simple-1", token=token))
             assert renewed.status == pb.INSTANCE_STATUS_UP
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.3)
         stranger = pb.RegisterRequest(instance=made.instance, token="token-of-a-stranger")
         assert (await refusal(first.stub.Register(stranger))).reason is Reason.INSTANCE_ID_TAKEN
         said = pb.RenewRequest(
