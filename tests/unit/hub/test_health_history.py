@@ -101,9 +101,27 @@ def test_of_a_hub_that_is_gone_the_others_tell_under_the_same_key() -> None:
     mesh.others.gone = {"hub-1"}
     mesh.put(replace(ECHO, status=Status.EXPIRED, status_reason="its hub went"))
     mesh.tell()
-    keys = [told.events[-1].key for told in mesh.told.values()]
+    keys = [[event.key for event in told.events] for told in mesh.told.values()]
     assert keys[0] == keys[1]
-    assert mesh.told["hub-2"].statuses() == [("EXPIRED", "its hub went")]
+    assert mesh.told["hub-2"].statuses() == [("STARTING", ""), ("EXPIRED", "its hub went")]
+
+
+def test_what_happened_while_a_dead_hub_was_not_missed_yet_is_told_when_it_is() -> None:
+    """Once; not what is so old that the history could not tell it from what the dead one told."""
+    mesh, now = Mesh(), 1_000.0
+    told = Told()
+    chronicle = Chronicle("hub-2", mesh.catalog, mesh.others, Bell(), told, lambda: now)
+    mesh.put(ECHO)
+    chronicle.tell()
+    now += 100
+    mesh.put(replace(ECHO, status=Status.DRAINING, status_reason="drained by alice"))
+    chronicle.tell()
+    now += 10
+    assert told.events == []
+    mesh.others.gone = {"hub-1"}
+    for _ in range(2):
+        chronicle.tell()
+    assert told.statuses() == [("DRAINING", "drained by alice")]
 
 
 def test_what_stood_before_a_hub_came_is_not_news() -> None:
