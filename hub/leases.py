@@ -139,7 +139,7 @@ class Leases:
     async def _look_again(self, lease: Lease, expected: int) -> None:
         """Somebody wrote in between: another hub, which has it now; or this one, without having heard that it did."""
         revision, record = await self._newer(lease.instance_id, expected)
-        if record is not None and record.owner != self._hub_id and revision:
+        if record is not None and revision and self._is_taken(lease, record):
             self.let_go(lease)
             raise NotHolderError(f"hub {record.owner!r} took the lease on {lease.instance_id!r}")
         if record is None and lease.wanted is not None:
@@ -179,10 +179,15 @@ class Leases:
             if record.owner == self._hub_id:
                 self.hold(found_lease(instance_id, revision, record, now, self._terms))
         elif revision > lease.revision:
-            if record.owner == self._hub_id:
-                lease.learn(revision, record)
-            else:
+            if self._is_taken(lease, record):
                 self.let_go(lease)
+            else:
+                lease.learn(revision, record)
+
+    def _is_taken(self, lease: Lease, record: Record) -> bool:
+        """Whether another hub has it; not where that only missed the process, which has come to this hub meanwhile."""
+        came = lease.living and lease.written is not None and lease.written.owner == record.owner
+        return record.owner != self._hub_id and not (came and record.expiry is not None)
 
     def _removed(self, instance_id: str, revision: int) -> None:
         """It left through another hub, or was forgotten there."""

@@ -205,3 +205,20 @@ async def test_a_store_that_does_not_answer_keeps_no_hub_from_stopping(
     monkeypatch.setattr(first.store, "remove", silent)
     async with asyncio.timeout(2):
         await first.registry.leave_itself("hub-1", TOKEN)
+
+
+async def test_who_was_missed_by_its_last_hub_while_it_stood_with_another_goes_on(
+    world: Hubs, two: tuple[OneHub, OneHub]
+) -> None:
+    """NATS was away for less than makes a hub detached: the older hub wrote first, and the session is not ended."""
+    first, second = two
+    holder = await first.registry.register(instance(), TOKEN)
+    await world.settle()
+    first.store.away = second.store.away = True
+    first.registry.broken(holder)
+    moved = await second.registry.register(instance(), TOKEN)
+    await world.pass_time(4, (second, moved))
+    first.store.away = second.store.away = False
+    await world.pass_time(3, (second, moved))
+    assert second.registry.holds(moved)
+    assert (first.status(), first.owner()) == (Status.UP, "hub-2")
