@@ -287,9 +287,15 @@ class Registry:
     async def keep_sweeping(self, own: Instance, token: str) -> None:
         """Sweep for ever; the hub itself lives as long as it does this."""
         while True:
-            await asyncio.sleep(self._limits.sweep_interval_s)
+            await self._between_sweeps()
             await self.register_itself(own, token)
             await self.sweep()
+
+    async def _between_sweeps(self) -> None:
+        until = self._clock() + self._limits.sweep_interval_s
+        while (left := until - self._clock()) > 0:
+            await asyncio.sleep(min(left, self._sweeper.next_grace_s))
+            await self._sweeper.end_broken()
 
     def _catch_up(self) -> None:
         self._leases.catch_up(self._clock())

@@ -1,5 +1,6 @@
 """Ends the leases that ran out, and those of hubs that are gone."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ log = get_logger(__name__)
 
 # From this share on there is no room for those who are known to be gone.
 _NEARLY_FULL = 0.9
+# Sessions that break one after the other end together.
+_TOGETHER_S = 0.02
 
 
 class Sweeper:
@@ -68,6 +71,29 @@ class Sweeper:
         # From its end: a sweep that waited for the store was no sleep.
         self._swept_at = self._clock()
 
+    @property
+    def next_grace_s(self) -> float:
+        """How long until a broken session's grace is over; of one that breaks now, if no other's is before."""
+        if not self._in_step:
+            return self._interval_s
+        now = self._clock()
+        ends = (lease.until for lease in self._leases if lease.hold is Hold.BROKEN and lease.is_due(math.inf))
+        return max(_TOGETHER_S, min(ends, default=now + self._terms.grace_s) - now)
+
+    async def end_broken(self) -> None:
+        """Between two sweeps: end what broke, in the moment in which its grace is over."""
+        now = self._clock()
+        slept = now - self._swept_at > 2 * self._interval_s
+        if self._in_step and not slept:
+            self._leases.catch_up(now)
+            await self._end([lease for lease in self._leases if lease.hold is Hold.BROKEN and lease.is_due(now)], now)
+            self._swept_at += self._clock() - now
+
+    @property
+    def _in_step(self) -> bool:
+        """Whether the store is there, and was at the last sweep."""
+        return self._peers.attached and self._attachment == self._peers.attached_since
+
     def _prolong(self, now: float, slept_s: float) -> None:
         """Time in which this hub heard nobody, or could tell nobody, is not held against anybody."""
         if self._attachment != self._peers.attached_since:
@@ -101,6 +127,10 @@ class Sweeper:
             self._leases.census.silent_since(now - self._terms.ttl_s),
         )
         expiring = [*broken, *believed(silent, silence, self._doubt)]
+        await self._end(expiring, now)
+        self._note(silent, len(silent) + len(broken) - len(expiring), silence)
+
+    async def _end(self, expiring: Sequence[Lease], now: float) -> None:
         for lease in expiring:
             if self._leases.get(lease.instance_id) is None:
                 self._leases.hold(lease)
@@ -111,7 +141,6 @@ class Sweeper:
                 log.warning("expired", instance=lease.instance_id, reason=lease.wanted.expiry.reason)
             elif lease.written is not None and lease.written.owner != self._hub_id:
                 self._leases.let_go(lease)  # an orphan still, that is judged anew
-        self._note(silent, len(silent) + len(broken) - len(expiring), silence)
 
     def _note(self, silent: Sequence[Lease], waiting: int, silence: Silence) -> None:
         before = self.protection

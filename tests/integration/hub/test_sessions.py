@@ -67,6 +67,19 @@ async def test_a_broken_session_has_its_grace_and_may_come_back_within() -> None
         await eventually(lambda: _has_status(hub, "echo-1", "gone"))
 
 
+async def test_a_grace_ends_when_it_is_over_not_with_the_next_sweep() -> None:
+    """Who broke and did not come back is told of at once, however seldom leases are looked through."""
+    async with run_hub(**QUICK | {"sweep_interval_s": 30}) as hub:
+        session = await register(hub.stub, instance("echo-1"))
+        await hub.stub.ListInstances(pb.ListInstancesRequest())
+        session.call.cancel()
+
+        async def expired() -> bool:
+            return (await hub.instances())["echo-1"].status == pb.INSTANCE_STATUS_EXPIRED
+
+        await eventually(expired, 5)
+
+
 async def test_a_second_process_with_a_living_ones_id_is_refused() -> None:
     """Another token while the holder's stream stands: ALREADY_EXISTS. Once that broke, the successor is let in."""
     async with run_hub() as hub:
