@@ -32,10 +32,12 @@ up: setup
 PYTEST = $(BIN)/python -m pytest $(if $(DATA),--data=$(DATA))
 
 # Side by side, but for those that want the machine to themselves.
+ALONE = tests/chaos/test_storm.py tests/chaos/test_orders_under_kills.py
 test: setup
 ifeq ($(TESTS),)
 	$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration
-	$(PYTEST) tests/e2e tests/chaos
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/chaos $(ALONE:%=--ignore=%)
+	$(PYTEST) $(ALONE)
 else
 	$(PYTEST) $(TESTS)
 endif
