@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from mesh.clock import unix_ms
 from mesh.errors import MeshError
 from mesh.log import get_logger
 from mesh.market.bars import DAY_MS, MINUTE_MS
@@ -22,6 +23,8 @@ _FAILED: tuple[type[Exception], ...] = (*FAILED, MeshError)
 # What is computed in one insert, which may touch a hundred months at most.
 _LONGEST_MS = 366 * DAY_MS
 _MOST_TOGETHER = 40
+# No server's clock is further ahead.
+_AHEAD_MS = 366 * DAY_MS
 # Ranges that are stored meanwhile are computed together.
 _GATHER_S = 0.5
 _RETRY_S = 2.0
@@ -90,6 +93,7 @@ class BarKeeper:
 
     def stored(self, server: str, symbol: str, from_msc: int, to_msc: int) -> None:
         """What stands in [from_msc, to_msc) changed; never blocks."""
+        to_msc = max(from_msc, min(to_msc, unix_ms() + _AHEAD_MS))  # a correction may be of all that is to come
         self._stale.add(server, symbol, from_msc // MINUTE_MS * MINUTE_MS, -(-to_msc // MINUTE_MS) * MINUTE_MS)
         self._told.set()
 

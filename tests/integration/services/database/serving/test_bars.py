@@ -106,6 +106,8 @@ async def test_a_keeper_that_starts_finds_what_is_stale(served: Served) -> None:
     middle = int(ticks.time_msc[100]) // 60_000 * 60_000
     await correct(served.clickhouse, served.server, 1, middle, middle + 600_000)
     await looked(served, built(M1, within(ticks, 0, middle), within(ticks, middle + 600_000, 2**62)))
+    await correct(served.clickhouse, served.server, 2, middle, 2**62)  # all that is to come
+    await looked(served, built(M1, within(ticks, 0, middle)))
 
 
 async def test_symbols_are_computed_together(served: Served) -> None:
