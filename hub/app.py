@@ -11,7 +11,6 @@ from uuid import uuid4
 from suho.hub.v1 import registry_pb2 as pb
 
 from hub.alarms import Alarms
-from hub.chronicle import Chronicle
 from hub.config import HubSettings
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
@@ -26,18 +25,15 @@ from hub.domain.probation import Thresholds
 from hub.domain.probing import ProbeTerms
 from hub.domain.state import Store
 from hub.gauges import observe
-from hub.health_history import MemoryHistory, StreamHistory
-from hub.infrastructure import Infrastructure
+from hub.health.chronicle import Chronicle
+from hub.health.history import MemoryHistory, StreamHistory
+from hub.health.infrastructure import Infrastructure
+from hub.health.probing import Prober
 from hub.maintenance import Maintenance
-from hub.memory import MemoryStore
 from hub.messages.instances import instance_from
 from hub.names import Names, keep_looking_up
-from hub.nats_bucket import STREAM
-from hub.nats_store import NatsStore
 from hub.presence import NatsPresence
-from hub.probing import Prober
 from hub.registry import Registry, RegistryLimits
-from hub.replica import Replica
 from hub.servicers.discovery import DiscoveryServicer
 from hub.servicers.leases import UnaryLeases
 from hub.servicers.maintenance import MaintenanceServicer
@@ -46,6 +42,10 @@ from hub.servicers.registry import RegistryServicer
 from hub.servicers.sessions import Sessions
 from hub.servicers.traffic import TrafficServicer
 from hub.servicers.watches import Watches
+from hub.store.memory import MemoryStore
+from hub.store.nats_bucket import STREAM
+from hub.store.nats_store import NatsStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from hub.traffic import Traffic
 from mesh.bus import open_bus

@@ -10,7 +10,7 @@ from hub.domain.lease import Hold, Lease, LeaseTerms, digest_of, taken
 from hub.domain.peers import Peers
 from hub.domain.state import Record, StoreAwayError
 from hub.leases import Leases
-from hub.replica import Replica
+from hub.store.replica import Replica
 from mesh.clock import unix_ms
 
 

@@ -10,7 +10,7 @@ from hub.domain.census import Census
 from hub.domain.lease import Hold, Lease, LeaseTerms, NotHolderError
 from hub.domain.peers import Peers
 from hub.domain.state import ConflictError, Key, Record, StoreAwayError
-from hub.replica import Replica
+from hub.store.replica import Replica
 from mesh.log import get_logger
 
 log = get_logger(__name__)

@@ -19,8 +19,8 @@ from hub.domain.withdrawal import (
     serving,
     taken,
 )
-from hub.replica import Replica
-from hub.rewriting import rewritten
+from hub.store.replica import Replica
+from hub.store.rewriting import rewritten
 from mesh.clock import unix_ms
 from mesh.log import get_logger
 

@@ -16,7 +16,7 @@ from hub.domain.peers import Peers
 from hub.domain.state import ConflictError, StoreAwayError
 from hub.domain.status import Status
 from hub.leases import Leases
-from hub.replica import Replica
+from hub.store.replica import Replica
 from hub.sweeper import Sweeper
 from mesh.log import get_logger
 

@@ -8,7 +8,7 @@ from hub.domain.expiry import Protection, SelfPreservation, Silence, believed
 from hub.domain.lease import Hold, Lease, LeaseTerms
 from hub.domain.peers import Peers
 from hub.leases import Leases, found_lease
-from hub.replica import Replica
+from hub.store.replica import Replica
 from mesh.clock import unix_ms
 from mesh.log import get_logger
 

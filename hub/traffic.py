@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from hub.domain.policy import Policy, admit_policy, default_policy
 from hub.domain.state import ConflictError, key_of
-from hub.replica import Replica
-from hub.rewriting import rewritten
+from hub.store.replica import Replica
+from hub.store.rewriting import rewritten
 from mesh.clock import unix_ms
 from mesh.log import get_logger
 

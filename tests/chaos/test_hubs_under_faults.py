@@ -14,7 +14,7 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from compose.embedded.alone import NatsCluster, nats, nats_cluster, running
 from compose.embedded.nats import Nats
-from hub.nats_bucket import STREAM
+from hub.store.nats_bucket import STREAM
 from mesh.bus import open_bus
 from tests.chaos.hubs import Mesh, holding, run_mesh
 from tests.support.hub import instance

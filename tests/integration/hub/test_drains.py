@@ -16,7 +16,7 @@ from suho.hub.v1 import registry_pb2 as pb
 from cli.under_way import prove_idle
 from cli.watch import follow
 from compose.embedded.nats import Nats
-from hub.nats_bucket import STREAM
+from hub.store.nats_bucket import STREAM
 from mesh.bus import open_bus
 from mesh.channel import direct_channel
 from mesh.config import MeshSettings, ServerSettings

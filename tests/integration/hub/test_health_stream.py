@@ -10,7 +10,7 @@ from nats.js.errors import NotFoundError
 from compose.embedded.nats import Nats
 from hub.domain.history import KEPT_OF_ONE, HealthEvent, HistoryAwayError
 from hub.domain.status import Status
-from hub.health_history import STREAM, StreamHistory
+from hub.health.history import STREAM, StreamHistory
 from mesh.bus import open_bus
 from mesh.clock import unix_ms
 from tests.support.proxy import cuttable_proxy

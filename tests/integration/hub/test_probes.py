@@ -13,8 +13,8 @@ from compose.embedded.nats import Nats
 from compose.embedded.postgres import Postgres
 from compose.embedded.valkey import Valkey
 from hub.domain.health import ProbeKind
-from hub.probes.check import Target
-from hub.probes.kinds import CHECKS, Outcome, ask
+from hub.health.probes.check import Target
+from hub.health.probes.kinds import CHECKS, Outcome, ask
 from tests.support.kafka import Kafka
 from tests.support.misbehaving import Behaviour, closing, endless, saying, silent, tcp_server
 from tests.support.waiting import free_port

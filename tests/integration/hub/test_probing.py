@@ -14,10 +14,10 @@ from hub.domain.instance import Address, Instance
 from hub.domain.probing import ProbeTerms, SelfDoubt
 from hub.domain.state import Expiry, Key, Record
 from hub.domain.status import Status
-from hub.health_history import MemoryHistory
-from hub.memory import MemoryStore
-from hub.probing import Prober
-from hub.replica import Replica
+from hub.health.history import MemoryHistory
+from hub.health.probing import Prober
+from hub.store.memory import MemoryStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from tests.support.misbehaving import saying, silent, tcp_server
 from tests.support.waiting import eventually, free_port

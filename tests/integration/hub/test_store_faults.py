@@ -15,15 +15,15 @@ from nats.aio.msg import Msg
 from compose.embedded.alone import NatsCluster, nats_cluster, running
 from compose.embedded.nats import Nats
 from compose.embedded.ports import free_ports
-from hub import nats_bucket
 from hub.domain.catalog import Catalog, CompactedError
 from hub.domain.policy import Policy
 from hub.domain.state import ConflictError, StoreAwayError, key_of
 from hub.domain.status import Status
 from hub.messages.entries import entry_to
-from hub.nats_bucket import STREAM, Changes
-from hub.nats_store import NatsStore
-from hub.replica import Replica
+from hub.store import nats_bucket
+from hub.store.nats_bucket import STREAM, Changes
+from hub.store.nats_store import NatsStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from mesh.bus import open_bus
 from tests.support.entries import drain, record

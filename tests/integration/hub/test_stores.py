@@ -10,9 +10,9 @@ import pytest
 from compose.embedded.nats import Nats
 from hub.domain.state import ConflictError, Delta, Key, News, Snapshot, Store, key_of
 from hub.domain.status import Status
-from hub.memory import MemoryStore
-from hub.nats_bucket import STREAM
-from hub.nats_store import NatsStore
+from hub.store.memory import MemoryStore
+from hub.store.nats_bucket import STREAM
+from hub.store.nats_store import NatsStore
 from mesh.bus import open_bus
 from tests.support.entries import EVERY_KIND, LONG_ZONE, record
 

@@ -13,9 +13,9 @@ from hub.domain.lease import LeaseTerms
 from hub.domain.peers import PeerTable, PresenceTerms
 from hub.domain.state import Entry, Key, StoreAwayError
 from hub.domain.status import Status
-from hub.memory import MemoryStore
 from hub.registry import Registry, RegistryLimits
-from hub.replica import Replica
+from hub.store.memory import MemoryStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 
 TOKEN = "a-token-long-enough"

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from suho.hub.v1 import registry_pb2 as pb
 
-from hub.chronicle import Chronicle
 from hub.domain.catalog import Catalog, Change
 from hub.domain.history import KEPT_OF_ONE, KEPT_S, HealthEvent, HistoryAwayError
 from hub.domain.instance import Instance
 from hub.domain.peers import Alone
 from hub.domain.status import Status
-from hub.health_history import MemoryHistory
+from hub.health.chronicle import Chronicle
+from hub.health.history import MemoryHistory
 from hub.servicers.history import health_history
 from hub.streams import Bell
 from mesh.clock import unix_ms

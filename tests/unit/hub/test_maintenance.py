@@ -15,8 +15,8 @@ from hub.domain.state import ConflictError, Entry, Record
 from hub.domain.status import Status
 from hub.domain.withdrawal import LastEndpointError, UnknownTargetError, nearest, serving, taken
 from hub.maintenance import MAX_DRAINS, Maintenance, TooManyDrainsError
-from hub.memory import MemoryStore
-from hub.replica import Replica
+from hub.store.memory import MemoryStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from tests.support import eventually
 

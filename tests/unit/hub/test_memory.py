@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from hub.domain.state import Snapshot
-from hub.memory import MemoryStore
+from hub.store.memory import MemoryStore
 from tests.support.entries import record
 
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from hub import replica as module
 from hub.domain.catalog import Catalog, CompactedError
 from hub.domain.drain import Target
 from hub.domain.policy import Policy
 from hub.domain.state import ConflictError, Delta, Entry, Key, News, Progress, Snapshot, Store, StoreAwayError, key_of
 from hub.domain.status import Status
-from hub.memory import MemoryStore
-from hub.replica import Replica
+from hub.store import replica as module
+from hub.store.memory import MemoryStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from tests.support.entries import drain, record
 from tests.support.waiting import eventually

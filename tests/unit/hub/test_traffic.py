@@ -8,8 +8,8 @@ import pytest
 from hub.domain.catalog import Catalog
 from hub.domain.policy import Policy
 from hub.domain.state import ConflictError, Entry
-from hub.memory import MemoryStore
-from hub.replica import Replica
+from hub.store.memory import MemoryStore
+from hub.store.replica import Replica
 from hub.streams import Bell
 from hub.traffic import MAX_POLICIES, TooManyPoliciesError, Traffic
 

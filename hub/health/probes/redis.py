@@ -1,7 +1,7 @@
 """Redis, and whatever speaks its protocol (Valkey, DragonflyDB)."""
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.connection import connected, quoted
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.connection import connected, quoted
 
 _ALIVE = (b"+PONG", b"-NOAUTH", b"-NOPERM")
 _LOADING = b"-LOADING"

@@ -14,7 +14,7 @@ from hub.domain.admission import AdmissionError
 from hub.domain.history import KEPT_OF_ONE, KEPT_S, HealthEvent, HistoryAwayError
 from hub.messages.history import event_from, event_to
 from hub.messages.keys import token_of
-from hub.nats_bucket import STREAM as REGISTRY
+from hub.store.nats_bucket import STREAM as REGISTRY
 from mesh.clock import unix_ms
 from mesh.confirmed_publish import ConfirmedPublish
 from mesh.log import get_logger

@@ -1,7 +1,7 @@
 """Whether something listens."""
 
-from hub.probes.check import Target
-from hub.probes.connection import connected
+from hub.health.probes.check import Target
+from hub.health.probes.connection import connected
 
 
 async def check(target: Target) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hub.domain.health import ProbeKind
-from hub.probes import clickhouse, grpc_health, http, kafka, nats, postgres, redis, tcp
-from hub.probes.check import Check, ProbeError, Target
+from hub.health.probes import clickhouse, grpc_health, http, kafka, nats, postgres, redis, tcp
+from hub.health.probes.check import Check, ProbeError, Target
 
 CHECKS: Mapping[ProbeKind, Check] = {
     ProbeKind.GRPC: grpc_health.check,

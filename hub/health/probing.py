@@ -19,8 +19,8 @@ from hub.domain.probation import Probation, begun_with, weighed
 from hub.domain.probing import ProbeTerms, Question, counts, health_after, left_without_farewell, question_for
 from hub.domain.state import Record
 from hub.domain.status import Status
-from hub.probes.check import Target
-from hub.probes.kinds import Outcome, ask
+from hub.health.probes.check import Target
+from hub.health.probes.kinds import Outcome, ask
 from hub.streams import Bell, heard
 from mesh.clock import unix_ms
 from mesh.log import get_logger
@@ -34,7 +34,7 @@ _LOOK_ROUND = 1 / 30
 
 
 class Records(Protocol):
-    """The shared state, as far as probes are concerned (`hub.replica.Replica`)."""
+    """The shared state, as far as probes are concerned (`hub.store.replica.Replica`)."""
 
     catalog: Catalog
 

@@ -3,8 +3,8 @@
 import struct
 from asyncio import StreamReader
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.connection import MOST_BYTES, connected, quoted
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.connection import MOST_BYTES, connected, quoted
 
 _PROTOCOL_3_0 = 196_608
 _PARAMETERS = b"user\0suho-probe\0database\0postgres\0application_name\0suho-probe\0\0"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from hub.probes.check import ProbeError, Target
+from hub.health.probes.check import ProbeError, Target
 
 MOST_BYTES = 64 * 1024
 """No answer that a probe reads is longer."""

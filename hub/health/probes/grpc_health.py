@@ -3,8 +3,8 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from hub.probes import tcp
-from hub.probes.check import ProbeError, Target
+from hub.health.probes import tcp
+from hub.health.probes.check import ProbeError, Target
 from mesh.channel import direct_channel
 
 _Status = health_pb2.HealthCheckResponse.ServingStatus

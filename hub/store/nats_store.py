@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from hub.domain.state import ConflictError, Delta, Entry, Key, News, Progress, Snapshot, StoreAwayError, key_of
 from hub.messages.entries import UnreadableError, entry_from, entry_to
 from hub.messages.keys import key_from, key_to
-from hub.nats_bucket import Bucket, Changes, MovedError, Position, Stored
+from hub.store.nats_bucket import Bucket, Changes, MovedError, Position, Stored
 from mesh.log import get_logger
 from mesh.waiting import backoff, obey_cancellation, until_available
 

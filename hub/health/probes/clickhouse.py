@@ -2,8 +2,8 @@
 
 from asyncio import IncompleteReadError
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.http import answered
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.http import answered
 
 
 async def check(target: Target) -> str:

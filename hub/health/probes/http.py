@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.connection import connected, quoted
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.connection import connected, quoted
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 _UNAUTHORISED = 401

@@ -2,8 +2,8 @@
 
 import json
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.connection import connected, quoted
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.connection import connected, quoted
 
 _INFO = b"INFO "
 

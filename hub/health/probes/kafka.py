@@ -2,8 +2,8 @@
 
 import struct
 
-from hub.probes.check import ProbeError, Target
-from hub.probes.connection import MOST_BYTES, connected, quoted
+from hub.health.probes.check import ProbeError, Target
+from hub.health.probes.connection import MOST_BYTES, connected, quoted
 
 _CORRELATION = 0x5348
 _CLIENT = b"suho-hub"

@@ -1,0 +1,1 @@
+"""Whether instances work: probes, their history, and the engines that are probed."""

@@ -1,0 +1,1 @@
+"""What hubs share, where it is kept, and how each follows it."""
