@@ -1,4 +1,4 @@
-"""The real engines, each alone, for tests: session-wide fixtures that give the address and the credentials.
+"""The real engines, each alone, for tests: fixtures that give the address and the credentials.
 
 Tests share a session's engine, so they make databases, streams and key prefixes of their own.
 """
@@ -32,7 +32,8 @@ async def valkey_engine() -> AsyncIterator[Valkey]:
         yield engine
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def nats_engine() -> AsyncIterator[Nats]:
+    """A module's own: streams bear names that programs give them, so that what one leaves another would meet."""
     async with nats() as engine:
         yield engine

@@ -21,13 +21,13 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
     stream = StreamConfig(name=TICKS_STREAM, subjects=[all_ticks()], discard=DiscardPolicy.NEW, max_bytes=100_000)
     await bus.jetstream().add_stream(stream)
     bridge = await start_bridge()
-    agent = Agent(history(8_000), chunk=100)
+    agent = Agent(history(8_000), chunk=20)  # small, so that few are refused together
     async with asyncio.TaskGroup() as tasks:
         delivery = tasks.create_task(agent.deliver(bridge.port))
         await eventually(lambda: fills(bus, 90_000))
         stuck = agent.acked
         assert not (await asyncio.wait([delivery], timeout=0.1))[0]
-        assert agent.acked <= agent.ticks.id_at(agent.ticks.index_after(stuck) + 800)
+        assert agent.acked <= agent.ticks.id_at(agent.ticks.index_after(stuck) + 160)
         stream.max_bytes = 10_000_000
         await bus.jetstream().update_stream(stream)
     assert agent.reconnects == 0
