@@ -28,6 +28,8 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.AdminShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # Of a connection that was cut while it greeted: the first statement finds it in no state for one.
+    asyncpg.InternalClientError,
 )
 
 
