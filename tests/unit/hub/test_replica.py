@@ -36,7 +36,7 @@ class ToldStore:
         return 0
 
     async def remove(self, key: Key, expected_revision: int) -> int:
-        raise NotImplementedError
+        raise AssertionError(f"{key} is not to be removed")
 
     async def follow(self) -> AsyncIterator[News]:
         while True:
