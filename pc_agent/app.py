@@ -19,15 +19,15 @@ from pc_agent.domain.lanes import TICK_LANES, LaneWatch
 from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
-from pc_agent.execution import Execution, Permission
 from pc_agent.file_lock import LockedError
-from pc_agent.ledger import Ledger, open_ledger
-from pc_agent.messages import Connected, WorkerTerms
-from pc_agent.reconciler import Reconciler
-from pc_agent.signal_lane import SignalLane
-from pc_agent.tick_lane import TickLane
-from pc_agent.tick_lanes import TickLanes
-from pc_agent.worker import TerminalWorker
+from pc_agent.orders.execution import Execution, Permission
+from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.reconciler import Reconciler
+from pc_agent.orders.signal_lane import SignalLane
+from pc_agent.terminal.messages import Connected, WorkerTerms
+from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.ticks.tick_lane import TickLane
+from pc_agent.ticks.tick_lanes import TickLanes
 
 log = get_logger(__name__)
 

@@ -19,7 +19,7 @@ from mesh.market import BEFORE_FIRST
 from mesh.waiting import backoff
 from pc_agent.domain.orders import OrderState, Result
 from pc_agent.file_lock import LockedError, file_lock
-from pc_agent.messages import (
+from pc_agent.terminal.messages import (
     BooksRead,
     CloseSymbol,
     Command,
@@ -38,9 +38,9 @@ from pc_agent.messages import (
     Stop,
     WorkerTerms,
 )
-from pc_agent.mt5_orders import execute
-from pc_agent.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect, read_books
-from pc_agent.mt5_ticks import TickReaders, read_history, read_newest
+from pc_agent.terminal.mt5_orders import execute
+from pc_agent.terminal.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect, read_books
+from pc_agent.terminal.mt5_ticks import TickReaders, read_history, read_newest
 
 log = get_logger(__name__)
 

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from pc_agent.domain.orders import Side, mark_of
-from pc_agent.messages import OrderTask, WorkerTerms
-from pc_agent.worker import TerminalWorker, WorkerLostError
+from pc_agent.terminal.messages import OrderTask, WorkerTerms
+from pc_agent.terminal.worker import TerminalWorker, WorkerLostError
 from tests.integration.pc_agent.conftest import PASSWORD, Rig
 from tests.support import eventually
 from tests.support.replay_file import generate

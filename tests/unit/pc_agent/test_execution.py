@@ -12,10 +12,10 @@ import pytest
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Side, Signal
 from pc_agent.domain.reconciliation import Books
 from pc_agent.domain.server_clock import Lease, ServerClock
-from pc_agent.execution import Execution, Permission
-from pc_agent.ledger import Ledger, open_ledger
-from pc_agent.messages import OrderTask
-from pc_agent.reconciler import Reconciler
+from pc_agent.orders.execution import Execution, Permission
+from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.reconciler import Reconciler
+from pc_agent.terminal.messages import OrderTask
 from tests.support import eventually
 
 ACCOUNT = Account("broker-1", 42)

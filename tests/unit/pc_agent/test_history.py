@@ -12,13 +12,13 @@ from suho.market.v1 import tick_pb2
 
 from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 from mesh.market.digest import digests
-from pc_agent import history
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.history import HistoryDesk, TooManyQuestionsError
-from pc_agent.lane_symbols import LaneSymbols
-from pc_agent.messages import AccountFacts, HistoryPage, ReadHistory, ReadNewest
-from pc_agent.mt5_session import BrokerLink
-from pc_agent.mt5_ticks import read_history, read_newest
+from pc_agent.terminal.messages import AccountFacts, HistoryPage, ReadHistory, ReadNewest
+from pc_agent.terminal.mt5_session import BrokerLink
+from pc_agent.terminal.mt5_ticks import read_history, read_newest
+from pc_agent.ticks import history
+from pc_agent.ticks.history import HistoryDesk, TooManyQuestionsError
+from pc_agent.ticks.lane_symbols import LaneSymbols
 from tests.support import eventually
 from tests.unit.pc_agent.terminals import FakeMt5, columns_of, ids_of, ticks_at
 

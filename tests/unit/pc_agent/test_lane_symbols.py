@@ -8,11 +8,11 @@ from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
 from mesh.market import BEFORE_FIRST, TickId
-from pc_agent import lane_symbols
 from pc_agent.domain.symbol_feed import WINDOW_TICKS, Reading, SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
-from pc_agent.lane_symbols import LANE_TICKS, MESSAGE_TICKS, MESSAGES_UNDER_WAY, LaneSymbols
-from pc_agent.messages import CloseSymbol, Credit
+from pc_agent.terminal.messages import CloseSymbol, Credit
+from pc_agent.ticks import lane_symbols
+from pc_agent.ticks.lane_symbols import LANE_TICKS, MESSAGE_TICKS, MESSAGES_UNDER_WAY, LaneSymbols
 from tests.unit.pc_agent.domain.test_symbol_feed import JANUARY_END, ticks
 
 CURSOR = TickId(JANUARY_END, 0)

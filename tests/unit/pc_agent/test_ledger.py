@@ -8,7 +8,7 @@ import pytest
 
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.file_lock import LockedError
-from pc_agent.ledger import Ledger, LedgerError, open_ledger
+from pc_agent.orders.ledger import Ledger, LedgerError, open_ledger
 
 ACCOUNT = Account("twin-1", 1_000_001)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pc_agent.domain.orders import OrderState, Side, mark_of
-from pc_agent.messages import OrderTask
-from pc_agent.mt5_orders import execute
+from pc_agent.terminal.messages import OrderTask
+from pc_agent.terminal.mt5_orders import execute
 
 FOREVER = time.monotonic_ns() + 10**15
 TASK = OrderTask("s1", "EURUSD", Side.BUY, 0.1, 0.0, 1.3, mark_of("s1"), 42, FOREVER, FOREVER)

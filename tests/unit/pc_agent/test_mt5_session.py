@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pc_agent.domain.orders import mark_of
-from pc_agent.messages import AccountFacts, ReadBooks
-from pc_agent.mt5_session import BrokerLink, TerminalGoneError, read_books
+from pc_agent.terminal.messages import AccountFacts, ReadBooks
+from pc_agent.terminal.mt5_session import BrokerLink, TerminalGoneError, read_books
 
 OURS = AccountFacts("broker-1", 42, 0)
 

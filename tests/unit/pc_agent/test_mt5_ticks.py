@@ -11,9 +11,17 @@ from mesh.market.batch import COLUMNS
 from mesh.market.digest import digests
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.tick_cursor import PAGE_TICKS
-from pc_agent.messages import AccountFacts, HistoryFound, HistoryPage, ReadHistory, Reading, ReadNewest, TicksRead
-from pc_agent.mt5_session import BrokerLink, TerminalGoneError
-from pc_agent.mt5_ticks import TickReaders, read_history, read_newest
+from pc_agent.terminal.messages import (
+    AccountFacts,
+    HistoryFound,
+    HistoryPage,
+    ReadHistory,
+    Reading,
+    ReadNewest,
+    TicksRead,
+)
+from pc_agent.terminal.mt5_session import BrokerLink, TerminalGoneError
+from pc_agent.terminal.mt5_ticks import TickReaders, read_history, read_newest
 from tests.unit.pc_agent.terminals import FakeMt5, columns_of, ids_of, ticks_at
 
 HOUR = 3_600_000

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from mesh.market import BEFORE_FIRST
-from pc_agent import mt5_session, mt5_worker
-from pc_agent.messages import (
+from pc_agent import mt5_worker
+from pc_agent.mt5_worker import Mt5Worker
+from pc_agent.terminal import mt5_session
+from pc_agent.terminal.messages import (
     Connected,
     Disconnected,
     HistoryPage,
@@ -24,7 +26,6 @@ from pc_agent.messages import (
     TicksRead,
     WorkerTerms,
 )
-from pc_agent.mt5_worker import Mt5Worker
 from tests.unit.pc_agent.terminals import FakeMt5, FakePipe, ticks_at
 
 FROM = 1_580_511_600_000

@@ -13,9 +13,9 @@ from suho.trading.v1 import agent_link_pb2 as pb
 from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
-from pc_agent.ledger import Ledger, open_ledger
-from pc_agent.messages import AccountFacts, Connected
-from pc_agent.signal_lane import SignalLane
+from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.signal_lane import SignalLane
+from pc_agent.terminal.messages import AccountFacts, Connected
 from tests.support import eventually
 
 VALID_MS = 5_000

@@ -11,9 +11,9 @@ from suho.market.v1 import bridge_pb2 as pb
 from suho.market.v1 import tick_pb2
 
 from mesh.market import TickId
-from pc_agent import tick_lane
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.tick_lane import TickLane
+from pc_agent.ticks import tick_lane
+from pc_agent.ticks.tick_lane import TickLane
 from tests.support import eventually
 from tests.unit.pc_agent.domain.test_symbol_feed import ticks
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pc_agent.domain.lanes import LaneWatch, lane_of
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.messages import AccountFacts, Connected, SymbolFacts
-from pc_agent.tick_lanes import TickLanes
+from pc_agent.terminal.messages import AccountFacts, Connected, SymbolFacts
+from pc_agent.ticks.tick_lanes import TickLanes
 
 NAMES = [f"SYMBOL{n}" for n in range(12)]
 

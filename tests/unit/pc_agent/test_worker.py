@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mesh.market import BEFORE_FIRST
-from pc_agent.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown, WorkerTerms
-from pc_agent.worker import TerminalWorker
+from pc_agent.terminal.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown, WorkerTerms
+from pc_agent.terminal.worker import TerminalWorker
 
 TERMS = WorkerTerms("a", "info", "json", "", "", 0, "", None, (), 5.0, Path("lock"), 5, 20, 1)
 

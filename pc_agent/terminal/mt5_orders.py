@@ -5,8 +5,8 @@ from typing import Any
 
 from pc_agent.domain.orders import OrderState, Result, Side, plain
 from pc_agent.domain.retcodes import DONE_PARTIAL, Verdict, name, verdict
-from pc_agent.messages import OrderTask
-from pc_agent.mt5_session import TerminalGoneError, needed
+from pc_agent.terminal.messages import OrderTask
+from pc_agent.terminal.mt5_session import TerminalGoneError, needed
 
 _ATTEMPTS = 3
 _PAUSE_S = 0.2

@@ -11,7 +11,7 @@ from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
 from pc_agent.domain.orders import Mark, Result
 from pc_agent.domain.reconciliation import Books
-from pc_agent.messages import (
+from pc_agent.terminal.messages import (
     BooksRead,
     Command,
     Connected,
@@ -30,7 +30,7 @@ from pc_agent.messages import (
     TicksRead,
     WorkerTerms,
 )
-from pc_agent.worker_pipe import WorkerPipe
+from pc_agent.terminal.worker_pipe import WorkerPipe
 
 log = get_logger(__name__)
 

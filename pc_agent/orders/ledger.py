@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pc_agent.domain.orders import REACHED_FROM, Account, Entry, OrderState, Result
 from pc_agent.file_lock import file_lock
-from pc_agent.ledger_rows import ENTRY_COLUMNS, RESULT_COLUMNS, entry_of, entry_row, result_row
+from pc_agent.orders.ledger_rows import ENTRY_COLUMNS, RESULT_COLUMNS, entry_of, entry_row, result_row
 
 T = TypeVar("T")
 _MOST_TOGETHER = 64

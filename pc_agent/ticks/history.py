@@ -12,9 +12,9 @@ from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 from mesh.market.batch import COLUMNS
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.lane_symbols import MESSAGE_TICKS, LaneSymbols, place_of
-from pc_agent.messages import HistoryPage, ReadHistory
-from pc_agent.worker import TerminalWorker
+from pc_agent.terminal.messages import HistoryPage, ReadHistory
+from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.ticks.lane_symbols import MESSAGE_TICKS, LaneSymbols, place_of
 
 MOST_QUESTIONS = 10_000
 _MESSAGES_READY = 2

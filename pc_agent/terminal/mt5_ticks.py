@@ -11,7 +11,7 @@ from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from pc_agent.domain.history import before, touched_digests
 from pc_agent.domain.tick_cursor import FIRST_MSC, PAGE_TICKS, Columns, Progress, TickCursor
-from pc_agent.messages import (
+from pc_agent.terminal.messages import (
     CloseSymbol,
     Credit,
     Event,
@@ -23,7 +23,7 @@ from pc_agent.messages import (
     ReadNewest,
     TicksRead,
 )
-from pc_agent.mt5_session import BrokerLink, answered
+from pc_agent.terminal.mt5_session import BrokerLink, answered
 
 log = get_logger(__name__)
 

@@ -11,8 +11,8 @@ from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId, codec
 from pc_agent.domain.symbol_feed import WINDOW_TICKS, SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
-from pc_agent.messages import CloseSymbol, Credit
-from pc_agent.worker import TerminalWorker
+from pc_agent.terminal.messages import CloseSymbol, Credit
+from pc_agent.terminal.worker import TerminalWorker
 
 log = get_logger(__name__)
 

@@ -4,8 +4,8 @@ from suho.common.v1 import account_pb2
 from suho.trading.v1 import agent_link_pb2, order_pb2
 
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, plain
-from pc_agent.ledger import Report
-from pc_agent.messages import Connected
+from pc_agent.orders.ledger import Report
+from pc_agent.terminal.messages import Connected
 
 _SIDES = {order_pb2.ORDER_SIDE_BUY: Side.BUY, order_pb2.ORDER_SIDE_SELL: Side.SELL}
 _STATES = {

@@ -15,11 +15,11 @@ from mesh.waiting import backoff
 from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalBreachError, SignalSequence
-from pc_agent.execution import Execution
-from pc_agent.ledger import Ledger
-from pc_agent.messages import Connected
-from pc_agent.order_messages import hello_of, report_of, signal_of
+from pc_agent.orders.execution import Execution
+from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.order_messages import hello_of, report_of, signal_of
 from pc_agent.stream_errors import reason_of
+from pc_agent.terminal.messages import Connected
 
 log = get_logger(__name__)
 

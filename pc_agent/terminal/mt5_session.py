@@ -7,7 +7,7 @@ from typing import Any
 
 from pc_agent.domain.orders import Mark
 from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, SymbolsShown, WorkerTerms
+from pc_agent.terminal.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, SymbolsShown, WorkerTerms
 
 # `initialize` may have to start the terminal; it must answer before the worker is taken for hung.
 _INITIALIZE_MS = 20_000

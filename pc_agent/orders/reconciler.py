@@ -9,7 +9,7 @@ from mesh.log import get_logger
 from pc_agent.domain.orders import Entry, Mark, Result, mark_of
 from pc_agent.domain.reconciliation import Books, resolve
 from pc_agent.domain.server_clock import ServerClock
-from pc_agent.ledger import Ledger
+from pc_agent.orders.ledger import Ledger
 
 log = get_logger(__name__)
 

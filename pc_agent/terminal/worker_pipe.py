@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from pc_agent.messages import Command, Event, WorkerTerms
 from pc_agent.mt5_worker import work
+from pc_agent.terminal.messages import Command, Event, WorkerTerms
 
 
 class WorkerPipe:

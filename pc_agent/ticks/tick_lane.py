@@ -12,10 +12,10 @@ from mesh.log import get_logger
 from mesh.waiting import backoff
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
-from pc_agent.history import HistoryDesk, TooManyQuestionsError
-from pc_agent.lane_symbols import COUNT_S, LaneSymbols
 from pc_agent.stream_errors import reason_of
-from pc_agent.worker import TerminalWorker
+from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.ticks.history import HistoryDesk, TooManyQuestionsError
+from pc_agent.ticks.lane_symbols import COUNT_S, LaneSymbols
 
 log = get_logger(__name__)
 

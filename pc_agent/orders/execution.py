@@ -11,10 +11,10 @@ from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Signal, defect, mark_of
 from pc_agent.domain.server_clock import Lease, ServerClock
-from pc_agent.ledger import Ledger
-from pc_agent.messages import OrderTask
-from pc_agent.reconciler import Reconciler
-from pc_agent.worker import WorkerLostError
+from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.reconciler import Reconciler
+from pc_agent.terminal.messages import OrderTask
+from pc_agent.terminal.worker import WorkerLostError
 
 log = get_logger(__name__)
 

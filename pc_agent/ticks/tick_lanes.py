@@ -13,9 +13,9 @@ from mesh.market.batch import COLUMNS
 from pc_agent.domain.history import before
 from pc_agent.domain.lanes import LaneWatch, carrier_of
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.messages import Connected, HistoryFound, TicksRead
-from pc_agent.tick_lane import TickLane
-from pc_agent.worker import TerminalWorker
+from pc_agent.terminal.messages import Connected, HistoryFound, TicksRead
+from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.ticks.tick_lane import TickLane
 
 log = get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The tick lanes, and the history that is asked of the agent."""
