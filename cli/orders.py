@@ -213,9 +213,9 @@ def _parts(order: order_pb2.Order) -> dict[str, float]:
         "decide_and_commit": (times.submitted_unix_ns, times.committed_unix_ns),
         "to_the_agent": (times.committed_unix_ns, times.received_unix_ns),
         "ledger": (times.received_unix_ns, times.intent_unix_ns),
-        "to_the_terminal": (times.intent_unix_ns, times.sent_unix_ns),
-        "order_send": (times.sent_unix_ns, times.done_unix_ns),
-        "report": (times.done_unix_ns, times.reported_unix_ns),
+        "to_the_terminal": (times.intent_unix_ns, times.called_unix_ns),
+        "order_send": (times.called_unix_ns, times.answered_unix_ns),
+        "report": (times.answered_unix_ns, times.recorded_unix_ns),
     }
     return {name: round((end - start) / 1e6, 3) for name, (start, end) in marks.items() if start and end}
 

@@ -13,17 +13,43 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
+class Kind(StrEnum):
+    """What is asked of the terminal (suho.trading.v1.OrderKind)."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+    CLOSE = "CLOSE"
+    CLOSE_BY = "CLOSE_BY"
+    MODIFY_POSITION = "MODIFY_POSITION"
+    MODIFY_ORDER = "MODIFY_ORDER"
+    CANCEL_ORDER = "CANCEL_ORDER"
+
+
+PENDING_KINDS = frozenset({Kind.LIMIT, Kind.STOP, Kind.STOP_LIMIT})
+# What can make an account's exposure larger: what safety blocks.
+ENTRIES = frozenset({Kind.MARKET}) | PENDING_KINDS
+
+
 class OrderState(StrEnum):
-    """How far a signal got. RECEIVED and INTENT are the ledger's own; the others are reported."""
+    """How far a signal got. RECEIVED, INTENT and SENT are the ledger's own; the others are reported."""
 
     RECEIVED = "RECEIVED"
     INTENT = "INTENT"
+    # The worker said that it was about to call `order_send`.
+    SENT = "SENT"
+    # A pending order that waits at the broker.
+    PLACED = "PLACED"
     FILLED = "FILLED"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
     UNKNOWN = "UNKNOWN"
     NOT_EXECUTED = "NOT_EXECUTED"
+    CANCELED = "CANCELED"
+    # A change was made: nothing was bought or sold.
+    DONE = "DONE"
 
 
 _FILLS = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
@@ -62,6 +88,21 @@ class Signal:
     stop_loss: str
     take_profit: str
     not_after_unix_ms: int
+    kind: Kind = Kind.MARKET
+    # Of a pending order: where it waits, and where a stop-limit's limit stands; decimal strings.
+    price: str = ""
+    limit_price: str = ""
+    # Tickets at the terminal, 0: none.
+    position: int = 0
+    opposite_position: int = 0
+    order_ticket: int = 0
+    # When the broker drops a pending order, by the server's clock; 0: never.
+    expires_unix_ms: int = 0
+    # 0: as the agent is set.
+    deviation_points: int = 0
+    # By the server's clock: committed, and put on the lane.
+    committed_unix_ns: int = 0
+    sent_unix_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +117,8 @@ class Result:
     volume: str = ""
     price: str = ""
     retcode: int = 0
-    sent_unix_ns: int = 0
-    done_unix_ns: int = 0
+    called_unix_ns: int = 0
+    answered_unix_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS signal (
     received_unix_ns INTEGER NOT NULL, intent_unix_ns INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, ticket TEXT NOT NULL, deal TEXT NOT NULL,
     filled_volume TEXT NOT NULL, filled_price TEXT NOT NULL, retcode INTEGER NOT NULL,
-    sent_unix_ns INTEGER NOT NULL, done_unix_ns INTEGER NOT NULL
+    called_unix_ns INTEGER NOT NULL, answered_unix_ns INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS signal_open ON signal (state) WHERE state IN ('RECEIVED', 'INTENT', 'UNKNOWN');
 CREATE TABLE IF NOT EXISTS report (

@@ -7,8 +7,8 @@ from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Sig
 
 _SIGNAL = ("signal_id", "server", "login", "epoch", "seq", "redelivered", "symbol", "side", "volume", "stop_loss",
            "take_profit", "not_after_unix_ms", "received_unix_ns", "intent_unix_ns", "state")  # fmt: skip
-RESULT_COLUMNS = ("reason", "message", "ticket", "deal", "filled_volume", "filled_price", "retcode", "sent_unix_ns",
-                  "done_unix_ns")  # fmt: skip
+RESULT_COLUMNS = ("reason", "message", "ticket", "deal", "filled_volume", "filled_price", "retcode", "called_unix_ns",
+                  "answered_unix_ns")  # fmt: skip
 ENTRY_COLUMNS = _SIGNAL + RESULT_COLUMNS
 
 
@@ -21,8 +21,8 @@ def result_row(result: Result) -> tuple[Any, ...]:
         result.volume,
         result.price,
         result.retcode,
-        result.sent_unix_ns,
-        result.done_unix_ns,
+        result.called_unix_ns,
+        result.answered_unix_ns,
     )
 
 

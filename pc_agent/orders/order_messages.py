@@ -58,8 +58,8 @@ def report_of(report: Report) -> order_pb2.ExecutionReport:
         retcode=result.retcode,
         received_unix_ns=entry.received_unix_ns,
         intent_unix_ns=entry.intent_unix_ns,
-        sent_unix_ns=result.sent_unix_ns,
-        done_unix_ns=result.done_unix_ns,
+        called_unix_ns=result.called_unix_ns,
+        answered_unix_ns=result.answered_unix_ns,
     )
 
 

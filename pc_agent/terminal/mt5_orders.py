@@ -84,7 +84,7 @@ def _judge(mt5: Any, answer: Any, sent: int, done: int) -> Result:
     if answer is None:
         code, text = mt5.last_error()
         message = f"order_send gave no answer: {text} ({code})"
-        return Result(OrderState.UNKNOWN, "NO_ANSWER", message, sent_unix_ns=sent, done_unix_ns=done)
+        return Result(OrderState.UNKNOWN, "NO_ANSWER", message, called_unix_ns=sent, answered_unix_ns=done)
     states = {Verdict.COMPLETE: OrderState.FILLED, Verdict.AMBIGUOUS: OrderState.UNKNOWN}
     state = states.get(verdict(answer.retcode), OrderState.REJECTED)
     if state is OrderState.FILLED and answer.retcode == DONE_PARTIAL:
@@ -102,6 +102,6 @@ def _judge(mt5: Any, answer: Any, sent: int, done: int) -> Result:
         volume=plain(answer.volume) if is_filled else "",
         price=plain(answer.price) if is_filled else "",
         retcode=answer.retcode,
-        sent_unix_ns=sent,
-        done_unix_ns=done,
+        called_unix_ns=sent,
+        answered_unix_ns=done,
     )

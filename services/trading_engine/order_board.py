@@ -63,4 +63,4 @@ class OrderBoard:
 
 def _not_older(newer: order_pb2.Order, order: order_pb2.Order) -> bool:
     """What was told and what was looked up may cross on their way."""
-    return newer.times.reported_unix_ns >= order.times.reported_unix_ns
+    return newer.times.recorded_unix_ns >= order.times.recorded_unix_ns

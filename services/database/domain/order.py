@@ -50,11 +50,11 @@ class Times:
 
     submitted: int = 0
     committed: int = 0
-    reported: int = 0
+    recorded: int = 0
     received: int = 0
     intent: int = 0
-    sent: int = 0
-    done: int = 0
+    called: int = 0
+    answered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ class Report:
     retcode: int
     received: int
     intent: int
-    sent: int
-    done: int
+    called: int
+    answered: int
 
 
 @dataclass(frozen=True, slots=True)

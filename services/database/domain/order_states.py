@@ -39,9 +39,9 @@ class ExposureChange(NamedTuple):
     unknown_orders: int
 
 
-def moved(order: Order, report: Report, reported_unix_ns: int) -> Order:
+def moved(order: Order, report: Report, recorded_unix_ns: int) -> Order:
     """The order after the report: in the report's state when that may follow, else only with times it lacked."""
-    times = _merged(order.times, report, reported_unix_ns)
+    times = _merged(order.times, report, recorded_unix_ns)
     if report.state not in TRANSITIONS[order.state] or report.filled_volume < order.filled_volume:
         return replace(order, times=times)
     return replace(
@@ -72,12 +72,12 @@ def _share(order: Order) -> ExposureChange:
     return ExposureChange(signed, int(order.state in OPEN), int(order.state is S.UNKNOWN))
 
 
-def _merged(times: Times, report: Report, reported_unix_ns: int) -> Times:
+def _merged(times: Times, report: Report, recorded_unix_ns: int) -> Times:
     return replace(
         times,
-        reported=reported_unix_ns,
+        recorded=recorded_unix_ns,
         received=report.received or times.received,
         intent=report.intent or times.intent,
-        sent=report.sent or times.sent,
-        done=report.done or times.done,
+        called=report.called or times.called,
+        answered=report.answered or times.answered,
     )

@@ -76,8 +76,8 @@ class Orders:
             counts = await connection.fetch("SELECT state, count(*) AS orders FROM orders GROUP BY state")
             latency = await connection.fetchval(
                 "SELECT percentile_cont(ARRAY[0.5, 0.99])"
-                " WITHIN GROUP (ORDER BY (done_unix_ns - committed_unix_ns) / 1e6)"
-                " FROM orders WHERE done_unix_ns > 0"
+                " WITHIN GROUP (ORDER BY (answered_unix_ns - committed_unix_ns) / 1e6)"
+                " FROM orders WHERE answered_unix_ns > 0"
             )
         return {State(row["state"]): row["orders"] for row in counts}, Latency(*(latency or ()))
 

@@ -12,15 +12,15 @@ from services.database.postgres.pool import Connection, Postgres
 
 _INSERT_REPORT = (
     "INSERT INTO reports (report_id, signal_id, state, reason, message, ticket, deal, filled_volume, filled_price,"
-    " retcode, received_unix_ns, intent_unix_ns, sent_unix_ns, done_unix_ns, recorded_unix_ns)"
+    " retcode, received_unix_ns, intent_unix_ns, called_unix_ns, answered_unix_ns, recorded_unix_ns)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     " ON CONFLICT (report_id) DO NOTHING RETURNING true"
 )
 
 _UPDATE_ORDER = (
     "UPDATE orders SET state = $2, reason = $3, message = $4, ticket = $5, deal = $6, filled_volume = $7,"
-    " filled_price = $8, retcode = $9, reported_unix_ns = $10, received_unix_ns = $11, intent_unix_ns = $12,"
-    " sent_unix_ns = $13, done_unix_ns = $14 WHERE id = $1"
+    " filled_price = $8, retcode = $9, recorded_unix_ns = $10, received_unix_ns = $11, intent_unix_ns = $12,"
+    " called_unix_ns = $13, answered_unix_ns = $14 WHERE id = $1"
 )
 
 
@@ -85,8 +85,8 @@ async def _record(connection: Connection, order: Order, report: Report) -> Order
         report.retcode,
         report.received,
         report.intent,
-        report.sent,
-        report.done,
+        report.called,
+        report.answered,
     )
     if not await connection.fetchval(_INSERT_REPORT, report.report_id, report.signal_id, *content, now):
         known = await connection.fetchrow("SELECT * FROM reports WHERE report_id = $1", report.report_id)
@@ -120,11 +120,11 @@ async def _move(connection: Connection, before: Order, after: Order) -> None:
         after.filled_volume,
         after.filled_price,
         after.retcode,
-        times.reported,
+        times.recorded,
         times.received,
         times.intent,
-        times.sent,
-        times.done,
+        times.called,
+        times.answered,
     )
     account_id = await connection.fetchval(
         "UPDATE accounts SET revision = revision + 1 WHERE server = $1 AND login = $2 RETURNING id", *after.account

@@ -42,11 +42,11 @@ def order(row: Any) -> Order:
         times=Times(
             row["submitted_unix_ns"],
             row["committed_unix_ns"],
-            row["reported_unix_ns"],
+            row["recorded_unix_ns"],
             row["received_unix_ns"],
             row["intent_unix_ns"],
-            row["sent_unix_ns"],
-            row["done_unix_ns"],
+            row["called_unix_ns"],
+            row["answered_unix_ns"],
         ),
         id=row["id"],
     )

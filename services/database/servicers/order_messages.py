@@ -95,8 +95,8 @@ def report(message: order_pb2.ExecutionReport) -> Report:
         retcode=message.retcode,
         received=number("received_unix_ns", message.received_unix_ns),
         intent=number("intent_unix_ns", message.intent_unix_ns),
-        sent=number("sent_unix_ns", message.sent_unix_ns),
-        done=number("done_unix_ns", message.done_unix_ns),
+        called=number("called_unix_ns", message.called_unix_ns),
+        answered=number("answered_unix_ns", message.answered_unix_ns),
     )
 
 
@@ -125,11 +125,11 @@ def order_message(order: Order) -> order_pb2.Order:
         times=order_pb2.OrderTimes(
             submitted_unix_ns=times.submitted,
             committed_unix_ns=times.committed,
-            reported_unix_ns=times.reported,
+            recorded_unix_ns=times.recorded,
             received_unix_ns=times.received,
             intent_unix_ns=times.intent,
-            sent_unix_ns=times.sent,
-            done_unix_ns=times.done,
+            called_unix_ns=times.called,
+            answered_unix_ns=times.answered,
         ),
     )
 

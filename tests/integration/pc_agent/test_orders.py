@@ -32,7 +32,7 @@ async def test_a_signal_is_executed_once_and_reported_with_what_proves_it(rig: R
     assert report.deal
     assert Decimal(report.filled_volume) == Decimal("0.1")
     assert Decimal(report.filled_price) == pytest.approx(Decimal("1.1"), abs=Decimal("0.1"))
-    assert report.received_unix_ns <= report.intent_unix_ns <= report.sent_unix_ns <= report.done_unix_ns
+    assert report.received_unix_ns <= report.intent_unix_ns <= report.called_unix_ns <= report.answered_unix_ns
     assert rig.engine.acknowledged == 1
     rig.engine.epoch += 1  # a new epoch hands it out again, in a place of its own
     rig.engine.signals[0].epoch = rig.engine.epoch

@@ -58,7 +58,7 @@ def test_done_is_filled_with_what_the_terminal_said() -> None:
     result = execute(terminal, TASK, 20)
     assert (result.state, result.ticket, result.deal) == (OrderState.FILLED, 5, 6)
     assert (result.price, result.volume) == ("1.2", "0.1")
-    assert 0 < result.sent_unix_ns <= result.done_unix_ns
+    assert 0 < result.called_unix_ns <= result.answered_unix_ns
     (request,) = terminal.sent
     assert (request["magic"], request["comment"]) == (TASK.mark.magic, TASK.mark.comment)
     assert request["tp"] == 1.3

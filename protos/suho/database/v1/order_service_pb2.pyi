@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from suho.common.v1 import account_pb2 as _account_pb2
 from suho.common.v1 import page_pb2 as _page_pb2
 from suho.trading.v1 import order_pb2 as _order_pb2
+from suho.trading.v1 import trading_pb2 as _trading_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,8 @@ class Account(_message.Message):
     LAST_SEQ_FIELD_NUMBER: _builtins.int
     EXPOSURES_FIELD_NUMBER: _builtins.int
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     trade_mode: _order_pb2.TradeMode.ValueType
     trading_state: _order_pb2.TradingState.ValueType
     revision: _builtins.int
@@ -40,6 +43,9 @@ class Account(_message.Message):
     epoch: _builtins.int
     last_seq: _builtins.int
     open_orders: _builtins.int
+    agent: _builtins.str
+    """Who holds the lease, and through which engine; empty: nobody."""
+    engine: _builtins.str
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
@@ -55,10 +61,12 @@ class Account(_message.Message):
         last_seq: _builtins.int = ...,
         exposures: _abc.Iterable[Global___Exposure] | None = ...,
         open_orders: _builtins.int = ...,
+        agent: _builtins.str = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,7 +245,10 @@ class CommitIntentRequest(_message.Message):
 
     ORDER_FIELD_NUMBER: _builtins.int
     ACCOUNT_REVISION_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     account_revision: _builtins.int
+    ledger: _builtins.str
+    """The ledger to which the caller hands it down by itself as soon as this is answered; empty: the outbox is to."""
     @_builtins.property
     def order(self) -> _order_pb2.Order:
         """State PENDING, or DENIED with its reason. seq, epoch and times.committed are the database's to set."""
@@ -247,10 +258,11 @@ class CommitIntentRequest(_message.Message):
         *,
         order: _order_pb2.Order | None = ...,
         account_revision: _builtins.int = ...,
+        ledger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_revision", b"account_revision", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_revision", b"account_revision", "ledger", b"ledger", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,10 +299,13 @@ class WatchOutboxRequest(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     TO_SEQ_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     after_seq: _builtins.int
     to_seq: _builtins.int
     """0: for ever. Otherwise the stream ends after this place."""
+    ledger: _builtins.str
+    """The ledger that they are handed to."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -300,10 +315,11 @@ class WatchOutboxRequest(_message.Message):
         epoch: _builtins.int = ...,
         after_seq: _builtins.int = ...,
         to_seq: _builtins.int = ...,
+        ledger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after_seq", b"after_seq", "epoch", b"epoch", "to_seq", b"to_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after_seq", b"after_seq", "epoch", b"epoch", "ledger", b"ledger", "to_seq", b"to_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -336,7 +352,7 @@ class OutboxEntry(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     REDELIVERED_FIELD_NUMBER: _builtins.int
     redelivered: _builtins.bool
-    """It was handed out before."""
+    """It was handed out before to another ledger, or one of its own reports says that an agent had it."""
     @_builtins.property
     def order(self) -> _order_pb2.Order: ...
     def __init__(
@@ -394,6 +410,190 @@ class RecordReportsResponse(_message.Message):
 Global___RecordReportsResponse: _TypeAlias = RecordReportsResponse  # noqa: Y015
 
 @_typing.final
+class RecordDealsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    DEALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def deals(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.ExternalDeal]: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        deals: _abc.Iterable[_order_pb2.ExternalDeal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deals", b"deals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDealsRequest: _TypeAlias = RecordDealsRequest  # noqa: Y015
+
+@_typing.final
+class RecordDealsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """As it stands afterwards."""
+
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDealsResponse: _TypeAlias = RecordDealsResponse  # noqa: Y015
+
+@_typing.final
+class ListDealsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageRequest: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        page: _page_pb2.PageRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDealsRequest: _TypeAlias = ListDealsRequest  # noqa: Y015
+
+@_typing.final
+class ListDealsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEALS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deals(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.AccountDeal]: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageInfo: ...
+    def __init__(
+        self,
+        *,
+        deals: _abc.Iterable[_trading_pb2.AccountDeal] | None = ...,
+        page: _page_pb2.PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDealsResponse: _TypeAlias = ListDealsResponse  # noqa: Y015
+
+@_typing.final
+class AcquireLeaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    engine: _builtins.str
+    valid_for_ms: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        agent: _builtins.str = ...,
+        engine: _builtins.str = ...,
+        valid_for_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcquireLeaseRequest: _TypeAlias = AcquireLeaseRequest  # noqa: Y015
+
+@_typing.final
+class AcquireLeaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account: ...
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcquireLeaseResponse: _TypeAlias = AcquireLeaseResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseLeaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    engine: _builtins.str
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        agent: _builtins.str = ...,
+        engine: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseLeaseRequest: _TypeAlias = ReleaseLeaseRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseLeaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseLeaseResponse: _TypeAlias = ReleaseLeaseResponse  # noqa: Y015
+
+@_typing.final
 class GetOrderRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -417,16 +617,20 @@ class GetOrderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _order_pb2.Order: ...
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.OrderEvent]: ...
     def __init__(
         self,
         *,
         order: _order_pb2.Order | None = ...,
+        events: _abc.Iterable[_trading_pb2.OrderEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

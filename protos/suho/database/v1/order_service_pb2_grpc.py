@@ -65,6 +65,26 @@ class OrderServiceStub(object):
                 request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsRequest.SerializeToString,
                 response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsResponse.FromString,
                 _registered_method=True)
+        self.RecordDeals = channel.unary_unary(
+                '/suho.database.v1.OrderService/RecordDeals',
+                request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsResponse.FromString,
+                _registered_method=True)
+        self.ListDeals = channel.unary_unary(
+                '/suho.database.v1.OrderService/ListDeals',
+                request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsResponse.FromString,
+                _registered_method=True)
+        self.AcquireLease = channel.unary_unary(
+                '/suho.database.v1.OrderService/AcquireLease',
+                request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseResponse.FromString,
+                _registered_method=True)
+        self.ReleaseLease = channel.unary_unary(
+                '/suho.database.v1.OrderService/ReleaseLease',
+                request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseResponse.FromString,
+                _registered_method=True)
         self.GetOrder = channel.unary_unary(
                 '/suho.database.v1.OrderService/GetOrder',
                 request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.GetOrderRequest.SerializeToString,
@@ -128,6 +148,34 @@ class OrderServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordDeals(self, request, context):
+        """Stores deals that no signal stands for and moves the exposures; a known deal changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeals(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcquireLease(self, request, context):
+        """Which agent may execute for an account, through which engine; by the database's clock. Renewed by being asked for
+        again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseLease(self, request, context):
+        """Gives it up early; nothing when another one has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOrder(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -178,6 +226,26 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.RecordReports,
                     request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsRequest.FromString,
                     response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsResponse.SerializeToString,
+            ),
+            'RecordDeals': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordDeals,
+                    request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsResponse.SerializeToString,
+            ),
+            'ListDeals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeals,
+                    request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsResponse.SerializeToString,
+            ),
+            'AcquireLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcquireLease,
+                    request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseResponse.SerializeToString,
+            ),
+            'ReleaseLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLease,
+                    request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseResponse.SerializeToString,
             ),
             'GetOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrder,
@@ -358,6 +426,114 @@ class OrderService(object):
             '/suho.database.v1.OrderService/RecordReports',
             suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsRequest.SerializeToString,
             suho_dot_database_dot_v1_dot_order__service__pb2.RecordReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordDeals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.OrderService/RecordDeals',
+            suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_order__service__pb2.RecordDealsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.OrderService/ListDeals',
+            suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_order__service__pb2.ListDealsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcquireLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.OrderService/AcquireLease',
+            suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_order__service__pb2.AcquireLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.OrderService/ReleaseLease',
+            suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_order__service__pb2.ReleaseLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,15 @@ class OrderServiceStub:
     """The account's signals after a place in its sequence: those there are, then each as it is committed."""
     RecordReports: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.RecordReportsRequest, _order_service_pb2.RecordReportsResponse]
     """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
+    RecordDeals: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.RecordDealsRequest, _order_service_pb2.RecordDealsResponse]
+    """Stores deals that no signal stands for and moves the exposures; a known deal changes nothing."""
+    ListDeals: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListDealsRequest, _order_service_pb2.ListDealsResponse]
+    AcquireLease: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AcquireLeaseRequest, _order_service_pb2.AcquireLeaseResponse]
+    """Which agent may execute for an account, through which engine; by the database's clock. Renewed by being asked for
+    again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
+    """
+    ReleaseLease: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseLeaseRequest, _order_service_pb2.ReleaseLeaseResponse]
+    """Gives it up early; nothing when another one has it."""
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     GetOrderStats: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]
@@ -68,6 +77,15 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """The account's signals after a place in its sequence: those there are, then each as it is committed."""
     RecordReports: _aio.UnaryUnaryMultiCallable[_order_service_pb2.RecordReportsRequest, _order_service_pb2.RecordReportsResponse]  # type: ignore[assignment]
     """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
+    RecordDeals: _aio.UnaryUnaryMultiCallable[_order_service_pb2.RecordDealsRequest, _order_service_pb2.RecordDealsResponse]  # type: ignore[assignment]
+    """Stores deals that no signal stands for and moves the exposures; a known deal changes nothing."""
+    ListDeals: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListDealsRequest, _order_service_pb2.ListDealsResponse]  # type: ignore[assignment]
+    AcquireLease: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcquireLeaseRequest, _order_service_pb2.AcquireLeaseResponse]  # type: ignore[assignment]
+    """Which agent may execute for an account, through which engine; by the database's clock. Renewed by being asked for
+    again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
+    """
+    ReleaseLease: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseLeaseRequest, _order_service_pb2.ReleaseLeaseResponse]  # type: ignore[assignment]
+    """Gives it up early; nothing when another one has it."""
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     GetOrderStats: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]  # type: ignore[assignment]
@@ -123,6 +141,39 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.RecordReportsResponse, _abc.Awaitable[_order_service_pb2.RecordReportsResponse]]:
         """Stores reports and moves the orders; a known report_id changes nothing. Answers with the orders as they stand."""
+
+    @_abc_1.abstractmethod
+    def RecordDeals(
+        self,
+        request: _order_service_pb2.RecordDealsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.RecordDealsResponse, _abc.Awaitable[_order_service_pb2.RecordDealsResponse]]:
+        """Stores deals that no signal stands for and moves the exposures; a known deal changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListDeals(
+        self,
+        request: _order_service_pb2.ListDealsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.ListDealsResponse, _abc.Awaitable[_order_service_pb2.ListDealsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AcquireLease(
+        self,
+        request: _order_service_pb2.AcquireLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.AcquireLeaseResponse, _abc.Awaitable[_order_service_pb2.AcquireLeaseResponse]]:
+        """Which agent may execute for an account, through which engine; by the database's clock. Renewed by being asked for
+        again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseLease(
+        self,
+        request: _order_service_pb2.ReleaseLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.ReleaseLeaseResponse, _abc.Awaitable[_order_service_pb2.ReleaseLeaseResponse]]:
+        """Gives it up early; nothing when another one has it."""
 
     @_abc_1.abstractmethod
     def GetOrder(

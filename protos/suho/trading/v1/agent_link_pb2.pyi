@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from suho.common.v1 import account_pb2 as _account_pb2
 from suho.trading.v1 import order_pb2 as _order_pb2
 import builtins as _builtins
@@ -20,6 +21,27 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MarginMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MarginModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MarginMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MARGIN_MODE_UNSPECIFIED: _MarginMode.ValueType  # 0
+    MARGIN_MODE_NETTING: _MarginMode.ValueType  # 1
+    """One position a symbol."""
+    MARGIN_MODE_EXCHANGE: _MarginMode.ValueType  # 2
+    MARGIN_MODE_HEDGING: _MarginMode.ValueType  # 3
+
+class MarginMode(_MarginMode, metaclass=_MarginModeEnumTypeWrapper): ...
+
+MARGIN_MODE_UNSPECIFIED: MarginMode.ValueType  # 0
+MARGIN_MODE_NETTING: MarginMode.ValueType  # 1
+"""One position a symbol."""
+MARGIN_MODE_EXCHANGE: MarginMode.ValueType  # 2
+MARGIN_MODE_HEDGING: MarginMode.ValueType  # 3
+Global___MarginMode: _TypeAlias = MarginMode  # noqa: Y015
+
 @_typing.final
 class StreamSignalsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -29,6 +51,10 @@ class StreamSignalsRequest(_message.Message):
     REPORTS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    DEALS_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___AgentHello: ...
     @_builtins.property
@@ -43,6 +69,18 @@ class StreamSignalsRequest(_message.Message):
 
     @_builtins.property
     def clock(self) -> Global___ClockProbe: ...
+    @_builtins.property
+    def snapshot(self) -> Global___AccountSnapshot:
+        """Whole, whenever it changed, and every 30 s."""
+
+    @_builtins.property
+    def deals(self) -> Global___ExternalDeals: ...
+    @_builtins.property
+    def market(self) -> Global___MarketReport:
+        """What changed since the last such message; at most once a second."""
+
+    @_builtins.property
+    def safety(self) -> Global___AgentSafety: ...
     def __init__(
         self,
         *,
@@ -51,12 +89,16 @@ class StreamSignalsRequest(_message.Message):
         reports: Global___ExecutionReports | None = ...,
         missing: Global___MissingSignals | None = ...,
         clock: Global___ClockProbe | None = ...,
+        snapshot: Global___AccountSnapshot | None = ...,
+        deals: Global___ExternalDeals | None = ...,
+        market: Global___MarketReport | None = ...,
+        safety: Global___AgentSafety | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "hello", b"hello", "kind", b"kind", "missing", b"missing", "reports", b"reports", "signal_ack", b"signal_ack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "signal_ack", "reports", "missing", "clock"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "signal_ack", "reports", "missing", "clock", "snapshot", "deals", "market", "safety"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -72,15 +114,25 @@ class AgentHello(_message.Message):
     SYMBOLS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     LAST_SEQ_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
+    MARGIN_MODE_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     trade_mode: _order_pb2.TradeMode.ValueType
     epoch: _builtins.int
     """The last place in the account's sequence that the ledger holds without a gap, and the epoch it counts in."""
     last_seq: _builtins.int
+    ledger: _builtins.str
+    """Which ledger: made with its file, and another one in each new file."""
+    margin_mode: Global___MarginMode.ValueType
+    currency: _builtins.str
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
     def symbols(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.SymbolSpec]: ...
+    @_builtins.property
+    def safety(self) -> Global___AgentSafety: ...
     def __init__(
         self,
         *,
@@ -90,14 +142,130 @@ class AgentHello(_message.Message):
         symbols: _abc.Iterable[_order_pb2.SymbolSpec] | None = ...,
         epoch: _builtins.int = ...,
         last_seq: _builtins.int = ...,
+        ledger: _builtins.str = ...,
+        safety: Global___AgentSafety | None = ...,
+        margin_mode: Global___MarginMode.ValueType = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "epoch", b"epoch", "last_seq", b"last_seq", "symbols", b"symbols", "trade_mode", b"trade_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "currency", b"currency", "epoch", b"epoch", "last_seq", b"last_seq", "ledger", b"ledger", "margin_mode", b"margin_mode", "safety", b"safety", "symbols", b"symbols", "trade_mode", b"trade_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentHello: _TypeAlias = AgentHello  # noqa: Y015
+
+@_typing.final
+class AgentSafety(_message.Message):
+    """The PC's own say: what the engine can not lift."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HALTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    halted: _builtins.bool
+    """No entries: only what makes positions smaller."""
+    reason: _builtins.str
+    """UPPER_SNAKE: KILL_SWITCH, DAILY_LOSS, DEAD_MAN, LIVE_MONEY_NOT_ALLOWED, TRADING_DISABLED; and for people."""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        halted: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halted", b"halted", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentSafety: _TypeAlias = AgentSafety  # noqa: Y015
+
+@_typing.final
+class AccountSnapshot(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAKEN_UNIX_NS_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    EQUITY_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    MARGIN_FREE_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    taken_unix_ns: _builtins.int
+    balance: _builtins.str
+    equity: _builtins.str
+    margin: _builtins.str
+    margin_free: _builtins.str
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Position]: ...
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.WorkingOrder]: ...
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Difference]: ...
+    def __init__(
+        self,
+        *,
+        taken_unix_ns: _builtins.int = ...,
+        balance: _builtins.str = ...,
+        equity: _builtins.str = ...,
+        margin: _builtins.str = ...,
+        margin_free: _builtins.str = ...,
+        positions: _abc.Iterable[_order_pb2.Position] | None = ...,
+        orders: _abc.Iterable[_order_pb2.WorkingOrder] | None = ...,
+        differences: _abc.Iterable[_order_pb2.Difference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "differences", b"differences", "equity", b"equity", "margin", b"margin", "margin_free", b"margin_free", "orders", b"orders", "positions", b"positions", "taken_unix_ns", b"taken_unix_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountSnapshot: _TypeAlias = AccountSnapshot  # noqa: Y015
+
+@_typing.final
+class ExternalDeals(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deals(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.ExternalDeal]: ...
+    def __init__(
+        self,
+        *,
+        deals: _abc.Iterable[_order_pb2.ExternalDeal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExternalDeals: _TypeAlias = ExternalDeals  # noqa: Y015
+
+@_typing.final
+class MarketReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.MarketConditions]: ...
+    def __init__(
+        self,
+        *,
+        conditions: _abc.Iterable[_order_pb2.MarketConditions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketReport: _TypeAlias = MarketReport  # noqa: Y015
 
 @_typing.final
 class SignalAck(_message.Message):
@@ -196,6 +364,10 @@ class StreamSignalsResponse(_message.Message):
     REPORT_ACKS_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    STANDBY_FIELD_NUMBER: _builtins.int
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    DEAL_ACKS_FIELD_NUMBER: _builtins.int
+    EXPOSURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def joined(self) -> Global___Joined: ...
     @_builtins.property
@@ -208,6 +380,20 @@ class StreamSignalsResponse(_message.Message):
     def drain(self) -> Global___SignalsDrain:
         """The engine wants this lane to go elsewhere."""
 
+    @_builtins.property
+    def standby(self) -> Global___Standby:
+        """Instead of Joined: another agent executes for the account. Joined follows when its lease has lapsed."""
+
+    @_builtins.property
+    def trading_state(self) -> Global___TradingStateChange:
+        """At each change, and once after Joined."""
+
+    @_builtins.property
+    def deal_acks(self) -> Global___DealAcks: ...
+    @_builtins.property
+    def exposures(self) -> Global___EngineExposures:
+        """What the engine counts of the account, for the agent to compare: after Joined, and with each snapshot."""
+
     def __init__(
         self,
         *,
@@ -216,12 +402,16 @@ class StreamSignalsResponse(_message.Message):
         report_acks: Global___ReportAcks | None = ...,
         clock: Global___ClockReply | None = ...,
         drain: Global___SignalsDrain | None = ...,
+        standby: Global___Standby | None = ...,
+        trading_state: Global___TradingStateChange | None = ...,
+        deal_acks: Global___DealAcks | None = ...,
+        exposures: Global___EngineExposures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deal_acks", b"deal_acks", "drain", b"drain", "exposures", b"exposures", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals", "standby", b"standby", "trading_state", b"trading_state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "drain", b"drain", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deal_acks", b"deal_acks", "drain", b"drain", "exposures", b"exposures", "joined", b"joined", "kind", b"kind", "report_acks", b"report_acks", "signals", b"signals", "standby", b"standby", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["joined", "signals", "report_acks", "clock", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["joined", "signals", "report_acks", "clock", "drain", "standby", "trading_state", "deal_acks", "exposures"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -255,6 +445,94 @@ class Joined(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Joined: _TypeAlias = Joined  # noqa: Y015
+
+@_typing.final
+class Standby(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    """Who executes."""
+    def __init__(
+        self,
+        *,
+        agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Standby: _TypeAlias = Standby  # noqa: Y015
+
+@_typing.final
+class TradingStateChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRADING_STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    trading_state: _order_pb2.TradingState.ValueType
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        trading_state: _order_pb2.TradingState.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TradingStateChange: _TypeAlias = TradingStateChange  # noqa: Y015
+
+@_typing.final
+class EngineExposures(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def exposures(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineExposure]: ...
+    def __init__(
+        self,
+        *,
+        exposures: _abc.Iterable[Global___EngineExposure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exposures", b"exposures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineExposures: _TypeAlias = EngineExposures  # noqa: Y015
+
+@_typing.final
+class EngineExposure(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    NET_VOLUME_FIELD_NUMBER: _builtins.int
+    OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    net_volume: _builtins.str
+    """Lots, signed: what our signals hold, external deals counted."""
+    open_orders: _builtins.int
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        net_volume: _builtins.str = ...,
+        open_orders: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["net_volume", b"net_volume", "open_orders", b"open_orders", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineExposure: _TypeAlias = EngineExposure  # noqa: Y015
 
 @_typing.final
 class Signals(_message.Message):
@@ -295,6 +573,15 @@ class Signal(_message.Message):
     TAKE_PROFIT_FIELD_NUMBER: _builtins.int
     NOT_AFTER_UNIX_MS_FIELD_NUMBER: _builtins.int
     COMMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    SENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    OPPOSITE_POSITION_FIELD_NUMBER: _builtins.int
+    ORDER_TICKET_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    DEVIATION_POINTS_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     epoch: _builtins.int
     seq: _builtins.int
@@ -302,8 +589,8 @@ class Signal(_message.Message):
     void: _builtins.bool
     """True: this place in the sequence carries nothing to execute."""
     redelivered: _builtins.bool
-    """True: it was handed out before. An agent that does not know it has lost its ledger, and must look in the
-    terminal's books before it says anything.
+    """True: it was handed out before to another ledger than this one. It may have been executed: look in the terminal's
+    books before anything is said of it.
     """
     symbol: _builtins.str
     side: _order_pb2.OrderSide.ValueType
@@ -314,6 +601,15 @@ class Signal(_message.Message):
     not_after_unix_ms: _builtins.int
     """By the server's clock."""
     committed_unix_ns: _builtins.int
+    sent_unix_ns: _builtins.int
+    kind: _order_pb2.OrderKind.ValueType
+    price: _builtins.str
+    limit_price: _builtins.str
+    position: _builtins.int
+    opposite_position: _builtins.int
+    order_ticket: _builtins.int
+    expires_unix_ms: _builtins.int
+    deviation_points: _builtins.int
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -332,10 +628,19 @@ class Signal(_message.Message):
         take_profit: _builtins.str = ...,
         not_after_unix_ms: _builtins.int = ...,
         committed_unix_ns: _builtins.int = ...,
+        sent_unix_ns: _builtins.int = ...,
+        kind: _order_pb2.OrderKind.ValueType = ...,
+        price: _builtins.str = ...,
+        limit_price: _builtins.str = ...,
+        position: _builtins.int = ...,
+        opposite_position: _builtins.int = ...,
+        order_ticket: _builtins.int = ...,
+        expires_unix_ms: _builtins.int = ...,
+        deviation_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "committed_unix_ns", b"committed_unix_ns", "epoch", b"epoch", "not_after_unix_ms", b"not_after_unix_ms", "redelivered", b"redelivered", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "void", b"void", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "committed_unix_ns", b"committed_unix_ns", "deviation_points", b"deviation_points", "epoch", b"epoch", "expires_unix_ms", b"expires_unix_ms", "kind", b"kind", "limit_price", b"limit_price", "not_after_unix_ms", b"not_after_unix_ms", "opposite_position", b"opposite_position", "order_ticket", b"order_ticket", "position", b"position", "price", b"price", "redelivered", b"redelivered", "sent_unix_ns", b"sent_unix_ns", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "void", b"void", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,20 +651,73 @@ class ReportAcks(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_IDS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the database."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedReport]:
+        """Refused for good: said again they would be refused again. Keep them for a person to look at."""
+
     def __init__(
         self,
         *,
         report_ids: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _abc.Iterable[Global___RefusedReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_ids", b"report_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "report_ids", b"report_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportAcks: _TypeAlias = ReportAcks  # noqa: Y015
+
+@_typing.final
+class RefusedReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    report_id: _builtins.str
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        report_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "report_id", b"report_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedReport: _TypeAlias = RefusedReport  # noqa: Y015
+
+@_typing.final
+class DealAcks(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        deals: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DealAcks: _TypeAlias = DealAcks  # noqa: Y015
 
 @_typing.final
 class ClockReply(_message.Message):

@@ -34,8 +34,9 @@ class AgentLinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentLinkServiceAsyncStub: ...
     StreamSignals: _grpc.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]
-    """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
-    ends the older.
+    """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
+    another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
+    ends its older one.
     """
 
 @_typing.type_check_only
@@ -44,8 +45,9 @@ class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamSignals: _aio.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]  # type: ignore[assignment]
-    """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
-    ends the older.
+    """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
+    another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
+    ends its older one.
     """
 
 class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +59,9 @@ class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_agent_link_pb2.StreamSignalsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_link_pb2.StreamSignalsResponse], _abc.AsyncIterator[_agent_link_pb2.StreamSignalsResponse]]:
-        """Hello first; then signals down and reports up, both acknowledged. One stream an account at a time: a newer one
-        ends the older.
+        """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
+        another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
+        ends its older one.
         """
 
 def add_AgentLinkServiceServicer_to_server(servicer: AgentLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

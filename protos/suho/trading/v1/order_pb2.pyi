@@ -36,6 +36,52 @@ ORDER_SIDE_BUY: OrderSide.ValueType  # 1
 ORDER_SIDE_SELL: OrderSide.ValueType  # 2
 Global___OrderSide: _TypeAlias = OrderSide  # noqa: Y015
 
+class _OrderKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_KIND_UNSPECIFIED: _OrderKind.ValueType  # 0
+    ORDER_KIND_MARKET: _OrderKind.ValueType  # 1
+    """At the price of the moment."""
+    ORDER_KIND_LIMIT: _OrderKind.ValueType  # 2
+    """Pending orders; each waits at the broker for its `price`. A stop-limit becomes a limit at `limit_price` there."""
+    ORDER_KIND_STOP: _OrderKind.ValueType  # 3
+    ORDER_KIND_STOP_LIMIT: _OrderKind.ValueType  # 4
+    ORDER_KIND_CLOSE: _OrderKind.ValueType  # 5
+    """Closes `position`, wholly or by `volume`. `side` is the deal's: SELL closes what was bought."""
+    ORDER_KIND_CLOSE_BY: _OrderKind.ValueType  # 6
+    """Closes `position` against `opposite_position`; hedging accounts only."""
+    ORDER_KIND_MODIFY_POSITION: _OrderKind.ValueType  # 7
+    """Sets stop loss and take profit of `position`; empty: none."""
+    ORDER_KIND_MODIFY_ORDER: _OrderKind.ValueType  # 8
+    """Sets price, stops and expiry of the pending order `order_ticket`."""
+    ORDER_KIND_CANCEL_ORDER: _OrderKind.ValueType  # 9
+    """Removes the pending order `order_ticket`."""
+
+class OrderKind(_OrderKind, metaclass=_OrderKindEnumTypeWrapper):
+    """What is asked of the terminal."""
+
+ORDER_KIND_UNSPECIFIED: OrderKind.ValueType  # 0
+ORDER_KIND_MARKET: OrderKind.ValueType  # 1
+"""At the price of the moment."""
+ORDER_KIND_LIMIT: OrderKind.ValueType  # 2
+"""Pending orders; each waits at the broker for its `price`. A stop-limit becomes a limit at `limit_price` there."""
+ORDER_KIND_STOP: OrderKind.ValueType  # 3
+ORDER_KIND_STOP_LIMIT: OrderKind.ValueType  # 4
+ORDER_KIND_CLOSE: OrderKind.ValueType  # 5
+"""Closes `position`, wholly or by `volume`. `side` is the deal's: SELL closes what was bought."""
+ORDER_KIND_CLOSE_BY: OrderKind.ValueType  # 6
+"""Closes `position` against `opposite_position`; hedging accounts only."""
+ORDER_KIND_MODIFY_POSITION: OrderKind.ValueType  # 7
+"""Sets stop loss and take profit of `position`; empty: none."""
+ORDER_KIND_MODIFY_ORDER: OrderKind.ValueType  # 8
+"""Sets price, stops and expiry of the pending order `order_ticket`."""
+ORDER_KIND_CANCEL_ORDER: OrderKind.ValueType  # 9
+"""Removes the pending order `order_ticket`."""
+Global___OrderKind: _TypeAlias = OrderKind  # noqa: Y015
+
 class _OrderState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -59,6 +105,12 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     """It may have been executed. Never sent again, never called rejected; the symbol is frozen until this is resolved."""
     ORDER_STATE_NOT_EXECUTED: _OrderState.ValueType  # 9
     """Proven not executed after doubt."""
+    ORDER_STATE_PLACED: _OrderState.ValueType  # 10
+    """A pending order that waits at the broker."""
+    ORDER_STATE_CANCELED: _OrderState.ValueType  # 11
+    """A pending order that was removed before it was filled, wholly or in part."""
+    ORDER_STATE_DONE: _OrderState.ValueType  # 12
+    """A change was made: stops moved, an order modified or removed, positions closed by each other."""
 
 class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper): ...
 
@@ -79,7 +131,89 @@ ORDER_STATE_UNKNOWN: OrderState.ValueType  # 8
 """It may have been executed. Never sent again, never called rejected; the symbol is frozen until this is resolved."""
 ORDER_STATE_NOT_EXECUTED: OrderState.ValueType  # 9
 """Proven not executed after doubt."""
+ORDER_STATE_PLACED: OrderState.ValueType  # 10
+"""A pending order that waits at the broker."""
+ORDER_STATE_CANCELED: OrderState.ValueType  # 11
+"""A pending order that was removed before it was filled, wholly or in part."""
+ORDER_STATE_DONE: OrderState.ValueType  # 12
+"""A change was made: stops moved, an order modified or removed, positions closed by each other."""
 Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
+
+class _DealCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DealCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DealCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEAL_CAUSE_UNSPECIFIED: _DealCause.ValueType  # 0
+    DEAL_CAUSE_STOP_LOSS: _DealCause.ValueType  # 1
+    DEAL_CAUSE_TAKE_PROFIT: _DealCause.ValueType  # 2
+    DEAL_CAUSE_STOP_OUT: _DealCause.ValueType  # 3
+    DEAL_CAUSE_BY_HAND: _DealCause.ValueType  # 4
+    """A person's own, at a terminal."""
+    DEAL_CAUSE_OTHER_PROGRAM: _DealCause.ValueType  # 5
+    """Another program's."""
+    DEAL_CAUSE_AGENT: _DealCause.ValueType  # 6
+    """The agent's own safety."""
+    DEAL_CAUSE_ADOPTED: _DealCause.ValueType  # 7
+    """A foreign position was adopted: its volume counts as the person's from now on. `deal` is the position's ticket."""
+
+class DealCause(_DealCause, metaclass=_DealCauseEnumTypeWrapper): ...
+
+DEAL_CAUSE_UNSPECIFIED: DealCause.ValueType  # 0
+DEAL_CAUSE_STOP_LOSS: DealCause.ValueType  # 1
+DEAL_CAUSE_TAKE_PROFIT: DealCause.ValueType  # 2
+DEAL_CAUSE_STOP_OUT: DealCause.ValueType  # 3
+DEAL_CAUSE_BY_HAND: DealCause.ValueType  # 4
+"""A person's own, at a terminal."""
+DEAL_CAUSE_OTHER_PROGRAM: DealCause.ValueType  # 5
+"""Another program's."""
+DEAL_CAUSE_AGENT: DealCause.ValueType  # 6
+"""The agent's own safety."""
+DEAL_CAUSE_ADOPTED: DealCause.ValueType  # 7
+"""A foreign position was adopted: its volume counts as the person's from now on. `deal` is the position's ticket."""
+Global___DealCause: _TypeAlias = DealCause  # noqa: Y015
+
+class _DifferenceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DifferenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DifferenceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIFFERENCE_KIND_UNSPECIFIED: _DifferenceKind.ValueType  # 0
+    DIFFERENCE_KIND_UNKNOWN_POSITION: _DifferenceKind.ValueType  # 1
+    """The terminal holds what nobody here asked for."""
+    DIFFERENCE_KIND_UNKNOWN_ORDER: _DifferenceKind.ValueType  # 2
+    DIFFERENCE_KIND_MISSING_ORDER: _DifferenceKind.ValueType  # 3
+    """The ledger says that it works at the broker, the terminal does not have it."""
+    DIFFERENCE_KIND_MISSING_POSITION: _DifferenceKind.ValueType  # 4
+    """The ledger says that it is held, the terminal does not have it."""
+    DIFFERENCE_KIND_WRONG_VOLUME: _DifferenceKind.ValueType  # 5
+    DIFFERENCE_KIND_CLOSED_BY_STOP: _DifferenceKind.ValueType  # 6
+    DIFFERENCE_KIND_CLOSED_BY_HAND: _DifferenceKind.ValueType  # 7
+    DIFFERENCE_KIND_UNRESOLVED_ORDER: _DifferenceKind.ValueType  # 8
+    """An order whose outcome could not be found out in time: its symbol stays frozen until a person decides."""
+    DIFFERENCE_KIND_ENGINE_VOLUME: _DifferenceKind.ValueType  # 9
+    """What the engine counts and what the terminal holds are not the same."""
+
+class DifferenceKind(_DifferenceKind, metaclass=_DifferenceKindEnumTypeWrapper): ...
+
+DIFFERENCE_KIND_UNSPECIFIED: DifferenceKind.ValueType  # 0
+DIFFERENCE_KIND_UNKNOWN_POSITION: DifferenceKind.ValueType  # 1
+"""The terminal holds what nobody here asked for."""
+DIFFERENCE_KIND_UNKNOWN_ORDER: DifferenceKind.ValueType  # 2
+DIFFERENCE_KIND_MISSING_ORDER: DifferenceKind.ValueType  # 3
+"""The ledger says that it works at the broker, the terminal does not have it."""
+DIFFERENCE_KIND_MISSING_POSITION: DifferenceKind.ValueType  # 4
+"""The ledger says that it is held, the terminal does not have it."""
+DIFFERENCE_KIND_WRONG_VOLUME: DifferenceKind.ValueType  # 5
+DIFFERENCE_KIND_CLOSED_BY_STOP: DifferenceKind.ValueType  # 6
+DIFFERENCE_KIND_CLOSED_BY_HAND: DifferenceKind.ValueType  # 7
+DIFFERENCE_KIND_UNRESOLVED_ORDER: DifferenceKind.ValueType  # 8
+"""An order whose outcome could not be found out in time: its symbol stays frozen until a person decides."""
+DIFFERENCE_KIND_ENGINE_VOLUME: DifferenceKind.ValueType  # 9
+"""What the engine counts and what the terminal holds are not the same."""
+Global___DifferenceKind: _TypeAlias = DifferenceKind  # noqa: Y015
 
 class _TradingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -121,6 +255,29 @@ TRADE_MODE_CONTEST: TradeMode.ValueType  # 2
 TRADE_MODE_REAL: TradeMode.ValueType  # 3
 Global___TradeMode: _TypeAlias = TradeMode  # noqa: Y015
 
+class _SymbolTradeMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SymbolTradeModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SymbolTradeMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SYMBOL_TRADE_MODE_UNSPECIFIED: _SymbolTradeMode.ValueType  # 0
+    SYMBOL_TRADE_MODE_DISABLED: _SymbolTradeMode.ValueType  # 1
+    SYMBOL_TRADE_MODE_LONG_ONLY: _SymbolTradeMode.ValueType  # 2
+    SYMBOL_TRADE_MODE_SHORT_ONLY: _SymbolTradeMode.ValueType  # 3
+    SYMBOL_TRADE_MODE_CLOSE_ONLY: _SymbolTradeMode.ValueType  # 4
+    SYMBOL_TRADE_MODE_FULL: _SymbolTradeMode.ValueType  # 5
+
+class SymbolTradeMode(_SymbolTradeMode, metaclass=_SymbolTradeModeEnumTypeWrapper): ...
+
+SYMBOL_TRADE_MODE_UNSPECIFIED: SymbolTradeMode.ValueType  # 0
+SYMBOL_TRADE_MODE_DISABLED: SymbolTradeMode.ValueType  # 1
+SYMBOL_TRADE_MODE_LONG_ONLY: SymbolTradeMode.ValueType  # 2
+SYMBOL_TRADE_MODE_SHORT_ONLY: SymbolTradeMode.ValueType  # 3
+SYMBOL_TRADE_MODE_CLOSE_ONLY: SymbolTradeMode.ValueType  # 4
+SYMBOL_TRADE_MODE_FULL: SymbolTradeMode.ValueType  # 5
+Global___SymbolTradeMode: _TypeAlias = SymbolTradeMode  # noqa: Y015
+
 @_typing.final
 class Order(_message.Message):
     """An order as a person or a strategy asked for it, and what became of it. Volumes and prices are decimal strings."""
@@ -147,6 +304,15 @@ class Order(_message.Message):
     RETCODE_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
     NOT_AFTER_UNIX_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    OPPOSITE_POSITION_FIELD_NUMBER: _builtins.int
+    ORDER_TICKET_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    DEVIATION_POINTS_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     """Made by whoever asked; the same id is the same order, however often it is asked."""
     symbol: _builtins.str
@@ -174,6 +340,20 @@ class Order(_message.Message):
     retcode: _builtins.int
     not_after_unix_ms: _builtins.int
     """The agent must not send it to the terminal after this."""
+    kind: Global___OrderKind.ValueType
+    price: _builtins.str
+    """Of a pending order: where it waits, and where a stop-limit's limit stands."""
+    limit_price: _builtins.str
+    position: _builtins.int
+    """Tickets at the terminal, for the kinds that speak of them; else 0."""
+    opposite_position: _builtins.int
+    order_ticket: _builtins.int
+    expires_unix_ms: _builtins.int
+    """When the broker drops a pending order, by the server's clock; 0: never."""
+    deviation_points: _builtins.int
+    """How far the price may slip, in points; 0: as the agent is set."""
+    agent: _builtins.str
+    """Which agent has it; empty: none yet."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
@@ -201,10 +381,19 @@ class Order(_message.Message):
         retcode: _builtins.int = ...,
         times: Global___OrderTimes | None = ...,
         not_after_unix_ms: _builtins.int = ...,
+        kind: Global___OrderKind.ValueType = ...,
+        price: _builtins.str = ...,
+        limit_price: _builtins.str = ...,
+        position: _builtins.int = ...,
+        opposite_position: _builtins.int = ...,
+        order_ticket: _builtins.int = ...,
+        expires_unix_ms: _builtins.int = ...,
+        deviation_points: _builtins.int = ...,
+        agent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "times", b"times"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal", "epoch", b"epoch", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "message", b"message", "not_after_unix_ms", b"not_after_unix_ms", "reason", b"reason", "retcode", b"retcode", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "state", b"state", "stop_loss", b"stop_loss", "strategy", b"strategy", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "times", b"times", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "deal", b"deal", "deviation_points", b"deviation_points", "epoch", b"epoch", "expires_unix_ms", b"expires_unix_ms", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "kind", b"kind", "limit_price", b"limit_price", "message", b"message", "not_after_unix_ms", b"not_after_unix_ms", "opposite_position", b"opposite_position", "order_ticket", b"order_ticket", "position", b"position", "price", b"price", "reason", b"reason", "retcode", b"retcode", "seq", b"seq", "side", b"side", "signal_id", b"signal_id", "state", b"state", "stop_loss", b"stop_loss", "strategy", b"strategy", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "times", b"times", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,38 +401,60 @@ Global___Order: _TypeAlias = Order  # noqa: Y015
 
 @_typing.final
 class OrderTimes(_message.Message):
-    """When each part was done; 0: not yet. The first three by the server's clock, the rest by the PC's."""
+    """When each part was done; 0: not (yet). By the server's clock: submitted, committed, sent, recorded. By the PC's, to
+    which `clock_offset_ns` is to be added to compare them: the rest.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
     COMMITTED_UNIX_NS_FIELD_NUMBER: _builtins.int
-    REPORTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    RECORDED_UNIX_NS_FIELD_NUMBER: _builtins.int
     RECEIVED_UNIX_NS_FIELD_NUMBER: _builtins.int
     INTENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    CALLED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    ANSWERED_UNIX_NS_FIELD_NUMBER: _builtins.int
     SENT_UNIX_NS_FIELD_NUMBER: _builtins.int
-    DONE_UNIX_NS_FIELD_NUMBER: _builtins.int
+    QUEUED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    REPORTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_NS_FIELD_NUMBER: _builtins.int
     submitted_unix_ns: _builtins.int
     committed_unix_ns: _builtins.int
-    reported_unix_ns: _builtins.int
+    recorded_unix_ns: _builtins.int
+    """The report is in the database."""
     received_unix_ns: _builtins.int
+    """The agent has it, from the wire."""
     intent_unix_ns: _builtins.int
+    """It is in the ledger that it may be executed from here on."""
+    called_unix_ns: _builtins.int
+    """`order_send` was called, and answered."""
+    answered_unix_ns: _builtins.int
     sent_unix_ns: _builtins.int
-    done_unix_ns: _builtins.int
+    """The engine put it on the lane."""
+    queued_unix_ns: _builtins.int
+    """It was handed to the terminal's worker."""
+    reported_unix_ns: _builtins.int
+    """The agent put its report on the lane for the first time."""
+    clock_offset_ns: _builtins.int
+    """The engine's clock less the PC's, as measured over the lane; 0: not known."""
     def __init__(
         self,
         *,
         submitted_unix_ns: _builtins.int = ...,
         committed_unix_ns: _builtins.int = ...,
-        reported_unix_ns: _builtins.int = ...,
+        recorded_unix_ns: _builtins.int = ...,
         received_unix_ns: _builtins.int = ...,
         intent_unix_ns: _builtins.int = ...,
+        called_unix_ns: _builtins.int = ...,
+        answered_unix_ns: _builtins.int = ...,
         sent_unix_ns: _builtins.int = ...,
-        done_unix_ns: _builtins.int = ...,
+        queued_unix_ns: _builtins.int = ...,
+        reported_unix_ns: _builtins.int = ...,
+        clock_offset_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_unix_ns", b"committed_unix_ns", "done_unix_ns", b"done_unix_ns", "intent_unix_ns", b"intent_unix_ns", "received_unix_ns", b"received_unix_ns", "reported_unix_ns", b"reported_unix_ns", "sent_unix_ns", b"sent_unix_ns", "submitted_unix_ns", b"submitted_unix_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_unix_ns", b"answered_unix_ns", "called_unix_ns", b"called_unix_ns", "clock_offset_ns", b"clock_offset_ns", "committed_unix_ns", b"committed_unix_ns", "intent_unix_ns", b"intent_unix_ns", "queued_unix_ns", b"queued_unix_ns", "received_unix_ns", b"received_unix_ns", "recorded_unix_ns", b"recorded_unix_ns", "reported_unix_ns", b"reported_unix_ns", "sent_unix_ns", b"sent_unix_ns", "submitted_unix_ns", b"submitted_unix_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,13 +479,17 @@ class ExecutionReport(_message.Message):
     RETCODE_FIELD_NUMBER: _builtins.int
     RECEIVED_UNIX_NS_FIELD_NUMBER: _builtins.int
     INTENT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    CALLED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    ANSWERED_UNIX_NS_FIELD_NUMBER: _builtins.int
     SENT_UNIX_NS_FIELD_NUMBER: _builtins.int
-    DONE_UNIX_NS_FIELD_NUMBER: _builtins.int
+    QUEUED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    REPORTED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_NS_FIELD_NUMBER: _builtins.int
     report_id: _builtins.str
     """Made by the agent; the same id is the same report."""
     signal_id: _builtins.str
     state: Global___OrderState.ValueType
-    """ACCEPTED, PARTIALLY_FILLED, FILLED, REJECTED, EXPIRED, UNKNOWN or NOT_EXECUTED."""
+    """Any but DENIED and PENDING."""
     reason: _builtins.str
     message: _builtins.str
     ticket: _builtins.int
@@ -284,8 +499,12 @@ class ExecutionReport(_message.Message):
     retcode: _builtins.int
     received_unix_ns: _builtins.int
     intent_unix_ns: _builtins.int
+    called_unix_ns: _builtins.int
+    answered_unix_ns: _builtins.int
     sent_unix_ns: _builtins.int
-    done_unix_ns: _builtins.int
+    queued_unix_ns: _builtins.int
+    reported_unix_ns: _builtins.int
+    clock_offset_ns: _builtins.int
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -304,20 +523,232 @@ class ExecutionReport(_message.Message):
         retcode: _builtins.int = ...,
         received_unix_ns: _builtins.int = ...,
         intent_unix_ns: _builtins.int = ...,
+        called_unix_ns: _builtins.int = ...,
+        answered_unix_ns: _builtins.int = ...,
         sent_unix_ns: _builtins.int = ...,
-        done_unix_ns: _builtins.int = ...,
+        queued_unix_ns: _builtins.int = ...,
+        reported_unix_ns: _builtins.int = ...,
+        clock_offset_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal", "done_unix_ns", b"done_unix_ns", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "intent_unix_ns", b"intent_unix_ns", "message", b"message", "reason", b"reason", "received_unix_ns", b"received_unix_ns", "report_id", b"report_id", "retcode", b"retcode", "sent_unix_ns", b"sent_unix_ns", "signal_id", b"signal_id", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "answered_unix_ns", b"answered_unix_ns", "called_unix_ns", b"called_unix_ns", "clock_offset_ns", b"clock_offset_ns", "deal", b"deal", "filled_price", b"filled_price", "filled_volume", b"filled_volume", "intent_unix_ns", b"intent_unix_ns", "message", b"message", "queued_unix_ns", b"queued_unix_ns", "reason", b"reason", "received_unix_ns", b"received_unix_ns", "report_id", b"report_id", "reported_unix_ns", b"reported_unix_ns", "retcode", b"retcode", "sent_unix_ns", b"sent_unix_ns", "signal_id", b"signal_id", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecutionReport: _TypeAlias = ExecutionReport  # noqa: Y015
 
 @_typing.final
+class ExternalDeal(_message.Message):
+    """A trade at the terminal that no signal of ours stands for: a stop that was met, a close by hand, an order of the
+    person's own, a close that the agent made by itself. Reported until acknowledged; (account, deal) names it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEAL_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    PROFIT_FIELD_NUMBER: _builtins.int
+    COMMISSION_FIELD_NUMBER: _builtins.int
+    SWAP_FIELD_NUMBER: _builtins.int
+    TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    deal: _builtins.int
+    order: _builtins.int
+    position: _builtins.int
+    symbol: _builtins.str
+    side: Global___OrderSide.ValueType
+    volume: _builtins.str
+    """Lots."""
+    price: _builtins.str
+    profit: _builtins.str
+    """Money of the account."""
+    commission: _builtins.str
+    swap: _builtins.str
+    time_unix_ms: _builtins.int
+    """By the trade server's clock."""
+    cause: Global___DealCause.ValueType
+    signal_id: _builtins.str
+    """The signal that opened the position, or its adoption; empty: the position is foreign, and moves no exposure."""
+    def __init__(
+        self,
+        *,
+        deal: _builtins.int = ...,
+        order: _builtins.int = ...,
+        position: _builtins.int = ...,
+        symbol: _builtins.str = ...,
+        side: Global___OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        price: _builtins.str = ...,
+        profit: _builtins.str = ...,
+        commission: _builtins.str = ...,
+        swap: _builtins.str = ...,
+        time_unix_ms: _builtins.int = ...,
+        cause: Global___DealCause.ValueType = ...,
+        signal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "commission", b"commission", "deal", b"deal", "order", b"order", "position", b"position", "price", b"price", "profit", b"profit", "side", b"side", "signal_id", b"signal_id", "swap", b"swap", "symbol", b"symbol", "time_unix_ms", b"time_unix_ms", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExternalDeal: _TypeAlias = ExternalDeal  # noqa: Y015
+
+@_typing.final
+class Position(_message.Message):
+    """What the terminal holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    OPEN_PRICE_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    CURRENT_PRICE_FIELD_NUMBER: _builtins.int
+    PROFIT_FIELD_NUMBER: _builtins.int
+    SWAP_FIELD_NUMBER: _builtins.int
+    OPENED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.int
+    symbol: _builtins.str
+    side: Global___OrderSide.ValueType
+    volume: _builtins.str
+    open_price: _builtins.str
+    stop_loss: _builtins.str
+    take_profit: _builtins.str
+    current_price: _builtins.str
+    profit: _builtins.str
+    swap: _builtins.str
+    opened_unix_ms: _builtins.int
+    signal_id: _builtins.str
+    """The signal that opened it, or its adoption; empty: foreign, never touched."""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.int = ...,
+        symbol: _builtins.str = ...,
+        side: Global___OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        open_price: _builtins.str = ...,
+        stop_loss: _builtins.str = ...,
+        take_profit: _builtins.str = ...,
+        current_price: _builtins.str = ...,
+        profit: _builtins.str = ...,
+        swap: _builtins.str = ...,
+        opened_unix_ms: _builtins.int = ...,
+        signal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_price", b"current_price", "open_price", b"open_price", "opened_unix_ms", b"opened_unix_ms", "profit", b"profit", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "swap", b"swap", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Position: _TypeAlias = Position  # noqa: Y015
+
+@_typing.final
+class WorkingOrder(_message.Message):
+    """A pending order at the broker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.int
+    symbol: _builtins.str
+    kind: Global___OrderKind.ValueType
+    side: Global___OrderSide.ValueType
+    volume: _builtins.str
+    price: _builtins.str
+    limit_price: _builtins.str
+    stop_loss: _builtins.str
+    take_profit: _builtins.str
+    expires_unix_ms: _builtins.int
+    signal_id: _builtins.str
+    """As of a position."""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.int = ...,
+        symbol: _builtins.str = ...,
+        kind: Global___OrderKind.ValueType = ...,
+        side: Global___OrderSide.ValueType = ...,
+        volume: _builtins.str = ...,
+        price: _builtins.str = ...,
+        limit_price: _builtins.str = ...,
+        stop_loss: _builtins.str = ...,
+        take_profit: _builtins.str = ...,
+        expires_unix_ms: _builtins.int = ...,
+        signal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_ms", b"expires_unix_ms", "kind", b"kind", "limit_price", b"limit_price", "price", b"price", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "ticket", b"ticket", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkingOrder: _TypeAlias = WorkingOrder  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """Where ledger, terminal and engine do not say the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    kind: Global___DifferenceKind.ValueType
+    symbol: _builtins.str
+    ticket: _builtins.int
+    """Ticket of the position or order; 0 where it is about none."""
+    signal_id: _builtins.str
+    message: _builtins.str
+    """For people."""
+    since_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: Global___DifferenceKind.ValueType = ...,
+        symbol: _builtins.str = ...,
+        ticket: _builtins.int = ...,
+        signal_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+        since_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "signal_id", b"signal_id", "since_unix_ms", b"since_unix_ms", "symbol", b"symbol", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
+
+@_typing.final
 class SymbolSpec(_message.Message):
-    """What the terminal says of a symbol; volumes in lots."""
+    """What the terminal says of a symbol; volumes in lots, prices and distances as decimals."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -327,12 +758,35 @@ class SymbolSpec(_message.Message):
     VOLUME_MAX_FIELD_NUMBER: _builtins.int
     VOLUME_STEP_FIELD_NUMBER: _builtins.int
     CONTRACT_SIZE_FIELD_NUMBER: _builtins.int
+    TERMINAL_SYMBOL_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
+    TICK_SIZE_FIELD_NUMBER: _builtins.int
+    STOPS_LEVEL_FIELD_NUMBER: _builtins.int
+    FREEZE_LEVEL_FIELD_NUMBER: _builtins.int
+    TRADE_MODE_FIELD_NUMBER: _builtins.int
+    MARGIN_PER_LOT_FIELD_NUMBER: _builtins.int
+    TICK_VALUE_FIELD_NUMBER: _builtins.int
+    CURRENCY_BASE_FIELD_NUMBER: _builtins.int
+    CURRENCY_PROFIT_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
+    """As the mesh names it; `terminal_symbol` as the broker does."""
     digits: _builtins.int
     volume_min: _builtins.str
     volume_max: _builtins.str
     volume_step: _builtins.str
     contract_size: _builtins.str
+    terminal_symbol: _builtins.str
+    point: _builtins.str
+    tick_size: _builtins.str
+    stops_level: _builtins.int
+    """How near to the market a stop or pending price may stand, and within which nothing may be changed; in points."""
+    freeze_level: _builtins.int
+    trade_mode: Global___SymbolTradeMode.ValueType
+    margin_per_lot: _builtins.str
+    """Of one lot, in the account's currency; empty: not known."""
+    tick_value: _builtins.str
+    currency_base: _builtins.str
+    currency_profit: _builtins.str
     def __init__(
         self,
         *,
@@ -342,11 +796,74 @@ class SymbolSpec(_message.Message):
         volume_max: _builtins.str = ...,
         volume_step: _builtins.str = ...,
         contract_size: _builtins.str = ...,
+        terminal_symbol: _builtins.str = ...,
+        point: _builtins.str = ...,
+        tick_size: _builtins.str = ...,
+        stops_level: _builtins.int = ...,
+        freeze_level: _builtins.int = ...,
+        trade_mode: Global___SymbolTradeMode.ValueType = ...,
+        margin_per_lot: _builtins.str = ...,
+        tick_value: _builtins.str = ...,
+        currency_base: _builtins.str = ...,
+        currency_profit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_size", b"contract_size", "digits", b"digits", "symbol", b"symbol", "volume_max", b"volume_max", "volume_min", b"volume_min", "volume_step", b"volume_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_size", b"contract_size", "currency_base", b"currency_base", "currency_profit", b"currency_profit", "digits", b"digits", "freeze_level", b"freeze_level", "margin_per_lot", b"margin_per_lot", "point", b"point", "stops_level", b"stops_level", "symbol", b"symbol", "terminal_symbol", b"terminal_symbol", "tick_size", b"tick_size", "tick_value", b"tick_value", "trade_mode", b"trade_mode", "volume_max", b"volume_max", "volume_min", b"volume_min", "volume_step", b"volume_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SymbolSpec: _TypeAlias = SymbolSpec  # noqa: Y015
+
+@_typing.final
+class MarketConditions(_message.Message):
+    """What the market of a symbol is like now, as the PC sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    SESSION_OPEN_FIELD_NUMBER: _builtins.int
+    SPREAD_POINTS_FIELD_NUMBER: _builtins.int
+    MEAN_SPREAD_POINTS_FIELD_NUMBER: _builtins.int
+    VOLATILITY_FIELD_NUMBER: _builtins.int
+    TICKS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    QUOTE_AGE_MS_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    NEWS_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    at_unix_ms: _builtins.int
+    session_open: _builtins.bool
+    spread_points: _builtins.float
+    """In points: now, and the mean of the last minutes."""
+    mean_spread_points: _builtins.float
+    volatility: _builtins.float
+    """Standard deviation of the returns of one minute, over the last hour; 0: not known yet."""
+    ticks_per_second: _builtins.float
+    quote_age_ms: _builtins.int
+    """Since the newest tick."""
+    gap: _builtins.bool
+    """The market stood still for longer than it should while its session was open."""
+    news: _builtins.str
+    """Title of the news in whose window this moment lies; empty: none."""
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
+        session_open: _builtins.bool = ...,
+        spread_points: _builtins.float = ...,
+        mean_spread_points: _builtins.float = ...,
+        volatility: _builtins.float = ...,
+        ticks_per_second: _builtins.float = ...,
+        quote_age_ms: _builtins.int = ...,
+        gap: _builtins.bool = ...,
+        news: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "gap", b"gap", "mean_spread_points", b"mean_spread_points", "news", b"news", "quote_age_ms", b"quote_age_ms", "session_open", b"session_open", "spread_points", b"spread_points", "symbol", b"symbol", "ticks_per_second", b"ticks_per_second", "volatility", b"volatility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketConditions: _TypeAlias = MarketConditions  # noqa: Y015

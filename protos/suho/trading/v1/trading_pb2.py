@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from suho.common.v1 import account_pb2 as suho_dot_common_dot_v1_dot_account__pb2
 from suho.common.v1 import page_pb2 as suho_dot_common_dot_v1_dot_page__pb2
+from suho.trading.v1 import agent_link_pb2 as suho_dot_trading_dot_v1_dot_agent__link__pb2
 from suho.trading.v1 import order_pb2 as suho_dot_trading_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuho/trading/v1/trading.proto\x12\x0fsuho.trading.v1\x1a\x1csuho/common/v1/account.proto\x1a\x19suho/common/v1/page.proto\x1a\x1bsuho/trading/v1/order.proto\"\xdd\x01\n\x13SubmitSignalRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12(\n\x04side\x18\x04 \x01(\x0e\x32\x1a.suho.trading.v1.OrderSide\x12\x0e\n\x06volume\x18\x05 \x01(\t\x12\x11\n\tstop_loss\x18\x06 \x01(\t\x12\x13\n\x0btake_profit\x18\x07 \x01(\t\x12\x14\n\x0cvalid_for_ms\x18\x08 \x01(\r\"P\n\x14SubmitSignalResponse\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.suho.trading.v1.Order\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"&\n\x11WatchOrderRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\";\n\x12WatchOrderResponse\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.suho.trading.v1.Order\"\x98\x01\n\x11ListOrdersRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12+\n\x06states\x18\x02 \x03(\x0e\x32\x1b.suho.trading.v1.OrderState\x12)\n\x04page\x18\x03 \x01(\x0b\x32\x1b.suho.common.v1.PageRequest\"d\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b\x32\x16.suho.trading.v1.Order\x12&\n\x04page\x18\x02 \x01(\x0b\x32\x18.suho.common.v1.PageInfo\"\x15\n\x13ListAccountsRequest\"H\n\x14ListAccountsResponse\x12\x30\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1e.suho.trading.v1.AccountStatus\"\xc6\x01\n\rAccountStatus\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12.\n\ntrade_mode\x18\x02 \x01(\x0e\x32\x1a.suho.trading.v1.TradeMode\x12\x34\n\rtrading_state\x18\x03 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x13\n\x0bopen_orders\x18\x05 \x01(\r\"\x8b\x01\n\x16SetTradingStateRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x34\n\rtrading_state\x18\x02 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"O\n\x17SetTradingStateResponse\x12\x34\n\rtrading_state\x18\x01 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\"\x18\n\x16GetTradingStatsRequest\"\x8b\x01\n\x17GetTradingStatsResponse\x12\x30\n\x06orders\x18\x01 \x03(\x0b\x32 .suho.trading.v1.OrderStateCount\x12\x1e\n\x16signal_executed_p50_ms\x18\x02 \x01(\x01\x12\x1e\n\x16signal_executed_p99_ms\x18\x03 \x01(\x01\"L\n\x0fOrderStateCount\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.suho.trading.v1.OrderState\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x32\xdf\x04\n\x0eTradingService\x12`\n\x0cSubmitSignal\x12$.suho.trading.v1.SubmitSignalRequest\x1a%.suho.trading.v1.SubmitSignalResponse\"\x03\x90\x02\x02\x12W\n\nWatchOrder\x12\".suho.trading.v1.WatchOrderRequest\x1a#.suho.trading.v1.WatchOrderResponse0\x01\x12Z\n\nListOrders\x12\".suho.trading.v1.ListOrdersRequest\x1a#.suho.trading.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12`\n\x0cListAccounts\x12$.suho.trading.v1.ListAccountsRequest\x1a%.suho.trading.v1.ListAccountsResponse\"\x03\x90\x02\x01\x12i\n\x0fSetTradingState\x12\'.suho.trading.v1.SetTradingStateRequest\x1a(.suho.trading.v1.SetTradingStateResponse\"\x03\x90\x02\x02\x12i\n\x0fGetTradingStats\x12\'.suho.trading.v1.GetTradingStatsRequest\x1a(.suho.trading.v1.GetTradingStatsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuho/trading/v1/trading.proto\x12\x0fsuho.trading.v1\x1a\x1csuho/common/v1/account.proto\x1a\x19suho/common/v1/page.proto\x1a suho/trading/v1/agent_link.proto\x1a\x1bsuho/trading/v1/order.proto\"\xa1\x03\n\x13SubmitSignalRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12(\n\x04side\x18\x04 \x01(\x0e\x32\x1a.suho.trading.v1.OrderSide\x12\x0e\n\x06volume\x18\x05 \x01(\t\x12\x11\n\tstop_loss\x18\x06 \x01(\t\x12\x13\n\x0btake_profit\x18\x07 \x01(\t\x12\x14\n\x0cvalid_for_ms\x18\x08 \x01(\r\x12(\n\x04kind\x18\t \x01(\x0e\x32\x1a.suho.trading.v1.OrderKind\x12\r\n\x05price\x18\n \x01(\t\x12\x13\n\x0blimit_price\x18\x0b \x01(\t\x12\x10\n\x08position\x18\x0c \x01(\x04\x12\x19\n\x11opposite_position\x18\r \x01(\x04\x12\x14\n\x0corder_ticket\x18\x0e \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x0f \x01(\x10\x12\x18\n\x10\x64\x65viation_points\x18\x10 \x01(\r\"P\n\x14SubmitSignalResponse\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.suho.trading.v1.Order\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"&\n\x11WatchOrderRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\";\n\x12WatchOrderResponse\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.suho.trading.v1.Order\"\x98\x01\n\x11ListOrdersRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12+\n\x06states\x18\x02 \x03(\x0e\x32\x1b.suho.trading.v1.OrderState\x12)\n\x04page\x18\x03 \x01(\x0b\x32\x1b.suho.common.v1.PageRequest\"d\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b\x32\x16.suho.trading.v1.Order\x12&\n\x04page\x18\x02 \x01(\x0b\x32\x18.suho.common.v1.PageInfo\"\x15\n\x13ListAccountsRequest\"H\n\x14ListAccountsResponse\x12\x30\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1e.suho.trading.v1.AccountStatus\"\x99\x02\n\rAccountStatus\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12.\n\ntrade_mode\x18\x02 \x01(\x0e\x32\x1a.suho.trading.v1.TradeMode\x12\x34\n\rtrading_state\x18\x03 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x13\n\x0bopen_orders\x18\x05 \x01(\r\x12,\n\x06safety\x18\x06 \x01(\x0b\x32\x1c.suho.trading.v1.AgentSafety\x12\x13\n\x0bstanding_by\x18\x07 \x03(\t\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\"\xb0\x01\n\x16SetTradingStateRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x34\n\rtrading_state\x18\x02 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x66latten\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"c\n\x17SetTradingStateResponse\x12\x34\n\rtrading_state\x18\x01 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\x12\n\nsignal_ids\x18\x02 \x03(\t\"$\n\x0fGetOrderRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\"f\n\x10GetOrderResponse\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.suho.trading.v1.Order\x12+\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1b.suho.trading.v1.OrderEvent\"\xa6\x01\n\nOrderEvent\x12\x12\n\nat_unix_ns\x18\x01 \x01(\x10\x12\x31\n\x0cstate_before\x18\x02 \x01(\x0e\x32\x1b.suho.trading.v1.OrderState\x12\x30\n\x0bstate_after\x18\x03 \x01(\x0e\x32\x1b.suho.trading.v1.OrderState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"C\n\x14ListPositionsRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\"L\n\x15ListPositionsResponse\x12\x33\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32!.suho.trading.v1.AccountPositions\"\x82\x01\n\x10\x41\x63\x63ountPositions\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x32\n\x08snapshot\x18\x03 \x01(\x0b\x32 .suho.trading.v1.AccountSnapshot\"r\n\x18ListExternalDealsRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12)\n\x04page\x18\x02 \x01(\x0b\x32\x1b.suho.common.v1.PageRequest\"p\n\x19ListExternalDealsResponse\x12+\n\x05\x64\x65\x61ls\x18\x01 \x03(\x0b\x32\x1c.suho.trading.v1.AccountDeal\x12&\n\x04page\x18\x02 \x01(\x0b\x32\x18.suho.common.v1.PageInfo\"g\n\x0b\x41\x63\x63ountDeal\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12+\n\x04\x64\x65\x61l\x18\x02 \x01(\x0b\x32\x1d.suho.trading.v1.ExternalDeal\"[\n\x1bListMarketConditionsRequest\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x0f\n\x07symbols\x18\x02 \x03(\t\"P\n\x1cListMarketConditionsResponse\x12\x30\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1e.suho.trading.v1.AccountMarket\"s\n\rAccountMarket\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\x35\n\nconditions\x18\x02 \x03(\x0b\x32!.suho.trading.v1.MarketConditions\"\x18\n\x16GetTradingStatsRequest\"\x8b\x01\n\x17GetTradingStatsResponse\x12\x30\n\x06orders\x18\x01 \x03(\x0b\x32 .suho.trading.v1.OrderStateCount\x12\x1e\n\x16signal_executed_p50_ms\x18\x02 \x01(\x01\x12\x1e\n\x16signal_executed_p99_ms\x18\x03 \x01(\x01\"L\n\x0fOrderStateCount\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.suho.trading.v1.OrderState\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x32\x85\x08\n\x0eTradingService\x12`\n\x0cSubmitSignal\x12$.suho.trading.v1.SubmitSignalRequest\x1a%.suho.trading.v1.SubmitSignalResponse\"\x03\x90\x02\x02\x12W\n\nWatchOrder\x12\".suho.trading.v1.WatchOrderRequest\x1a#.suho.trading.v1.WatchOrderResponse0\x01\x12Z\n\nListOrders\x12\".suho.trading.v1.ListOrdersRequest\x1a#.suho.trading.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12`\n\x0cListAccounts\x12$.suho.trading.v1.ListAccountsRequest\x1a%.suho.trading.v1.ListAccountsResponse\"\x03\x90\x02\x01\x12T\n\x08GetOrder\x12 .suho.trading.v1.GetOrderRequest\x1a!.suho.trading.v1.GetOrderResponse\"\x03\x90\x02\x01\x12\x63\n\rListPositions\x12%.suho.trading.v1.ListPositionsRequest\x1a&.suho.trading.v1.ListPositionsResponse\"\x03\x90\x02\x01\x12o\n\x11ListExternalDeals\x12).suho.trading.v1.ListExternalDealsRequest\x1a*.suho.trading.v1.ListExternalDealsResponse\"\x03\x90\x02\x01\x12x\n\x14ListMarketConditions\x12,.suho.trading.v1.ListMarketConditionsRequest\x1a-.suho.trading.v1.ListMarketConditionsResponse\"\x03\x90\x02\x01\x12i\n\x0fSetTradingState\x12\'.suho.trading.v1.SetTradingStateRequest\x1a(.suho.trading.v1.SetTradingStateResponse\"\x03\x90\x02\x02\x12i\n\x0fGetTradingStats\x12\'.suho.trading.v1.GetTradingStatsRequest\x1a(.suho.trading.v1.GetTradingStatsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,38 +41,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRADINGSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\220\002\001'
   _globals['_TRADINGSERVICE'].methods_by_name['ListAccounts']._loaded_options = None
   _globals['_TRADINGSERVICE'].methods_by_name['ListAccounts']._serialized_options = b'\220\002\001'
+  _globals['_TRADINGSERVICE'].methods_by_name['GetOrder']._loaded_options = None
+  _globals['_TRADINGSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\220\002\001'
+  _globals['_TRADINGSERVICE'].methods_by_name['ListPositions']._loaded_options = None
+  _globals['_TRADINGSERVICE'].methods_by_name['ListPositions']._serialized_options = b'\220\002\001'
+  _globals['_TRADINGSERVICE'].methods_by_name['ListExternalDeals']._loaded_options = None
+  _globals['_TRADINGSERVICE'].methods_by_name['ListExternalDeals']._serialized_options = b'\220\002\001'
+  _globals['_TRADINGSERVICE'].methods_by_name['ListMarketConditions']._loaded_options = None
+  _globals['_TRADINGSERVICE'].methods_by_name['ListMarketConditions']._serialized_options = b'\220\002\001'
   _globals['_TRADINGSERVICE'].methods_by_name['SetTradingState']._loaded_options = None
   _globals['_TRADINGSERVICE'].methods_by_name['SetTradingState']._serialized_options = b'\220\002\002'
   _globals['_TRADINGSERVICE'].methods_by_name['GetTradingStats']._loaded_options = None
   _globals['_TRADINGSERVICE'].methods_by_name['GetTradingStats']._serialized_options = b'\220\002\001'
-  _globals['_SUBMITSIGNALREQUEST']._serialized_start=137
-  _globals['_SUBMITSIGNALREQUEST']._serialized_end=358
-  _globals['_SUBMITSIGNALRESPONSE']._serialized_start=360
-  _globals['_SUBMITSIGNALRESPONSE']._serialized_end=440
-  _globals['_WATCHORDERREQUEST']._serialized_start=442
-  _globals['_WATCHORDERREQUEST']._serialized_end=480
-  _globals['_WATCHORDERRESPONSE']._serialized_start=482
-  _globals['_WATCHORDERRESPONSE']._serialized_end=541
-  _globals['_LISTORDERSREQUEST']._serialized_start=544
-  _globals['_LISTORDERSREQUEST']._serialized_end=696
-  _globals['_LISTORDERSRESPONSE']._serialized_start=698
-  _globals['_LISTORDERSRESPONSE']._serialized_end=798
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=800
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=821
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=823
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=895
-  _globals['_ACCOUNTSTATUS']._serialized_start=898
-  _globals['_ACCOUNTSTATUS']._serialized_end=1096
-  _globals['_SETTRADINGSTATEREQUEST']._serialized_start=1099
-  _globals['_SETTRADINGSTATEREQUEST']._serialized_end=1238
-  _globals['_SETTRADINGSTATERESPONSE']._serialized_start=1240
-  _globals['_SETTRADINGSTATERESPONSE']._serialized_end=1319
-  _globals['_GETTRADINGSTATSREQUEST']._serialized_start=1321
-  _globals['_GETTRADINGSTATSREQUEST']._serialized_end=1345
-  _globals['_GETTRADINGSTATSRESPONSE']._serialized_start=1348
-  _globals['_GETTRADINGSTATSRESPONSE']._serialized_end=1487
-  _globals['_ORDERSTATECOUNT']._serialized_start=1489
-  _globals['_ORDERSTATECOUNT']._serialized_end=1565
-  _globals['_TRADINGSERVICE']._serialized_start=1568
-  _globals['_TRADINGSERVICE']._serialized_end=2175
+  _globals['_SUBMITSIGNALREQUEST']._serialized_start=171
+  _globals['_SUBMITSIGNALREQUEST']._serialized_end=588
+  _globals['_SUBMITSIGNALRESPONSE']._serialized_start=590
+  _globals['_SUBMITSIGNALRESPONSE']._serialized_end=670
+  _globals['_WATCHORDERREQUEST']._serialized_start=672
+  _globals['_WATCHORDERREQUEST']._serialized_end=710
+  _globals['_WATCHORDERRESPONSE']._serialized_start=712
+  _globals['_WATCHORDERRESPONSE']._serialized_end=771
+  _globals['_LISTORDERSREQUEST']._serialized_start=774
+  _globals['_LISTORDERSREQUEST']._serialized_end=926
+  _globals['_LISTORDERSRESPONSE']._serialized_start=928
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1028
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1030
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1051
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1053
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1125
+  _globals['_ACCOUNTSTATUS']._serialized_start=1128
+  _globals['_ACCOUNTSTATUS']._serialized_end=1409
+  _globals['_SETTRADINGSTATEREQUEST']._serialized_start=1412
+  _globals['_SETTRADINGSTATEREQUEST']._serialized_end=1588
+  _globals['_SETTRADINGSTATERESPONSE']._serialized_start=1590
+  _globals['_SETTRADINGSTATERESPONSE']._serialized_end=1689
+  _globals['_GETORDERREQUEST']._serialized_start=1691
+  _globals['_GETORDERREQUEST']._serialized_end=1727
+  _globals['_GETORDERRESPONSE']._serialized_start=1729
+  _globals['_GETORDERRESPONSE']._serialized_end=1831
+  _globals['_ORDEREVENT']._serialized_start=1834
+  _globals['_ORDEREVENT']._serialized_end=2000
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=2002
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=2069
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=2071
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=2147
+  _globals['_ACCOUNTPOSITIONS']._serialized_start=2150
+  _globals['_ACCOUNTPOSITIONS']._serialized_end=2280
+  _globals['_LISTEXTERNALDEALSREQUEST']._serialized_start=2282
+  _globals['_LISTEXTERNALDEALSREQUEST']._serialized_end=2396
+  _globals['_LISTEXTERNALDEALSRESPONSE']._serialized_start=2398
+  _globals['_LISTEXTERNALDEALSRESPONSE']._serialized_end=2510
+  _globals['_ACCOUNTDEAL']._serialized_start=2512
+  _globals['_ACCOUNTDEAL']._serialized_end=2615
+  _globals['_LISTMARKETCONDITIONSREQUEST']._serialized_start=2617
+  _globals['_LISTMARKETCONDITIONSREQUEST']._serialized_end=2708
+  _globals['_LISTMARKETCONDITIONSRESPONSE']._serialized_start=2710
+  _globals['_LISTMARKETCONDITIONSRESPONSE']._serialized_end=2790
+  _globals['_ACCOUNTMARKET']._serialized_start=2792
+  _globals['_ACCOUNTMARKET']._serialized_end=2907
+  _globals['_GETTRADINGSTATSREQUEST']._serialized_start=2909
+  _globals['_GETTRADINGSTATSREQUEST']._serialized_end=2933
+  _globals['_GETTRADINGSTATSRESPONSE']._serialized_start=2936
+  _globals['_GETTRADINGSTATSRESPONSE']._serialized_end=3075
+  _globals['_ORDERSTATECOUNT']._serialized_start=3077
+  _globals['_ORDERSTATECOUNT']._serialized_end=3153
+  _globals['_TRADINGSERVICE']._serialized_start=3156
+  _globals['_TRADINGSERVICE']._serialized_end=4185
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from suho.common.v1 import account_pb2 as _account_pb2
 from suho.common.v1 import page_pb2 as _page_pb2
+from suho.trading.v1 import agent_link_pb2 as _agent_link_pb2
 from suho.trading.v1 import order_pb2 as _order_pb2
 import builtins as _builtins
 import sys
@@ -33,6 +34,14 @@ class SubmitSignalRequest(_message.Message):
     STOP_LOSS_FIELD_NUMBER: _builtins.int
     TAKE_PROFIT_FIELD_NUMBER: _builtins.int
     VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    OPPOSITE_POSITION_FIELD_NUMBER: _builtins.int
+    ORDER_TICKET_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    DEVIATION_POINTS_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     symbol: _builtins.str
     side: _order_pb2.OrderSide.ValueType
@@ -41,6 +50,15 @@ class SubmitSignalRequest(_message.Message):
     take_profit: _builtins.str
     valid_for_ms: _builtins.int
     """How long from now the agent may still send it; 0: the engine's default."""
+    kind: _order_pb2.OrderKind.ValueType
+    """The rest as in Order. CLOSE without a volume closes the whole position; its symbol and side may be left out too."""
+    price: _builtins.str
+    limit_price: _builtins.str
+    position: _builtins.int
+    opposite_position: _builtins.int
+    order_ticket: _builtins.int
+    expires_unix_ms: _builtins.int
+    deviation_points: _builtins.int
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -54,10 +72,18 @@ class SubmitSignalRequest(_message.Message):
         stop_loss: _builtins.str = ...,
         take_profit: _builtins.str = ...,
         valid_for_ms: _builtins.int = ...,
+        kind: _order_pb2.OrderKind.ValueType = ...,
+        price: _builtins.str = ...,
+        limit_price: _builtins.str = ...,
+        position: _builtins.int = ...,
+        opposite_position: _builtins.int = ...,
+        order_ticket: _builtins.int = ...,
+        expires_unix_ms: _builtins.int = ...,
+        deviation_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "valid_for_ms", b"valid_for_ms", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deviation_points", b"deviation_points", "expires_unix_ms", b"expires_unix_ms", "kind", b"kind", "limit_price", b"limit_price", "opposite_position", b"opposite_position", "order_ticket", b"order_ticket", "position", b"position", "price", b"price", "side", b"side", "signal_id", b"signal_id", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "valid_for_ms", b"valid_for_ms", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,13 +254,24 @@ class AccountStatus(_message.Message):
     TRADING_STATE_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
+    STANDING_BY_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     trade_mode: _order_pb2.TradeMode.ValueType
     trading_state: _order_pb2.TradingState.ValueType
     agent: _builtins.str
     """Empty: no agent is connected."""
     open_orders: _builtins.int
+    engine: _builtins.str
+    """The engine that has the agent's lane."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def safety(self) -> _agent_link_pb2.AgentSafety:
+        """The agent's own say."""
+
+    @_builtins.property
+    def standing_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -243,10 +280,13 @@ class AccountStatus(_message.Message):
         trading_state: _order_pb2.TradingState.ValueType = ...,
         agent: _builtins.str = ...,
         open_orders: _builtins.int = ...,
+        safety: _agent_link_pb2.AgentSafety | None = ...,
+        standing_by: _abc.Iterable[_builtins.str] | None = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "open_orders", b"open_orders", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "open_orders", b"open_orders", "safety", b"safety", "standing_by", b"standing_by", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,8 +299,14 @@ class SetTradingStateRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     TRADING_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FLATTEN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     trading_state: _order_pb2.TradingState.ValueType
     reason: _builtins.str
+    flatten: _builtins.bool
+    """With HALTED: close every position that is ours."""
+    request_id: _builtins.str
+    """Makes the ids of those signals; the same id closes a position once."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -269,10 +315,12 @@ class SetTradingStateRequest(_message.Message):
         account: _account_pb2.AccountRef | None = ...,
         trading_state: _order_pb2.TradingState.ValueType = ...,
         reason: _builtins.str = ...,
+        flatten: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "flatten", b"flatten", "reason", b"reason", "request_id", b"request_id", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,19 +331,312 @@ class SetTradingStateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRADING_STATE_FIELD_NUMBER: _builtins.int
+    SIGNAL_IDS_FIELD_NUMBER: _builtins.int
     trading_state: _order_pb2.TradingState.ValueType
+    @_builtins.property
+    def signal_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Signals that `flatten` gave rise to."""
+
     def __init__(
         self,
         *,
         trading_state: _order_pb2.TradingState.ValueType = ...,
+        signal_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signal_ids", b"signal_ids", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTradingStateResponse: _TypeAlias = SetTradingStateResponse  # noqa: Y015
+
+@_typing.final
+class GetOrderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        signal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signal_id", b"signal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderRequest: _TypeAlias = GetOrderRequest  # noqa: Y015
+
+@_typing.final
+class GetOrderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _order_pb2.Order: ...
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderEvent]:
+        """In order of time."""
+
+    def __init__(
+        self,
+        *,
+        order: _order_pb2.Order | None = ...,
+        events: _abc.Iterable[Global___OrderEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderResponse: _TypeAlias = GetOrderResponse  # noqa: Y015
+
+@_typing.final
+class OrderEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_UNIX_NS_FIELD_NUMBER: _builtins.int
+    STATE_BEFORE_FIELD_NUMBER: _builtins.int
+    STATE_AFTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    at_unix_ns: _builtins.int
+    state_before: _order_pb2.OrderState.ValueType
+    state_after: _order_pb2.OrderState.ValueType
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        at_unix_ns: _builtins.int = ...,
+        state_before: _order_pb2.OrderState.ValueType = ...,
+        state_after: _order_pb2.OrderState.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ns", b"at_unix_ns", "message", b"message", "reason", b"reason", "state_after", b"state_after", "state_before", b"state_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderEvent: _TypeAlias = OrderEvent  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef:
+        """Absent: every account."""
+
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountPositions]: ...
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___AccountPositions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
+
+@_typing.final
+class AccountPositions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def snapshot(self) -> _agent_link_pb2.AccountSnapshot: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        agent: _builtins.str = ...,
+        snapshot: _agent_link_pb2.AccountSnapshot | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountPositions: _TypeAlias = AccountPositions  # noqa: Y015
+
+@_typing.final
+class ListExternalDealsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageRequest: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        page: _page_pb2.PageRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExternalDealsRequest: _TypeAlias = ListExternalDealsRequest  # noqa: Y015
+
+@_typing.final
+class ListExternalDealsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEALS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountDeal]: ...
+    @_builtins.property
+    def page(self) -> _page_pb2.PageInfo: ...
+    def __init__(
+        self,
+        *,
+        deals: _abc.Iterable[Global___AccountDeal] | None = ...,
+        page: _page_pb2.PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExternalDealsResponse: _TypeAlias = ListExternalDealsResponse  # noqa: Y015
+
+@_typing.final
+class AccountDeal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    DEAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def deal(self) -> _order_pb2.ExternalDeal: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        deal: _order_pb2.ExternalDeal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "deal", b"deal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountDeal: _TypeAlias = AccountDeal  # noqa: Y015
+
+@_typing.final
+class ListMarketConditionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SYMBOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        symbols: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "symbols", b"symbols"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketConditionsRequest: _TypeAlias = ListMarketConditionsRequest  # noqa: Y015
+
+@_typing.final
+class ListMarketConditionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountMarket]: ...
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___AccountMarket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketConditionsResponse: _TypeAlias = ListMarketConditionsResponse  # noqa: Y015
+
+@_typing.final
+class AccountMarket(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.MarketConditions]: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        conditions: _abc.Iterable[_order_pb2.MarketConditions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "conditions", b"conditions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountMarket: _TypeAlias = AccountMarket  # noqa: Y015
 
 @_typing.final
 class GetTradingStatsRequest(_message.Message):

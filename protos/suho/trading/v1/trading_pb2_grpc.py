@@ -55,6 +55,26 @@ class TradingServiceStub(object):
                 request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsRequest.SerializeToString,
                 response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsResponse.FromString,
                 _registered_method=True)
+        self.GetOrder = channel.unary_unary(
+                '/suho.trading.v1.TradingService/GetOrder',
+                request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderRequest.SerializeToString,
+                response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderResponse.FromString,
+                _registered_method=True)
+        self.ListPositions = channel.unary_unary(
+                '/suho.trading.v1.TradingService/ListPositions',
+                request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsRequest.SerializeToString,
+                response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
+        self.ListExternalDeals = channel.unary_unary(
+                '/suho.trading.v1.TradingService/ListExternalDeals',
+                request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsRequest.SerializeToString,
+                response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsResponse.FromString,
+                _registered_method=True)
+        self.ListMarketConditions = channel.unary_unary(
+                '/suho.trading.v1.TradingService/ListMarketConditions',
+                request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsRequest.SerializeToString,
+                response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsResponse.FromString,
+                _registered_method=True)
         self.SetTradingState = channel.unary_unary(
                 '/suho.trading.v1.TradingService/SetTradingState',
                 request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateRequest.SerializeToString,
@@ -98,8 +118,38 @@ class TradingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOrder(self, request, context):
+        """One order with its whole way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPositions(self, request, context):
+        """What the terminals of the connected agents hold, as they said last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExternalDeals(self, request, context):
+        """Trades that no signal stands for, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMarketConditions(self, request, context):
+        """What the markets are like at the agents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetTradingState(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
+        `flatten`, by CLOSE signals of their own.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -133,6 +183,26 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ListAccounts,
                     request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsRequest.FromString,
                     response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsResponse.SerializeToString,
+            ),
+            'GetOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrder,
+                    request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderRequest.FromString,
+                    response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderResponse.SerializeToString,
+            ),
+            'ListPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPositions,
+                    request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsRequest.FromString,
+                    response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsResponse.SerializeToString,
+            ),
+            'ListExternalDeals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExternalDeals,
+                    request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsRequest.FromString,
+                    response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsResponse.SerializeToString,
+            ),
+            'ListMarketConditions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMarketConditions,
+                    request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsRequest.FromString,
+                    response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsResponse.SerializeToString,
             ),
             'SetTradingState': grpc.unary_unary_rpc_method_handler(
                     servicer.SetTradingState,
@@ -254,6 +324,114 @@ class TradingService(object):
             '/suho.trading.v1.TradingService/ListAccounts',
             suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsRequest.SerializeToString,
             suho_dot_trading_dot_v1_dot_trading__pb2.ListAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.trading.v1.TradingService/GetOrder',
+            suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderRequest.SerializeToString,
+            suho_dot_trading_dot_v1_dot_trading__pb2.GetOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.trading.v1.TradingService/ListPositions',
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsRequest.SerializeToString,
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExternalDeals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.trading.v1.TradingService/ListExternalDeals',
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsRequest.SerializeToString,
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListExternalDealsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMarketConditions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.trading.v1.TradingService/ListMarketConditions',
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsRequest.SerializeToString,
+            suho_dot_trading_dot_v1_dot_trading__pb2.ListMarketConditionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,7 +41,18 @@ class TradingServiceStub:
     """The order as it stands, then at each change; ends when nothing more can come."""
     ListOrders: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListOrdersRequest, _trading_pb2.ListOrdersResponse]
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListAccountsRequest, _trading_pb2.ListAccountsResponse]
+    GetOrder: _grpc.UnaryUnaryMultiCallable[_trading_pb2.GetOrderRequest, _trading_pb2.GetOrderResponse]
+    """One order with its whole way."""
+    ListPositions: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListPositionsRequest, _trading_pb2.ListPositionsResponse]
+    """What the terminals of the connected agents hold, as they said last."""
+    ListExternalDeals: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListExternalDealsRequest, _trading_pb2.ListExternalDealsResponse]
+    """Trades that no signal stands for, newest first."""
+    ListMarketConditions: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListMarketConditionsRequest, _trading_pb2.ListMarketConditionsResponse]
+    """What the markets are like at the agents."""
     SetTradingState: _grpc.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]
+    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
+    `flatten`, by CLOSE signals of their own.
+    """
     GetTradingStats: _grpc.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]
     """Counts by state and how long execution took."""
 
@@ -58,7 +69,18 @@ class TradingServiceAsyncStub(TradingServiceStub):
     """The order as it stands, then at each change; ends when nothing more can come."""
     ListOrders: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListOrdersRequest, _trading_pb2.ListOrdersResponse]  # type: ignore[assignment]
     ListAccounts: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListAccountsRequest, _trading_pb2.ListAccountsResponse]  # type: ignore[assignment]
+    GetOrder: _aio.UnaryUnaryMultiCallable[_trading_pb2.GetOrderRequest, _trading_pb2.GetOrderResponse]  # type: ignore[assignment]
+    """One order with its whole way."""
+    ListPositions: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListPositionsRequest, _trading_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    """What the terminals of the connected agents hold, as they said last."""
+    ListExternalDeals: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListExternalDealsRequest, _trading_pb2.ListExternalDealsResponse]  # type: ignore[assignment]
+    """Trades that no signal stands for, newest first."""
+    ListMarketConditions: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListMarketConditionsRequest, _trading_pb2.ListMarketConditionsResponse]  # type: ignore[assignment]
+    """What the markets are like at the agents."""
     SetTradingState: _aio.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]  # type: ignore[assignment]
+    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
+    `flatten`, by CLOSE signals of their own.
+    """
     GetTradingStats: _aio.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]  # type: ignore[assignment]
     """Counts by state and how long execution took."""
 
@@ -98,11 +120,46 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trading_pb2.ListAccountsResponse, _abc.Awaitable[_trading_pb2.ListAccountsResponse]]: ...
 
     @_abc_1.abstractmethod
+    def GetOrder(
+        self,
+        request: _trading_pb2.GetOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trading_pb2.GetOrderResponse, _abc.Awaitable[_trading_pb2.GetOrderResponse]]:
+        """One order with its whole way."""
+
+    @_abc_1.abstractmethod
+    def ListPositions(
+        self,
+        request: _trading_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trading_pb2.ListPositionsResponse, _abc.Awaitable[_trading_pb2.ListPositionsResponse]]:
+        """What the terminals of the connected agents hold, as they said last."""
+
+    @_abc_1.abstractmethod
+    def ListExternalDeals(
+        self,
+        request: _trading_pb2.ListExternalDealsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trading_pb2.ListExternalDealsResponse, _abc.Awaitable[_trading_pb2.ListExternalDealsResponse]]:
+        """Trades that no signal stands for, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListMarketConditions(
+        self,
+        request: _trading_pb2.ListMarketConditionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trading_pb2.ListMarketConditionsResponse, _abc.Awaitable[_trading_pb2.ListMarketConditionsResponse]]:
+        """What the markets are like at the agents."""
+
+    @_abc_1.abstractmethod
     def SetTradingState(
         self,
         request: _trading_pb2.SetTradingStateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_trading_pb2.SetTradingStateResponse, _abc.Awaitable[_trading_pb2.SetTradingStateResponse]]: ...
+    ) -> _typing.Union[_trading_pb2.SetTradingStateResponse, _abc.Awaitable[_trading_pb2.SetTradingStateResponse]]:
+        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
+        `flatten`, by CLOSE signals of their own.
+        """
 
     @_abc_1.abstractmethod
     def GetTradingStats(

@@ -105,7 +105,7 @@ async def test_signals_are_sent_once_across_restarts(engines: Engines, accounts:
     await commit(engines, SLOW, "s3")
     last = await commit(engines, QUICK, "q0")
     async with engines.postgres.connection() as connection:
-        await connection.execute("UPDATE orders SET state = 'FILLED', ticket = 7, reported_unix_ns = 1")
+        await connection.execute("UPDATE orders SET state = 'FILLED', ticket = 7, recorded_unix_ns = 1")
     async with running(engines, kafka) as again:
         await eventually(lambda: again.written == 2)
     assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["s0", "s1", "s2", "s3"], ["q0"])
@@ -113,7 +113,7 @@ async def test_signals_are_sent_once_across_restarts(engines: Engines, accounts:
     order = order_pb2.Order.FromString(message.value() or b"")
     assert (order.volume, order.take_profit, order.stop_loss, order.seq) == ("0.1", "1.5", "", 1)
     assert (order.state, order.ticket) == (order_pb2.ORDER_STATE_PENDING, 0)
-    assert (order.times.committed_unix_ns, order.times.reported_unix_ns) == (last.times.committed, 0)
+    assert (order.times.committed_unix_ns, order.times.recorded_unix_ns) == (last.times.committed, 0)
     assert dict(message.headers() or [])["signal-id"] == b"q0"
 
 

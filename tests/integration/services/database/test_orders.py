@@ -173,11 +173,13 @@ async def test_reports_move_the_order_and_the_account(service: Stubs, account: p
     await commit(service, order("a", side=order_pb2.ORDER_SIDE_SELL))
     revision = (await current(service)).revision
     await record(service, report("a", "r1", order_pb2.ORDER_STATE_ACCEPTED, received_unix_ns=5, intent_unix_ns=6))
-    (filled,) = await record(service, report("a", "r2", order_pb2.ORDER_STATE_FILLED, sent_unix_ns=7, done_unix_ns=9))
+    (filled,) = await record(
+        service, report("a", "r2", order_pb2.ORDER_STATE_FILLED, called_unix_ns=7, answered_unix_ns=9)
+    )
     assert (filled.state, filled.ticket, filled.deal) == (order_pb2.ORDER_STATE_FILLED, 7, 8)
     assert (filled.filled_volume, filled.filled_price, filled.retcode) == ("0.10", "1.30002", 10009)
     times = filled.times
-    assert (times.received_unix_ns, times.intent_unix_ns, times.sent_unix_ns, times.done_unix_ns) == (5, 6, 7, 9)
+    assert (times.received_unix_ns, times.intent_unix_ns, times.called_unix_ns, times.answered_unix_ns) == (5, 6, 7, 9)
     after = await current(service)
     assert after.revision == revision + 2
     assert [(e.net_volume, e.open_orders) for e in after.exposures] == [("-0.10", 0)]
@@ -266,7 +268,7 @@ async def test_order_stats_count_states_and_time(service: Stubs, account: pb.Acc
     committed = (await commit(service, order("a"))).order.times.committed_unix_ns
     empty = await service.orders.GetOrderStats(pb.GetOrderStatsRequest())
     assert (empty.signal_executed_p50_ms, empty.signal_executed_p99_ms) == (0, 0)
-    await record(service, report("a", "r1", order_pb2.ORDER_STATE_FILLED, done_unix_ns=committed + 4_000_000))
+    await record(service, report("a", "r1", order_pb2.ORDER_STATE_FILLED, answered_unix_ns=committed + 4_000_000))
     stats = await service.orders.GetOrderStats(pb.GetOrderStatsRequest())
     assert [(item.state, item.count) for item in stats.orders] == [(order_pb2.ORDER_STATE_FILLED, 1)]
     assert (stats.signal_executed_p50_ms, stats.signal_executed_p99_ms) == (4.0, 4.0)
