@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 from suho.common.v1 import page_pb2
 from suho.database.v1 import order_service_pb2 as pb
 from suho.database.v1 import order_service_pb2_grpc
@@ -88,3 +89,19 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             signal_executed_p50_ms=latency.p50_ms,
             signal_executed_p99_ms=latency.p99_ms,
         )
+
+    async def RecordDeals(self, request: pb.RecordDealsRequest, context: Any) -> pb.RecordDealsResponse:
+        return await _not_yet(context)
+
+    async def ListDeals(self, request: pb.ListDealsRequest, context: Any) -> pb.ListDealsResponse:
+        return await _not_yet(context)
+
+    async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
+        return await _not_yet(context)
+
+    async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
+        return await _not_yet(context)
+
+
+async def _not_yet(context: Any) -> Any:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")

@@ -82,6 +82,22 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
             signal_executed_p99_ms=stats.signal_executed_p99_ms,
         )
 
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
+        return await _not_yet(context)
+
+    async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
+        return await _not_yet(context)
+
+    async def ListExternalDeals(
+        self, request: pb.ListExternalDealsRequest, context: Context
+    ) -> pb.ListExternalDealsResponse:
+        return await _not_yet(context)
+
+    async def ListMarketConditions(
+        self, request: pb.ListMarketConditionsRequest, context: Context
+    ) -> pb.ListMarketConditionsResponse:
+        return await _not_yet(context)
+
     def _intent(self, request: pb.SubmitSignalRequest) -> Intent:
         longest = self._settings.signal_valid_max_ms
         if request.valid_for_ms > longest:
@@ -99,3 +115,7 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
             submitted_unix_ns=now_ns,
             not_after_unix_ms=now_ns // 1_000_000 + (request.valid_for_ms or self._settings.signal_valid_ms),
         )
+
+
+async def _not_yet(context: Context) -> Any:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")
