@@ -1,7 +1,7 @@
 """OrderService."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from suho.common.v1 import page_pb2
@@ -91,17 +91,17 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def RecordDeals(self, request: pb.RecordDealsRequest, context: Any) -> pb.RecordDealsResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def ListDeals(self, request: pb.ListDealsRequest, context: Any) -> pb.ListDealsResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
 
-async def _not_yet(context: Any) -> Any:
+async def _not_yet(context: "grpc.aio.ServicerContext[Any, Any]") -> NoReturn:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")

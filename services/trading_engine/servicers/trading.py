@@ -1,7 +1,7 @@
 """TradingService: what people ask of the engine."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from suho.database.v1 import order_service_pb2 as db
@@ -83,20 +83,20 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
         )
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def ListExternalDeals(
         self, request: pb.ListExternalDealsRequest, context: Context
     ) -> pb.ListExternalDealsResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     async def ListMarketConditions(
         self, request: pb.ListMarketConditionsRequest, context: Context
     ) -> pb.ListMarketConditionsResponse:
-        return await _not_yet(context)
+        await _not_yet(context)
 
     def _intent(self, request: pb.SubmitSignalRequest) -> Intent:
         longest = self._settings.signal_valid_max_ms
@@ -117,5 +117,5 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
         )
 
 
-async def _not_yet(context: Context) -> Any:
+async def _not_yet(context: Context) -> NoReturn:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")
