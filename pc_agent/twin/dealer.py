@@ -7,6 +7,7 @@ from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
 from pc_agent.twin.domain.dealing import RETCODE_WORDS, Dealing, Stamp, execute, exposure, refusal
 from pc_agent.twin.domain.instrument import Instrument, Quote, instrument, margin, profit, rate
+from pc_agent.twin.domain.interference import UNDISTURBED, Fate
 from pc_agent.twin.domain.netting import Exposure, Netted
 from pc_agent.twin.domain.stops import first_touch
 from pc_agent.twin.domain.ticks import Ticks
@@ -113,14 +114,14 @@ class Dealer:
             request=request,
         )
 
-    def send(self, request: TradeRequest) -> OrderSendResult:
+    def send(self, request: TradeRequest, fate: Fate = UNDISTURBED) -> OrderSendResult:
         """Execute `request` at the newest quote, or refuse it."""
         self._requests += 1
         dealing = self._dealing(request)
         bid, ask = dealing.quote or (0.0, 0.0)
-        retcode = refusal(dealing, lambda netted: self._has_money(request.symbol, netted))
+        retcode = fate.retcode or refusal(dealing, lambda netted: self._has_money(request.symbol, netted))
         if retcode is not None:
-            words = RETCODE_WORDS[retcode]
+            words = RETCODE_WORDS.get(retcode, "")
             return OrderSendResult(retcode, 0, 0, 0.0, 0.0, bid, ask, words, self._requests, 0, request)
         deal = self._execute(dealing, mt5.ORDER_REASON_EXPERT)
         done = mt5.TRADE_RETCODE_DONE

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
@@ -19,6 +19,7 @@ from pc_agent.twin.domain.instrument import (
     VOLUME_MIN,
     VOLUME_STEP,
 )
+from pc_agent.twin.domain.interference import Interference, NoInterference
 from pc_agent.twin.domain.ticks import first_after, first_at
 from pc_agent.twin.market import Market
 from pc_agent.twin.operations import Operations
@@ -43,6 +44,8 @@ _TERMINAL = 500  # what version() of a MetaTrader 5 begins with
 _HISTORY_READS = ("copy_ticks_from", "copy_ticks_range")
 
 R = TypeVar("R", TradeOrder, TradeDeal, TradePosition)
+P = ParamSpec("P")
+V = TypeVar("V")
 
 NOT_FOUND = (mt5.RES_E_NOT_FOUND, "Terminal: Not found")
 CALL_FAILED = (mt5.RES_E_FAIL, "Terminal: Call failed")
@@ -53,12 +56,21 @@ INVALID_PARAMS = (mt5.RES_E_INVALID_PARAMS, "Terminal: Invalid params")
 class Terminal:
     """One lock around everything: a call sees the market and the account as they are at one moment."""
 
-    def __init__(self, folder: Path, password: str, market: Market, books: Books, dealer: Dealer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        password: str,
+        market: Market,
+        books: Books,
+        dealer: Dealer,
+        interference: Interference | None = None,
+    ) -> None:
         self._folder = folder
         self._password = password
         self._market = market
         self._books = books
         self._dealer = dealer
+        self._interference = interference or NoInterference()
         self._deselected: set[str] = set()
         self._operations = Operations(market, books)
         self._lock = threading.Lock()
@@ -68,7 +80,7 @@ class Terminal:
             for function in (
                 self.login, self.version, self.terminal_info, self.account_info,
                 self.symbols_total, self.symbols_get, self.symbol_info, self.symbol_info_tick, self.symbol_select,
-                self.copy_ticks_from, self.copy_ticks_range, self.order_check, self.order_send,
+                self.copy_ticks_from, self.copy_ticks_range, self.order_check,
                 self.positions_total, self.positions_get, self.orders_total, self.orders_get,
                 self.history_orders_total, self.history_orders_get, self.history_deals_total, self.history_deals_get,
             )
@@ -81,15 +93,26 @@ class Terminal:
             ConnectionError: the terminal has closed meanwhile.
         """
         try:
+            self._interference.before_call(function)
             if function in _HISTORY_READS:
                 self._operations.before_history_read()
-            with self._lock:
-                if self._closed:
-                    raise ConnectionError("the terminal has closed")
-                self._advance()
-                return (*SUCCESS, self._functions[function](*arguments))
+            if function == "order_send":
+                return (*SUCCESS, self._disturbed_order_send(*arguments))
+            return (*SUCCESS, self._locked(self._functions[function], *arguments))
         except TerminalError as error:
             return error.code, error.message, None
+
+    def _disturbed_order_send(self, request: TradeRequest) -> OrderSendResult:
+        fate = self._interference.before_order(request)
+        result = self._locked(self._dealer.send, request, fate)
+        return self._interference.after_order(request, result)
+
+    def _locked(self, function: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V:
+        with self._lock:
+            if self._closed:
+                raise ConnectionError("the terminal has closed")
+            self._advance()
+            return function(*args, **kwargs)
 
     def pulse(self) -> None:
         """Let the market move and meet its stops when nobody calls."""
@@ -230,9 +253,6 @@ class Terminal:
 
     def order_check(self, request: TradeRequest) -> OrderCheckResult:
         return self._dealer.check(request)
-
-    def order_send(self, request: TradeRequest) -> OrderSendResult:
-        return self._dealer.send(request)
 
     def positions_total(self) -> int:
         return len(self._books.positions)

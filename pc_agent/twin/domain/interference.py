@@ -1,0 +1,47 @@
+"""What may come between a client and its broker: latency, refusals, slippage, answers that are lost."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pc_agent.twin.results import OrderSendResult, TradeRequest
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What befalls one trade request while it is executed; as it stands: nothing."""
+
+    retcode: int = 0  # refuses the request, whatever it is; 0: it is judged by the rules
+    slippage_points: float = 0.0  # how much worse than the quote it fills
+    liquidity: float | None = None  # lots that can be filled at once; None: as the symbol's terms say
+
+
+UNDISTURBED = Fate()
+
+
+class Interference(Protocol):
+    """Asked outside the terminal's lock: each of these may take its time, and other clients do not wait for it.
+
+    Each may raise TerminalError (the call fails with that) or ConnectionError (the client is hung up on).
+    """
+
+    def before_call(self, function: str) -> None:
+        """Before any function that a client calls, `order_send` included."""
+
+    def before_order(self, request: TradeRequest) -> Fate:
+        """Before `order_send` executes; what it raises prevents that."""
+
+    def after_order(self, request: TradeRequest, result: OrderSendResult) -> OrderSendResult:
+        """After `order_send` has executed or refused: what the client is told; what it raises undoes nothing."""
+
+
+class NoInterference:
+    """A broker on its best day."""
+
+    def before_call(self, function: str) -> None:
+        pass
+
+    def before_order(self, request: TradeRequest) -> Fate:
+        return UNDISTURBED
+
+    def after_order(self, request: TradeRequest, result: OrderSendResult) -> OrderSendResult:
+        return result
