@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mesh.config import MeshSettings
+from pc_agent.settings.live_fields import LiveFields
 
 
-class AgentSettings(MeshSettings):
+class AgentSettings(LiveFields):
     """One agent, one terminal. Its password stands in a file of its own, never in a setting."""
 
     state_dir: Path = Field(description="Folder of the ledger and the locks; one agent's own.")
@@ -24,7 +24,6 @@ class AgentSettings(MeshSettings):
     login: int = Field(0, ge=0, description="Account number; 0: the one that the terminal is logged in to.")
     server: str = Field("", description="The account's server, as the terminal shows it.")
     password_file: Path | None = Field(None, description="File with the account's password, readable by you alone.")
-    symbols: tuple[str, ...] = Field((), description="Symbols to stream; none: all that the terminal shows.")
     history_start: str = Field(
         "first",
         description="Where a symbol begins of which the mesh knows nothing: 'first' tick, 'now', or an ISO date (UTC).",
@@ -41,7 +40,6 @@ class AgentSettings(MeshSettings):
     reconcile_after_s: float = Field(
         60, gt=0, description="How long books must show nothing of an order before it counts as not executed."
     )
-    deviation_points: int = Field(20, ge=0, description="How far an order's price may slip, in points.")
     idle_ms: int = Field(5, ge=1, le=1000, description="Pause between two looks at a terminal that has no new tick.")
     worker_hang_s: float = Field(30, ge=25, description="A worker silent for so long is killed and started again.")
 
