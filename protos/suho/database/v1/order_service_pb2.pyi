@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from suho.common.v1 import account_pb2 as _account_pb2
 from suho.common.v1 import page_pb2 as _page_pb2
+from suho.trading.v1 import agent_link_pb2 as _agent_link_pb2
 from suho.trading.v1 import order_pb2 as _order_pb2
 from suho.trading.v1 import trading_pb2 as _trading_pb2
 import builtins as _builtins
@@ -114,7 +115,10 @@ class UpsertAccountRequest(_message.Message):
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     TRADE_MODE_FIELD_NUMBER: _builtins.int
+    MARGIN_MODE_FIELD_NUMBER: _builtins.int
     trade_mode: _order_pb2.TradeMode.ValueType
+    margin_mode: _agent_link_pb2.MarginMode.ValueType
+    """Unspecified: as before; of a new account netting."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -122,10 +126,11 @@ class UpsertAccountRequest(_message.Message):
         *,
         account: _account_pb2.AccountRef | None = ...,
         trade_mode: _order_pb2.TradeMode.ValueType = ...,
+        margin_mode: _agent_link_pb2.MarginMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "trade_mode", b"trade_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "margin_mode", b"margin_mode", "trade_mode", b"trade_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,9 +516,12 @@ class AcquireLeaseRequest(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     VALID_FOR_MS_FIELD_NUMBER: _builtins.int
+    RENEW_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     engine: _builtins.str
     valid_for_ms: _builtins.int
+    renew: _builtins.bool
+    """Only if `engine` has it for `agent` already: a newer stream of the same agent may be at another engine."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -523,10 +531,11 @@ class AcquireLeaseRequest(_message.Message):
         agent: _builtins.str = ...,
         engine: _builtins.str = ...,
         valid_for_ms: _builtins.int = ...,
+        renew: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "renew", b"renew", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
