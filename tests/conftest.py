@@ -15,7 +15,7 @@ pytest_plugins = ["tests.support.engines", "tests.support.go", "tests.support.ka
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", type=Path, default=None, help="folder with the real ticks (docs/architecture.md)")
-    parser.addoption("--chaos-minutes", type=float, default=0, help="how long the storm lasts (default: half a minute)")
+    parser.addoption("--chaos-minutes", type=float, default=0, help="how long the storms last (default: seconds)")
     parser.addoption("--chaos-seed", type=int, default=1, help="what happens in the storm, and when")
 
 

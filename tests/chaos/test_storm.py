@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 
 # Ticks a minute: ten million in ten minutes.
 _RATE = 1_020_000
-_SHORT_MINUTES = 0.5
+_SHORT_MINUTES = 0.35
 _NAMESPACE = ("unshare", "--map-root-user", "--net")
 
 
