@@ -1,9 +1,9 @@
-"""Puts the agent together: one terminal, four tick lanes, lane 0, the ledger, a session with a hub."""
+"""Puts the agent together: a desk for each account, four tick lanes, the ledger, a session with a hub."""
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
@@ -15,17 +15,12 @@ from mesh.config import SettingsError
 from mesh.log import get_logger
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
+from pc_agent.desk import Desk
 from pc_agent.domain.lanes import TICK_LANES, LaneWatch
-from pc_agent.domain.orders import Account
-from pc_agent.domain.server_clock import Lease, ServerClock
-from pc_agent.domain.signal_sequence import SignalSequence
 from pc_agent.file_lock import LockedError
-from pc_agent.orders.execution import Execution, Permission
-from pc_agent.orders.ledger import Ledger, open_ledger
-from pc_agent.orders.reconciler import Reconciler
-from pc_agent.orders.signal_lane import SignalLane
-from pc_agent.terminal.messages import Connected, WorkerTerms
-from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.orders.ledger import open_ledger
+from pc_agent.settings.live import Live, live_settings
+from pc_agent.settings.terminals import pools_of
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
 
@@ -74,94 +69,48 @@ class Agent:
         Raises:
             SettingsError: another agent uses the state folder.
         """
+        settings = self._settings
         async with AsyncExitStack() as stack:
             try:
-                ledger = stack.enter_context(open_ledger(self._settings.state_dir))
+                ledger = stack.enter_context(open_ledger(settings.state_dir))
             except LockedError as error:
                 raise SettingsError(f"setting 'state_dir': {error}") from None
-            agent = self._settings.instance
-            terminal = TerminalWorker(_terms(self._settings), self._settings.worker_hang_s)
+            live = Live(live_settings(settings))
+            channel = await stack.enter_async_context(self._dial("agent-signals"))
+            desks = [Desk(settings, live, terminals, ledger, channel) for terminals in pools_of(settings.terminals)]
+            pool = desks[0].pool
             lanes = [
-                TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), agent, terminal)
+                TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, pool)
                 for number in range(1, TICK_LANES + 1)
             ]
-            clock, lease = ServerClock(), Lease()
-            channel = await stack.enter_async_context(self._dial("agent-signals"))
-            signals = SignalLane(channel, agent, ledger, clock, lease)
-            ticks = TickLanes(lanes, terminal, agent, self._settings.history_start_msc(), self._watch())
-            terminal.listener = ticks
-            self._missing = lambda: _missing(terminal, ticks, signals)
-            trade = partial(self._trade, ledger, terminal, signals, clock, lease)
+            ticks = TickLanes(lanes, pool, settings.instance, settings.history_start_msc(), self._watch())
+            pool.listen(ticks)
+            self._missing = lambda: ticks.missing() or _first(desk.missing() for desk in desks)
             async with asyncio.TaskGroup() as tasks:
-                work = tasks.create_task(self._work(terminal, lanes, ticks, trade))
+                work = tasks.create_task(_work(desks, lanes, ticks))
                 await stop.wait()
-                await terminal.stop()
+                async with asyncio.TaskGroup() as stopping:
+                    for desk in desks:
+                        stopping.create_task(desk.stop())
                 work.cancel()
-
-    async def _work(
-        self,
-        terminal: TerminalWorker,
-        lanes: list[TickLane],
-        ticks: TickLanes,
-        trade: Callable[[Connected, asyncio.TaskGroup], Awaitable[None]],
-    ) -> None:
-        """The tick lanes stand from the start; lane 0 must say whose account it is."""
-        async with asyncio.TaskGroup() as tasks:
-            for lane in lanes:
-                tasks.create_task(lane.run(), name=f"tick lane {lane.number}")
-            tasks.create_task(ticks.run(), name="tick lanes")
-            tasks.create_task(terminal.run(), name="terminal")
-            await trade(await terminal.first_facts(), tasks)
 
     def _watch(self) -> LaneWatch:
         lanes = range(1, TICK_LANES + 1)
         return LaneWatch(lanes, self._settings.lane_lost_s, self._settings.lane_back_s, time.monotonic())
 
-    async def _trade(
-        self,
-        ledger: Ledger,
-        terminal: TerminalWorker,
-        signals: SignalLane,
-        clock: ServerClock,
-        lease: Lease,
-        facts: Connected,
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        account = Account(facts.account.server, facts.account.login)
-        sequence = SignalSequence(account, *await ledger.last_seq(account))
-        reconciler = Reconciler(ledger, terminal, clock, self._settings.reconcile_after_s, signals.tell)
-        permission = Permission(terminal, clock, lease)
-        execution = Execution(account, terminal.symbols, ledger, terminal, permission, reconciler, signals.tell)
-        tasks.create_task(reconciler.run(), name="reconciler")
-        tasks.create_task(execution.run(), name="execution")
-        tasks.create_task(signals.run(lambda: terminal.facts or facts, sequence, execution), name="lane 0")
+
+async def _work(desks: Sequence[Desk], lanes: Sequence[TickLane], ticks: TickLanes) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for lane in lanes:
+            tasks.create_task(lane.run(), name=f"tick lane {lane.number}")
+        tasks.create_task(ticks.run(), name="tick lanes")
+        for desk in desks:
+            tasks.create_task(desk.run(), name=f"desk {desk.names}")
 
 
-def _terms(settings: AgentSettings) -> WorkerTerms:
-    return WorkerTerms(
-        instance=settings.instance,
-        log_level=settings.log_level,
-        log_format=settings.log_format,
-        terminal_module=settings.terminal_module,
-        terminal_path=settings.terminal_path,
-        login=settings.login,
-        server=settings.server,
-        password_file=settings.password_file,
-        symbols=settings.symbols,
-        symbols_look_s=settings.symbols_look_s,
-        lock_file=settings.state_dir / "terminal.lock",
-        idle_ms=settings.idle_ms,
-        deviation_points=settings.deviation_points,
-        agent_pid=os.getpid(),
-    )
-
-
-def _missing(terminal: TerminalWorker, ticks: TickLanes, signals: SignalLane) -> str:
-    if terminal.facts is None:
-        return "the terminal has not answered yet"
-    if not terminal.connected:
-        return "the terminal is away"
-    return ticks.missing() or ("" if signals.stands else "lane 0 has no engine")
+def _first(sentences: Iterable[str]) -> str:
+    """The first that is not empty."""
+    return next((sentence for sentence in sentences if sentence), "")
 
 
 async def _tell_status(session: HubSession, agent: Agent) -> None:

@@ -1,29 +1,24 @@
 """The agent's settings."""
 
-import stat
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pc_agent.settings.live_fields import LiveFields
+from pc_agent.settings.terminals import TerminalSettings, defect
 
 
 class AgentSettings(LiveFields):
-    """One agent, one terminal. Its password stands in a file of its own, never in a setting."""
+    """One agent on one PC, and its terminals."""
 
     state_dir: Path = Field(description="Folder of the ledger and the locks; one agent's own.")
-    terminal_module: Literal["MetaTrader5", "pc_agent.twin.client"] = Field(
-        "MetaTrader5", description="How the terminal is spoken to: MetaTrader's package, or the twin's client."
+    terminals: tuple[TerminalSettings, ...] = Field(
+        (TerminalSettings(),),
+        min_length=1,
+        description="The terminals on this PC, a [[terminals]] table each; those of one account work in parallel.",
     )
-    terminal_path: str = Field(
-        "", description="terminal64.exe, or the twin's folder; empty: the one that MetaTrader finds."
-    )
-    login: int = Field(0, ge=0, description="Account number; 0: the one that the terminal is logged in to.")
-    server: str = Field("", description="The account's server, as the terminal shows it.")
-    password_file: Path | None = Field(None, description="File with the account's password, readable by you alone.")
     history_start: str = Field(
         "first",
         description="Where a symbol begins of which the mesh knows nothing: 'first' tick, 'now', or an ISO date (UTC).",
@@ -41,7 +36,9 @@ class AgentSettings(LiveFields):
         60, gt=0, description="How long books must show nothing of an order before it counts as not executed."
     )
     idle_ms: int = Field(5, ge=1, le=1000, description="Pause between two looks at a terminal that has no new tick.")
-    worker_hang_s: float = Field(30, ge=25, description="A worker silent for so long is killed and started again.")
+    worker_hang_s: float = Field(
+        30, ge=1, description="A worker that stands still for so long, waiting for no terminal, is replaced."
+    )
 
     @field_validator("history_start")
     @classmethod
@@ -53,18 +50,19 @@ class AgentSettings(LiveFields):
                 raise ValueError("must be 'first', 'now' or an ISO date such as 2026-01-31") from None
         return value
 
-    @model_validator(mode="after")
-    def _password_is_private(self) -> Self:
-        file = self.password_file
-        if file is None:
-            if self.login:
-                raise ValueError("login is given, so password_file must be too")
-            return self
-        if not file.is_file():
-            raise ValueError(f"password_file: there is no file {file}")
-        if sys.platform != "win32" and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ValueError(f"password_file: {file} can be read by others; give it mode 0600")
-        return self
+    @field_validator("terminals", mode="before")
+    @classmethod
+    def _tables(cls, value: Any) -> Any:
+        if isinstance(value, list) and any(isinstance(item, str) for item in value):
+            raise ValueError("terminals stand in the file, as [[terminals]] tables; see --config")
+        return value
+
+    @field_validator("terminals")
+    @classmethod
+    def _fit_together(cls, value: tuple[TerminalSettings, ...]) -> tuple[TerminalSettings, ...]:
+        if wrong := defect(value):
+            raise ValueError(wrong)
+        return value
 
     def history_start_msc(self) -> int | None:
         """Milliseconds; 0: the first tick, None: now."""

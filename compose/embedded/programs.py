@@ -41,7 +41,9 @@ STOP_ORDER = (
 
 DEMO_LOGIN = 1_000_001
 
-Value = str | int | float | tuple[str, ...]
+Plain = str | int | float | tuple[str, ...]
+# Tables: their own settings by name.
+Value = Plain | tuple[dict[str, Plain], ...]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,13 @@ def settings_of(
 ) -> dict[str, dict[str, Value]]:
     """Settings by program, under the names in their config.py."""
     twin_folder = str(terminal.folder(state))
+    twin: dict[str, Plain] = {
+        "module": "pc_agent.twin.client",
+        "path": twin_folder,
+        "login": DEMO_LOGIN,
+        "server": terminal.server,
+        "password_file": str(state.config / "twin.password"),
+    }
     hub: dict[str, Value] = {"nats_url": engines.nats.url, "infrastructure": engines.infrastructure}
     own: dict[str, dict[str, Value]] = {
         **{name: dict(hub) for name in ports if kind_of(name) == "hub"},
@@ -119,12 +128,8 @@ def settings_of(
             "password": state.password("twin"),
         },
         "pc-agent": {
-            "terminal_module": "pc_agent.twin.client",
-            "terminal_path": twin_folder,
-            "login": DEMO_LOGIN,
-            "server": terminal.server,
-            "password_file": str(state.config / "twin.password"),
             "history_start": "first",
+            "terminals": (twin,),
         },
     }
     if strategy:
@@ -152,8 +157,24 @@ def write_settings(state: State, settings: Mapping[str, Mapping[str, Value]]) ->
     state.config.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(state.config / "twin.password", state.password("twin"))
     for name, values in settings.items():
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
-        write_private(_config_file(state, name), "\n".join(lines) + "\n")
+        write_private(_config_file(state, name), toml_of(values))
+
+
+def toml_of(settings: Mapping[str, Value]) -> str:
+    """As a program reads them: tables behind everything else."""
+    plain, tables = [], []
+    for key, value in settings.items():
+        if isinstance(value, tuple) and any(isinstance(item, dict) for item in value):
+            for table in value:
+                assert isinstance(table, dict)
+                tables += ["", f"[[{key}]]", *(_line(name, item) for name, item in table.items())]
+        else:
+            plain.append(_line(key, value))
+    return "\n".join([*plain, *tables]) + "\n"
+
+
+def _line(key: str, value: Value) -> str:
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}"
 
 
 def mesh_programs(state: State, ready: Mapping[str, Probe]) -> list[Program]:

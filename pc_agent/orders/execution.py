@@ -24,7 +24,8 @@ _LOOK_AGAIN_S = 0.02
 class OrderTerminal(Protocol):
     """What executes: the terminal's worker."""
 
-    connected: bool
+    @property
+    def connected(self) -> bool: ...
 
     def send_order(self, task: OrderTask) -> Awaitable[Result]: ...
 

@@ -13,7 +13,7 @@ from mesh.market.batch import COLUMNS
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.terminal.messages import HistoryPage, ReadHistory
-from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.terminal.pool import TerminalPool
 from pc_agent.ticks.lane_symbols import MESSAGE_TICKS, LaneSymbols, place_of
 
 MOST_QUESTIONS = 10_000
@@ -36,7 +36,7 @@ class HistoryDesk:
     """
 
     def __init__(
-        self, lane: int, agent: str, terminal: TerminalWorker, symbols: LaneSymbols, wake: Callable[[], None]
+        self, lane: int, agent: str, terminal: TerminalPool, symbols: LaneSymbols, wake: Callable[[], None]
     ) -> None:
         """`wake` is called when something is ready."""
         self._lane = lane

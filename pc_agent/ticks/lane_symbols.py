@@ -12,7 +12,7 @@ from mesh.market import BEFORE_FIRST, TickId, codec
 from pc_agent.domain.symbol_feed import WINDOW_TICKS, SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.terminal.messages import CloseSymbol, Credit
-from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.terminal.pool import TerminalPool
 
 log = get_logger(__name__)
 
@@ -52,7 +52,7 @@ class LaneSymbols:
     share that shrank counts from when what was granted before is used.
     """
 
-    def __init__(self, lane: int, terminal: TerminalWorker) -> None:
+    def __init__(self, lane: int, terminal: TerminalPool) -> None:
         self._lane = lane
         self._terminal = terminal
         self._symbols: dict[str, _LaneSymbol] = {}

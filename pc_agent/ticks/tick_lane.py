@@ -13,7 +13,7 @@ from mesh.waiting import backoff
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.stream_errors import reason_of
-from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.terminal.pool import TerminalPool
 from pc_agent.ticks.history import HistoryDesk, TooManyQuestionsError
 from pc_agent.ticks.lane_symbols import COUNT_S, LaneSymbols
 
@@ -32,7 +32,7 @@ class _StalledError(Exception):
 class TickLane:
     """Lane `number`, 1 to 4. Symbols come and leave while it runs."""
 
-    def __init__(self, number: int, channel: grpc.aio.Channel, agent: str, terminal: TerminalWorker) -> None:
+    def __init__(self, number: int, channel: grpc.aio.Channel, agent: str, terminal: TerminalPool) -> None:
         self.number = number
         # Monotonic seconds; None: it does not stand.
         self.stood_since: float | None = None

@@ -14,7 +14,7 @@ from pc_agent.domain.history import before
 from pc_agent.domain.lanes import LaneWatch, carrier_of
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.terminal.messages import Connected, HistoryFound, TicksRead
-from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.terminal.pool import TerminalPool
 from pc_agent.ticks.tick_lane import TickLane
 
 log = get_logger(__name__)
@@ -42,7 +42,7 @@ class TickLanes:
     def __init__(
         self,
         lanes: Sequence[TickLane],
-        terminal: TerminalWorker,
+        terminal: TerminalPool,
         agent: str,
         start_msc: int | None,
         watch: LaneWatch,

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from compose.embedded.programs import Plain, Value, toml_of
 from pc_agent.twin.control import deal_count
 from pc_agent.twin.link import Link
 from tests.integration.pc_agent.ends import BridgeEnd, EngineEnd, serve
@@ -38,20 +39,18 @@ class Rig:
         config.write_text("\n".join([*lines, f"password = '{PASSWORD}'"]))
         await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / "twin.log")
 
-    async def start_agent(self, failpoints: str = "", **settings: object) -> None:
+    async def start_agent(self, failpoints: str = "", **settings: Value) -> None:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o600)
-        values = {
-            "state_dir": str(self.folder / "agent"),
-            "terminal_module": "pc_agent.twin.client",
-            "terminal_path": str(self.terminal),
+        terminal: dict[str, Plain] = {
+            "module": "pc_agent.twin.client",
+            "path": str(self.terminal),
             "login": 1_000_001,
             "password_file": str(secret),
-            **settings,
         }
         config = self.folder / "agent.toml"
-        config.write_text("\n".join(f"{key} = {value!r}" for key, value in values.items()))
+        config.write_text(toml_of({"state_dir": str(self.folder / "agent"), **settings, "terminals": (terminal,)}))
         bridge, engine = self.ports
         self.agent = await self._spawn(
             "-m", "tests.integration.pc_agent.agent_process", str(config), f"127.0.0.1:{bridge}", f"127.0.0.1:{engine}",

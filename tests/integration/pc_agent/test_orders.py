@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from suho.trading.v1 import order_pb2
 
+from compose.embedded.programs import Value
 from tests.integration.pc_agent.conftest import Rig
 from tests.support import eventually
 from tests.support.replay_file import generate
@@ -13,7 +14,7 @@ from tests.support.replay_file import generate
 pytestmark = pytest.mark.integration
 
 
-async def start(rig: Rig, tmp_path: Path, failpoints: str = "", **settings: object) -> None:
+async def start(rig: Rig, tmp_path: Path, failpoints: str = "", **settings: Value) -> None:
     """A market that has ended: its last price stands. Reconciliation is quick."""
     file = generate(tmp_path, "EURUSD", 2_000, 1)
     await rig.start_terminal([file.feed], "max")

@@ -1,0 +1,94 @@
+"""Puts an account's desk together: its terminals, what executes on them, its stream of lane 0."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+import grpc
+
+from pc_agent.config import AgentSettings
+from pc_agent.domain.orders import Account
+from pc_agent.domain.server_clock import Lease, ServerClock
+from pc_agent.domain.signal_sequence import SignalSequence
+from pc_agent.orders.execution import Execution, Permission
+from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.reconciler import Reconciler
+from pc_agent.orders.signal_lane import SignalLane
+from pc_agent.settings.live import Live
+from pc_agent.settings.terminals import TerminalSettings
+from pc_agent.terminal.messages import Connected, WorkerTerms
+from pc_agent.terminal.pool import TerminalPool
+from pc_agent.terminal.worker import TerminalWorker
+
+
+class Desk:
+    """One account. `channel` is lane 0's connection, which all desks share."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        live: Live,
+        terminals: Sequence[TerminalSettings],
+        ledger: Ledger,
+        channel: grpc.aio.Channel,
+    ) -> None:
+        self.names = tuple(terminal.name for terminal in terminals)
+        self.pool = TerminalPool(
+            [TerminalWorker(_terms(settings, live, terminal), settings.worker_hang_s) for terminal in terminals]
+        )
+        self._settings = settings
+        self._ledger = ledger
+        self._clock, self._lease = ServerClock(), Lease()
+        self.signals = SignalLane(channel, settings.instance, ledger, self._clock, self._lease)
+
+    def missing(self) -> str:
+        """What stands between the account and its trades, in words; empty: nothing."""
+        if self.pool.facts is None:
+            return f"{self._title} has not answered yet"
+        if not self.pool.connected:
+            return f"{self._title} is away"
+        return "" if self.signals.stands else "lane 0 has no engine"
+
+    async def run(self) -> None:
+        """Work until `stop`; lane 0 must say whose account it is."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pool.run(), name=f"terminals {self.names}")
+            await self._trade(await self.pool.first_facts(), tasks)
+
+    async def stop(self) -> None:
+        """Let the terminals go."""
+        await self.pool.stop()
+
+    async def _trade(self, facts: Connected, tasks: asyncio.TaskGroup) -> None:
+        account = Account(facts.account.server, facts.account.login)
+        pool, ledger, signals = self.pool, self._ledger, self.signals
+        sequence = SignalSequence(account, *await ledger.last_seq(account))
+        reconciler = Reconciler(ledger, pool, self._clock, self._settings.reconcile_after_s, signals.tell)
+        permission = Permission(pool, self._clock, self._lease)
+        execution = Execution(account, pool.symbols, ledger, pool, permission, reconciler, signals.tell)
+        tasks.create_task(reconciler.run(), name=f"reconciler {account}")
+        tasks.create_task(execution.run(), name=f"execution {account}")
+        tasks.create_task(signals.run(lambda: pool.facts or facts, sequence, execution), name=f"lane 0 {account}")
+
+    @property
+    def _title(self) -> str:
+        return "the terminal" if self.names == ("terminal",) else f"terminal {', '.join(self.names)}"
+
+
+def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> WorkerTerms:
+    return WorkerTerms(
+        instance=settings.instance,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+        terminal_module=terminal.module,
+        terminal_path=terminal.path,
+        login=terminal.login,
+        server=terminal.server,
+        password_file=terminal.password_file,
+        symbols=terminal.symbols or live.now.symbols,
+        symbols_look_s=settings.symbols_look_s,
+        lock_file=settings.state_dir / f"{terminal.name}.lock",
+        idle_ms=settings.idle_ms,
+        deviation_points=live.now.deviation_points,
+        agent_pid=os.getpid(),
+    )

@@ -1,0 +1,78 @@
+"""The terminals of one account."""
+
+import asyncio
+from collections.abc import Sequence
+
+from mesh.market import TickId
+from pc_agent.domain.orders import Mark, Result
+from pc_agent.domain.reconciliation import Books
+from pc_agent.terminal.messages import Command, Connected, HistoryPage, OrderTask, ReadHistory
+from pc_agent.terminal.worker import TerminalWorker, TickListener
+
+
+class TerminalPool:
+    """What executes an account's orders, shows its books and reads its ticks."""
+
+    def __init__(self, workers: Sequence[TerminalWorker]) -> None:
+        self.workers = tuple(workers)
+        self._first = self.workers[0]
+
+    @property
+    def connected(self) -> bool:
+        return self._first.connected
+
+    @property
+    def facts(self) -> Connected | None:
+        return self._first.facts
+
+    @property
+    def symbols(self) -> set[str]:
+        """What may be traded now."""
+        return self._first.symbols
+
+    def listen(self, listener: TickListener) -> None:
+        """Tell `listener` what is read."""
+        self._first.listener = listener
+
+    async def first_facts(self) -> Connected:
+        """What the account is, once a terminal has answered."""
+        return await self._first.first_facts()
+
+    async def run(self) -> None:
+        """Keep the workers until `stop`.
+
+        Raises:
+            AccountChangedError: the agent must begin anew.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for worker in self.workers:
+                tasks.create_task(worker.run())
+
+    async def stop(self) -> None:
+        """Let the terminals go."""
+        async with asyncio.TaskGroup() as tasks:
+            for worker in self.workers:
+                tasks.create_task(worker.stop())
+
+    def send(self, command: Command) -> None:
+        self._first.send(command)
+
+    async def send_order(self, task: OrderTask) -> Result:
+        """What came of it.
+
+        Raises:
+            WorkerLostError: nobody knows.
+        """
+        return await self._first.send_order(task)
+
+    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
+        """The account's books; None while they can not be read."""
+        return await self._first.read_books(since_unix_s, marks)
+
+    async def read_history(self, ask: ReadHistory) -> HistoryPage:
+        """One page; its `error` says why there is none."""
+        return await self._first.read_history(ask)
+
+    async def read_newest(self, symbol: str) -> TickId:
+        """The newest tick that the terminal shows; 0/0: none, or the terminal is away."""
+        return await self._first.read_newest(symbol)
