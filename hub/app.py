@@ -12,6 +12,8 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from hub.alarms import Alarms
 from hub.config import HubSettings
+from hub.config_reports import ConfigReports
+from hub.configurations import Configurations
 from hub.discovery import Discovery
 from hub.domain.catalog import Catalog
 from hub.domain.expiry import SelfPreservation
@@ -34,6 +36,7 @@ from hub.messages.instances import instance_from
 from hub.names import Names, keep_looking_up
 from hub.presence import NatsPresence
 from hub.registry import Registry, RegistryLimits
+from hub.servicers.configuration import ConfigServicer
 from hub.servicers.discovery import DiscoveryServicer
 from hub.servicers.leases import UnaryLeases
 from hub.servicers.maintenance import MaintenanceServicer
@@ -113,6 +116,7 @@ class Hub:
         self._discovery = Discovery(replica, news, Bell(), settings.debounce_s)
         self._traffic = Traffic(replica, self._discovery.publish_up_to)
         self._maintenance = Maintenance(replica, self._discovery.publish_up_to)
+        self._configurations = Configurations(replica)
         self._prober = Prober(settings.instance, replica, news, self._registry, shared.history, _probe_terms(settings))
         self._alarms = Alarms(self._registry, settings.max_instances, lambda: self._prober.doubts_itself)
         self._watches = Watches(replica.catalog, news, settings.progress_s)
@@ -158,6 +162,9 @@ class Hub:
             streams.service(),
             TrafficServicer(settings.instance, self._traffic, discovery, streams.clients).service(),
             MaintenanceServicer(self._maintenance).service(),
+            ConfigServicer(
+                settings.instance, self._configurations, ConfigReports(self._registry.catalog), self._news
+            ).service(),
         ]
         pings = keepalive(round(max(_PING_AFTER_S, 2 * settings.lease_ttl_s) * 1000), round(_PING_ANSWER_S * 1000))
         async with open_server(settings, services, options=(*_MANY_STREAMS, *pings)) as server:

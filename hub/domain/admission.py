@@ -9,7 +9,7 @@ from hub.domain.instance import GRPC_ADDRESS, Address, Instance
 from hub.domain.status import Status
 
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # What looks like an IPv4 address must be one: no name ends in digits alone.
 _HOST_NAME = re.compile(rf"({_HOST_LABEL}\.)*(?![0-9]+\.?$){_HOST_LABEL}\.?")
@@ -44,7 +44,7 @@ def admit(instance: Instance, token: str) -> None:
     Raises:
         AdmissionError: naming the field.
     """
-    _require(_INSTANCE_ID.fullmatch(instance.id), f"instance id {instance.id!r}: letters, digits, '.', '_', '-'; 1-128")
+    _require(INSTANCE_ID.fullmatch(instance.id), f"instance id {instance.id!r}: letters, digits, '.', '_', '-'; 1-128")
     _service_name("service", instance.service)
     _require(
         instance.service not in _RESERVED, f"service {instance.service!r} is a name of the mesh itself; choose another"
@@ -69,6 +69,16 @@ def admit_status(status: Status, reason: str = "") -> None:
     """
     _require(status in _SAID_BY_ITSELF, f"status {status} is the hub's to give, not an instance's")
     _require(len(reason) <= MAX_TEXT, f"reason is longer than {MAX_TEXT} characters")
+
+
+def admit_text(what: str, text: str) -> None:
+    """Check what a person says of an order or a change.
+
+    Raises:
+        AdmissionError: it is empty or too long.
+    """
+    _require(text.strip(), f"{what!r} is empty: whoever looks must learn why it was done, and by whom")
+    _require(len(text) <= MAX_TEXT, f"{what!r} is longer than {MAX_TEXT} characters")
 
 
 def _names(instance: Instance) -> None:

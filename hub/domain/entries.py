@@ -4,6 +4,7 @@ from collections.abc import Iterator, MutableMapping
 from itertools import chain
 from typing import Any, cast
 
+from hub.domain.configuration import ConfigTarget, Configuration
 from hub.domain.drain import Drain, Target, TargetKind
 from hub.domain.policy import Policy
 from hub.domain.state import Entry, Key, Record
@@ -16,9 +17,10 @@ class Entries:
         self.records: dict[str, tuple[int, Record]] = {}
         self.drains: dict[Target, tuple[int, Drain]] = {}
         self.policies: dict[str, tuple[int, Policy]] = {}
+        self.configurations: dict[ConfigTarget, tuple[int, Configuration]] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Entry]]:
-        return chain(self.records.values(), self.drains.values(), self.policies.values())
+        return chain(self.records.values(), self.drains.values(), self.policies.values(), self.configurations.values())
 
     def get(self, key: Key) -> tuple[int, Entry] | None:
         """The entry with its revision, if it is there."""
@@ -41,6 +43,9 @@ class Entries:
                 return self.drains, target_of(key)
             case "policy":
                 return self.policies, key.name
+            case "config":
+                service, _, instance = key.name.partition("/")
+                return self.configurations, ConfigTarget(service, instance)
 
 
 def target_of(key: Key) -> Target:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from hub.domain.configuration import Configuration
 from hub.domain.drain import Drain
 from hub.domain.health import Health
 from hub.domain.instance import Instance
@@ -40,13 +41,14 @@ class Record:
     expiry: Expiry | None = None
 
 
-Entry = Record | Drain | Policy
-Kind = Literal["instance", "drain", "policy"]
+Entry = Record | Drain | Policy | Configuration
+Kind = Literal["instance", "drain", "policy", "config"]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What an entry is found under; the name of a drain is `<target kind>/<target name>`."""
+    """What an entry is found under; the name of a drain is `<target kind>/<target name>`, of a configuration
+    `<service>` or `<service>/<instance>`."""
 
     kind: Kind
     name: str
@@ -61,6 +63,8 @@ def key_of(entry: Entry) -> Key:
             return Key("drain", f"{entry.target.kind}/{entry.target.name}")
         case Policy():
             return Key("policy", entry.service)
+        case Configuration():
+            return Key("config", str(entry.target))
 
 
 @dataclass(frozen=True, slots=True)

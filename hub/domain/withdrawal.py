@@ -4,7 +4,7 @@ import difflib
 from bisect import bisect
 from collections.abc import Iterable
 
-from hub.domain.admission import MAX_TEXT, AdmissionError
+from hub.domain.admission import MAX_TEXT, AdmissionError, admit_text
 from hub.domain.drain import Drain, Target
 from hub.domain.instance import GRPC_ADDRESS, Instance
 from hub.domain.standing import is_about
@@ -38,7 +38,7 @@ def admit_order(order: Drain) -> None:
     if order.status not in _ORDERED:
         raise AdmissionError(f"an order makes instances {' or '.join(_ORDERED)}, not {order.status}")
     admit_target(order.target, order.by)
-    _admit_text("reason", order.reason)
+    admit_text("reason", order.reason)
 
 
 def admit_target(target: Target, by: str) -> None:
@@ -49,14 +49,7 @@ def admit_target(target: Target, by: str) -> None:
     """
     if len(target.name) > MAX_TEXT:
         raise AdmissionError(f"no {target.kind} has a name of more than {MAX_TEXT} characters")
-    _admit_text("by", by)
-
-
-def _admit_text(what: str, text: str) -> None:
-    if not text.strip():
-        raise AdmissionError(f"{what!r} is empty: whoever looks must learn why it was done, and by whom")
-    if len(text) > MAX_TEXT:
-        raise AdmissionError(f"{what!r} is longer than {MAX_TEXT} characters")
+    admit_text("by", by)
 
 
 def affected(target: Target, instances: Iterable[Instance]) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from hub.configurations import TooManyConfigsError
 from hub.domain.admission import AdmissionError
 from hub.domain.catalog import CompactedError
+from hub.domain.configuration import SecretError, UnknownVersionError
 from hub.domain.lease import IdTakenError, NotHolderError
 from hub.domain.state import ConflictError, StoreAwayError
 from hub.domain.withdrawal import LastEndpointError, UnknownTargetError
@@ -24,6 +26,9 @@ _REFUSALS: Mapping[type[Exception], tuple[Reason, str]] = {
     LastEndpointError: (Reason.LAST_ENDPOINT, ""),
     TooManyDrainsError: (Reason.TOO_MANY_DRAINS, ""),
     TooManyPoliciesError: (Reason.TOO_MANY_POLICIES, ""),
+    TooManyConfigsError: (Reason.TOO_MANY_CONFIGS, ""),
+    UnknownVersionError: (Reason.UNKNOWN_VERSION, ""),
+    SecretError: (Reason.SECRET_REFUSED, ""),
     ConflictError: (Reason.CONCURRENT_WRITE, "; look at what stands, and ask again"),
     StoreAwayError: (Reason.STORE_AWAY, "; try again, or another hub"),
     CompactedError: (Reason.REVISION_COMPACTED, "; watch anew from 0"),

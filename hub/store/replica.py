@@ -7,6 +7,7 @@ from itertools import count
 from types import MappingProxyType
 
 from hub.domain.catalog import Catalog, Change
+from hub.domain.configuration import ConfigTarget, Configuration
 from hub.domain.drain import Drain, Target
 from hub.domain.entries import Entries, target_of
 from hub.domain.instance import Instance
@@ -68,6 +69,10 @@ class Replica:
     def policies(self) -> Mapping[str, tuple[int, Policy]]:
         """Policies by service, of the services that have one."""
         return MappingProxyType(self._entries.policies)
+
+    def configurations(self) -> Mapping[ConfigTarget, tuple[int, Configuration]]:
+        """What is kept for programs, of the targets that have a document."""
+        return MappingProxyType(self._entries.configurations)
 
     async def put(self, entry: Entry, expected_revision: int) -> int:
         """Write by compare-and-set, and return when the catalog has it.
@@ -149,7 +154,7 @@ class Replica:
                 return [
                     name for name, (_, record) in self._entries.records.items() if is_about(target, record.instance)
                 ]
-            case "policy":
+            case "policy" | "config":
                 return []
 
     def _changes(self, revision: int, instance_ids: Iterable[str]) -> Iterator[Change]:

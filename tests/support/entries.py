@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hub.domain.configuration import ConfigTarget, Configuration, Version
 from hub.domain.drain import Drain, Target, TargetKind
 from hub.domain.health import Health, Probe, ProbeKind, Verdict
 from hub.domain.instance import Address, Instance, Method
@@ -61,5 +62,13 @@ EVERY_KIND: tuple[Entry, ...] = (
     drain("service", "echo", Status.OUT_OF_SERVICE),
     Drain(Target("zone", LONG_ZONE), Status.DRAINING, "", "", 0),
     Policy("echo"),
+    Configuration(ConfigTarget("echo"), (Version(1, {}, "made", "ann", 1),)),
+    Configuration(
+        ConfigTarget("echo", "echo-1.b_c"),
+        (
+            Version(7, {"limit": 3, "share": 0.5, "names": ["a", "b"]}, "first", "ann", 2),
+            Version(8, {"on": True, "deep": {"a": [{"b": "c"}]}}, "then", "bob", 3, rolled_back_to=2),
+        ),
+    ),
     Policy("full", 100, Retry(5, 10, 1_000, ("internal",)), 7, OUTLIERS, CANARY, "slow", "ann", 8),
 )

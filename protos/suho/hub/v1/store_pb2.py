@@ -22,24 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from suho.hub.v1 import config_pb2 as suho_dot_hub_dot_v1_dot_config__pb2
 from suho.hub.v1 import registry_pb2 as suho_dot_hub_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17suho/hub/v1/store.proto\x12\x0bsuho.hub.v1\x1a\x1asuho/hub/v1/registry.proto\"\x89\x01\n\x0eStoredInstance\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.suho.hub.v1.Instance\x12\x14\n\x0ctoken_digest\x18\x02 \x01(\x0c\x12\r\n\x05owner\x18\x03 \x01(\t\x12)\n\x06\x65xpiry\x18\x04 \x01(\x0b\x32\x19.suho.hub.v1.StoredExpiry\"?\n\x0cStoredExpiry\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06silent\x18\x02 \x01(\x08\x12\x0f\n\x07unix_ms\x18\x03 \x01(\x10\"_\n\x08Presence\x12\x0e\n\x06hub_id\x18\x01 \x01(\t\x12\x0f\n\x07process\x18\x02 \x01(\t\x12\x11\n\tuptime_ms\x18\x03 \x01(\x04\x12\x0e\n\x06silent\x18\x04 \x01(\r\x12\x0f\n\x07leaving\x18\x05 \x01(\x08\"$\n\rLeaseQuestion\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\".\n\x0bLeaseAnswer\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x0e\n\x06stands\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17suho/hub/v1/store.proto\x12\x0bsuho.hub.v1\x1a\x18suho/hub/v1/config.proto\x1a\x1asuho/hub/v1/registry.proto\"\x89\x01\n\x0eStoredInstance\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.suho.hub.v1.Instance\x12\x14\n\x0ctoken_digest\x18\x02 \x01(\x0c\x12\r\n\x05owner\x18\x03 \x01(\t\x12)\n\x06\x65xpiry\x18\x04 \x01(\x0b\x32\x19.suho.hub.v1.StoredExpiry\"g\n\x0cStoredConfig\x12)\n\x06target\x18\x01 \x01(\x0b\x32\x19.suho.hub.v1.ConfigTarget\x12,\n\x08versions\x18\x02 \x03(\x0b\x32\x1a.suho.hub.v1.ConfigVersion\"?\n\x0cStoredExpiry\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06silent\x18\x02 \x01(\x08\x12\x0f\n\x07unix_ms\x18\x03 \x01(\x10\"_\n\x08Presence\x12\x0e\n\x06hub_id\x18\x01 \x01(\t\x12\x0f\n\x07process\x18\x02 \x01(\t\x12\x11\n\tuptime_ms\x18\x03 \x01(\x04\x12\x0e\n\x06silent\x18\x04 \x01(\r\x12\x0f\n\x07leaving\x18\x05 \x01(\x08\"$\n\rLeaseQuestion\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\".\n\x0bLeaseAnswer\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x0e\n\x06stands\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.hub.v1.store_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOREDINSTANCE']._serialized_start=69
-  _globals['_STOREDINSTANCE']._serialized_end=206
-  _globals['_STOREDEXPIRY']._serialized_start=208
-  _globals['_STOREDEXPIRY']._serialized_end=271
-  _globals['_PRESENCE']._serialized_start=273
-  _globals['_PRESENCE']._serialized_end=368
-  _globals['_LEASEQUESTION']._serialized_start=370
-  _globals['_LEASEQUESTION']._serialized_end=406
-  _globals['_LEASEANSWER']._serialized_start=408
-  _globals['_LEASEANSWER']._serialized_end=454
+  _globals['_STOREDINSTANCE']._serialized_start=95
+  _globals['_STOREDINSTANCE']._serialized_end=232
+  _globals['_STOREDCONFIG']._serialized_start=234
+  _globals['_STOREDCONFIG']._serialized_end=337
+  _globals['_STOREDEXPIRY']._serialized_start=339
+  _globals['_STOREDEXPIRY']._serialized_end=402
+  _globals['_PRESENCE']._serialized_start=404
+  _globals['_PRESENCE']._serialized_end=499
+  _globals['_LEASEQUESTION']._serialized_start=501
+  _globals['_LEASEQUESTION']._serialized_end=537
+  _globals['_LEASEANSWER']._serialized_start=539
+  _globals['_LEASEANSWER']._serialized_end=585
 # @@protoc_insertion_point(module_scope)

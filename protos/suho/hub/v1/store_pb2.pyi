@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from suho.hub.v1 import config_pb2 as _config_pb2
 from suho.hub.v1 import registry_pb2 as _registry_pb2
 import builtins as _builtins
 import sys
@@ -56,6 +59,32 @@ class StoredInstance(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StoredInstance: _TypeAlias = StoredInstance  # noqa: Y015
+
+@_typing.final
+class StoredConfig(_message.Message):
+    """A target's versions, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def target(self) -> _config_pb2.ConfigTarget: ...
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigVersion]: ...
+    def __init__(
+        self,
+        *,
+        target: _config_pb2.ConfigTarget | None = ...,
+        versions: _abc.Iterable[_config_pb2.ConfigVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredConfig: _TypeAlias = StoredConfig  # noqa: Y015
 
 @_typing.final
 class StoredExpiry(_message.Message):
