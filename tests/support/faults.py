@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import psutil
@@ -35,17 +35,23 @@ class Fault:
         return f"{self.after_s:4.1f} s later: {self.kind} {self.target}{lasts}"
 
 
-def schedule(seed: int, partitions: bool) -> Iterator[Fault]:
+def schedule(
+    seed: int,
+    partitions: bool,
+    programs: Sequence[str] = PROGRAMS,
+    ports: Sequence[str] = PORTS,
+    every_s: float = 2.5,
+) -> Iterator[Fault]:
     """Faults without end, the same for the same seed; every program is hit before one is hit again."""
     chance = random.Random(seed)
     while True:
-        round_of: list[tuple[str, str]] = [("kill", name) for name in PROGRAMS]
-        round_of += [("pause", name) for name in chance.sample(PROGRAMS, 4)]
-        round_of += [("partition", name) for name in chance.sample(PORTS, 4)] if partitions else []
+        round_of: list[tuple[str, str]] = [("kill", name) for name in programs]
+        round_of += [("pause", name) for name in chance.sample(programs, 4)]
+        round_of += [("partition", name) for name in chance.sample(ports, 4)] if partitions else []
         chance.shuffle(round_of)
         for kind, target in round_of:
             lasts = 0.0 if kind == "kill" else chance.uniform(0.5, 6.0)
-            yield Fault(chance.uniform(1.0, 4.0), kind, target, lasts)
+            yield Fault(chance.uniform(0.4 * every_s, 1.6 * every_s), kind, target, lasts)
 
 
 class Faults:
@@ -53,15 +59,28 @@ class Faults:
 
     def __init__(self, platform: RunningPlatform) -> None:
         self._platform = platform
+        self._enough = asyncio.Event()
         self.done: list[dict[str, object]] = []
 
-    async def run(self, faults: Iterator[Fault], for_s: float) -> None:
-        """One after another, for so long; at the end everything runs and is reachable again."""
+    def stop(self) -> None:
+        """Finish the fault that is under way, and begin no other."""
+        self._enough.set()
+
+    async def run(self, faults: Iterator[Fault], for_s: float | None = None) -> None:
+        """One after another, for so long or until `stop`; at the end everything runs and is reachable again."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):
                 for fault in faults:
-                    await asyncio.sleep(fault.after_s)
+                    if await self._is_enough(fault.after_s):
+                        return
                     self.done.append(asdict(fault) | {"hit": await self._do(fault)})
+
+    async def _is_enough(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._enough.wait()
+        except TimeoutError:
+            return False
 
     async def _do(self, fault: Fault) -> bool:
         """Whether there was somebody to hit."""

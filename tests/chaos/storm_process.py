@@ -1,0 +1,39 @@
+"""A storm in a process of its own: it may have a network of its own, where ports can be cut off."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from typing import Any
+
+from mesh.config import child_environment
+
+NAMESPACE = ("unshare", "--map-root-user", "--net")
+
+
+def own_network() -> bool:
+    """Whether this machine gives out network namespaces, and has `ip` to rule in them."""
+    if not all(map(shutil.which, ("unshare", "ip"))):
+        return False
+    return subprocess.run([*NAMESPACE, "ip", "rule"], capture_output=True).returncode == 0
+
+
+async def outcome(command: list[str]) -> tuple[dict[str, Any], str]:
+    """What the storm came to, and what it said on the way."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=child_environment({}),
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    lines = out.decode().splitlines()
+    assert lines, f"the storm came to no account:\n{err.decode()[-6000:]}"
+    account: dict[str, Any] = json.loads(lines[-1])
+    return account, err.decode()[-6000:]
