@@ -38,8 +38,9 @@ from pc_agent.terminal.messages import (
     Stop,
     WorkerTerms,
 )
+from pc_agent.terminal.mt5_books import read_books
 from pc_agent.terminal.mt5_orders import execute
-from pc_agent.terminal.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect, read_books
+from pc_agent.terminal.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect
 from pc_agent.terminal.mt5_ticks import TickReaders, read_history, read_newest
 
 log = get_logger(__name__)

@@ -2,24 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable
 
 from mesh.log import get_logger
-from pc_agent.domain.orders import Entry, Mark, Result, mark_of
-from pc_agent.domain.reconciliation import Books, resolve
+from pc_agent.domain.orders import Entry, Result, mark_of
+from pc_agent.domain.reconciliation import resolve
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, whole_books
+from pc_agent.terminal.messages import ReadBooks
 
 log = get_logger(__name__)
 
 _LOOK_AGAIN_S = 1.0
-
-
-class BookTerminal(Protocol):
-    """What shows its books: the terminal's worker."""
-
-    def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Awaitable[Books | None]: ...
 
 
 class Reconciler:
@@ -62,7 +57,7 @@ class Reconciler:
         doubts = list(self._doubts.values())
         since_unix_s = min(_sent_from_unix_s(entry) for entry in doubts)
         marks = {entry.signal.signal_id: mark_of(entry.signal.signal_id) for entry in doubts}
-        books = await self._terminal.read_books(since_unix_s, tuple(marks.values()))
+        books = await whole_books(self._terminal, ReadBooks(0, since_unix_s - SERVER_MARGIN_S, tuple(marks.values())))
         if books is None:
             return
         engine_ns = self._clock.unix_ns(time.monotonic_ns())

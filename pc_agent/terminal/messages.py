@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.market.digest import Digest
+from pc_agent.domain.books import Books
 from pc_agent.domain.orders import Mark, Result, Side
-from pc_agent.domain.reconciliation import Books
 from pc_agent.domain.symbol_feed import Reading
 from pc_agent.domain.tick_cursor import Anchor
 
@@ -92,11 +92,17 @@ class OrderTask:
 
 @dataclass(frozen=True, slots=True)
 class ReadBooks:
-    """Past orders and deals since two days before `since_unix_s` that bear one of `marks`, and all that is open."""
+    """What is open, and a page of the past from second `from_s` of the server's clock: every deal.
+
+    With `marks` or `orders` (tickets): the deals and the past orders that bear one of them, and no others.
+    """
 
     request: int
-    since_unix_s: int
-    marks: tuple[Mark, ...]
+    from_s: int
+    marks: tuple[Mark, ...] = ()
+    orders: tuple[int, ...] = ()
+    # The symbol whose newest quote tells the server's time; empty: it is not asked for.
+    quote_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,12 @@
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pc_agent.domain.orders import Mark
-from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.terminal.messages import AccountFacts, Connected, ReadBooks, SymbolFacts, SymbolsShown, WorkerTerms
+from pc_agent.terminal.messages import AccountFacts, Connected, SymbolFacts, SymbolsShown, WorkerTerms
 
 # `initialize` may have to start the terminal; it must answer before the worker is taken for hung.
 _INITIALIZE_MS = 20_000
-# Servers are up to 14 h ahead of UTC: their tomorrow is within two days.
-_MARGIN = timedelta(days=2)
 # Looking for symbols takes at most one part in so many of the worker's time.
 _LOOK_SHARE = 200
 _IPC_ERRORS = range(-10_005, -9_999)
@@ -164,42 +159,3 @@ class BrokerLink:
             raise TerminalGoneError(
                 f"the terminal was logged in to another account: {account.login} at {account.server}"
             )
-
-
-def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
-    """The terminal's books, connected before and after.
-
-    Raises:
-        TerminalGoneError: one of them could not be read, or they are another account's.
-    """
-    since = max(datetime.fromtimestamp(command.since_unix_s, UTC) - _MARGIN, datetime.fromtimestamp(0, UTC))
-    until = datetime.now(UTC) + _MARGIN
-    broker.check()
-    marks = command.marks
-    orders = needed(mt5, mt5.orders_get(), "orders_get")
-    history = needed(mt5, mt5.history_orders_get(since, until), "history_orders_get")
-    deals = needed(mt5, mt5.history_deals_get(since, until), "history_deals_get")
-    positions = needed(mt5, mt5.positions_get(), "positions_get")
-    return Books(
-        connected_for_s=broker.check(),
-        orders=tuple(_order(row) for row in orders if _is_marked(row, marks)),
-        history_orders=tuple(_order(row) for row in history if _is_marked(row, marks)),
-        deals=tuple(_deal(row) for row in deals if _is_marked(row, marks)),
-        positions=tuple(_position(row) for row in positions if _is_marked(row, marks)),
-    )
-
-
-def _is_marked(row: Any, marks: tuple[Mark, ...]) -> bool:
-    return any(row.magic == mark.magic or row.comment == mark.comment for mark in marks)
-
-
-def _order(row: Any) -> BookOrder:
-    return BookOrder(row.ticket, row.magic, row.comment, row.symbol, row.type, row.state)
-
-
-def _deal(row: Any) -> BookDeal:
-    return BookDeal(row.ticket, row.order, row.magic, row.comment, row.symbol, row.type, row.volume, row.price)
-
-
-def _position(row: Any) -> BookPosition:
-    return BookPosition(row.ticket, row.magic, row.comment, row.symbol, row.type, row.volume, row.price_open)

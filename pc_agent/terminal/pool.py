@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from mesh.market import TickId
-from pc_agent.domain.orders import Mark, Result
-from pc_agent.domain.reconciliation import Books
-from pc_agent.terminal.messages import Command, Connected, HistoryPage, OrderTask, ReadHistory
+from pc_agent.domain.books import Books
+from pc_agent.domain.orders import Result
+from pc_agent.terminal.messages import Command, Connected, HistoryPage, OrderTask, ReadBooks, ReadHistory
 from pc_agent.terminal.worker import TerminalWorker, TickListener
 
 
@@ -65,9 +65,9 @@ class TerminalPool:
         """
         return await self._first.send_order(task)
 
-    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
-        """The account's books; None while they can not be read."""
-        return await self._first.read_books(since_unix_s, marks)
+    async def read_books(self, ask: ReadBooks) -> Books | None:
+        """The account's books, `ask.request` is given here; None while they can not be read."""
+        return await self._first.read_books(ask)
 
     async def read_history(self, ask: ReadHistory) -> HistoryPage:
         """One page; its `error` says why there is none."""

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
-from pc_agent.domain.orders import Mark, Result
-from pc_agent.domain.reconciliation import Books
+from pc_agent.domain.books import Books
+from pc_agent.domain.orders import Result
 from pc_agent.terminal.messages import (
     BooksRead,
     Command,
@@ -137,10 +137,10 @@ class TerminalWorker:
         self._pipe.send(task)
         return await future
 
-    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
-        """The terminal's books; None while they can not be read."""
+    async def read_books(self, ask: ReadBooks) -> Books | None:
+        """The terminal's books, `ask.request` is given here; None while they can not be read."""
         try:
-            read: BooksRead = await self._ask(lambda request: ReadBooks(request, since_unix_s, marks))
+            read: BooksRead = await self._ask(lambda request: replace(ask, request=request))
         except WorkerLostError:
             return None
         return read.books

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from pc_agent.domain.orders import Side, mark_of
-from pc_agent.terminal.messages import OrderTask, WorkerTerms
+from pc_agent.terminal.messages import OrderTask, ReadBooks, WorkerTerms
 from pc_agent.terminal.worker import TerminalWorker, WorkerLostError
 from tests.integration.pc_agent.conftest import PASSWORD, Rig
 from tests.support import eventually
@@ -41,7 +41,7 @@ async def test_a_worker_that_hangs_is_replaced_and_its_order_is_in_doubt(rig: Ri
             await worker.send_order(task)
         assert not psutil.pid_exists(first)
         await eventually(lambda: worker.connected and worker.pid != first)
-        books = await worker.read_books(int(time.time()), (mark_of("s1"),))
+        books = await worker.read_books(ReadBooks(0, int(time.time()), (mark_of("s1"),)))
         assert books
         assert not books.deals
         await worker.stop()

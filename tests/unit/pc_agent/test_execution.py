@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Side, Signal
-from pc_agent.domain.reconciliation import Books
+from pc_agent.domain.books import Books
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.orders.execution import Execution, Permission
 from pc_agent.orders.ledger import Ledger, open_ledger
 from pc_agent.orders.reconciler import Reconciler
-from pc_agent.terminal.messages import OrderTask
+from pc_agent.terminal.messages import OrderTask, ReadBooks
 from tests.support import eventually
 
 ACCOUNT = Account("broker-1", 42)
@@ -35,8 +35,8 @@ class Terminal:
         self.sent.append(task)
         return Result(OrderState.FILLED, ticket=5, deal=6, volume="0.1", price="1.1")
 
-    async def read_books(self, since_unix_s: int, marks: tuple[Mark, ...]) -> Books | None:
-        self.asked_since.append(since_unix_s)
+    async def read_books(self, ask: ReadBooks) -> Books | None:
+        self.asked_since.append(ask.from_s)
         return None
 
 

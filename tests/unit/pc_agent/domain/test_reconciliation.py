@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
-from pc_agent.domain.reconciliation import BookDeal, BookOrder, BookPosition, Books, resolve
+from pc_agent.domain.reconciliation import resolve
 from pc_agent.domain.retcodes import Verdict, name, verdict
 
 SIGNAL = Signal("s1", Account("t", 1), 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 100_000)
