@@ -49,6 +49,8 @@ class HubSession:
         self.drained = Draining()
         # No hub could be reached, and none has been since.
         self.away = False
+        # The one that has the session; empty while none has.
+        self.hub = ""
         self._hubs = hubs
         self._instance = instance
         self._token = uuid.uuid4().hex
@@ -62,6 +64,7 @@ class HubSession:
         self._closing = False
         # Hubs in a row at which the session did not stand well; whether it stood at all at the present one.
         self._tried = 0
+        self._trying = ""
         self._stood = False
         self._looked_around = 0.0
         # Whether the present hub may still tell of an order in force; it does so before its first heartbeat ack.
@@ -79,6 +82,12 @@ class HubSession:
         """Leave discovery; what is under way goes on."""
         await self.set_status(pb.INSTANCE_STATUS_DRAINING, "stopping")
 
+    async def other_hub(self, than: str) -> str:
+        """The hub that has the session, as soon as it is another than that; empty: none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.hub != than)
+            return self.hub
+
     async def run(self) -> None:
         """Hold the lease until `close`.
 
@@ -90,6 +99,7 @@ class HubSession:
                 return
             self._stood = False
             because = await self._stand_at(hub)
+            await self._note_hub("")
             if self._closing:
                 return
             self._tried += 1
@@ -109,6 +119,7 @@ class HubSession:
 
     async def _stand_at(self, hub: str) -> str:
         """The session at one hub, until it ends; says why."""
+        self._trying = hub
         try:
             async with direct_channel([hub]) as channel:
                 await self._hold(registry_pb2_grpc.RegistryServiceStub(channel))
@@ -181,6 +192,7 @@ class HubSession:
         self._welcomed.set()
         log.info("registered", hub=terms.hub_id, revision=terms.revision)
         await self._note_away(False)
+        await self._note_hub(self._trying)
         await self._confirm(self._registering)
         if terms.detached:
             self._look_elsewhere()
@@ -223,6 +235,11 @@ class HubSession:
     async def _note_away(self, away: bool) -> None:
         async with self._changed:
             self.away = away
+            self._changed.notify_all()
+
+    async def _note_hub(self, hub: str) -> None:
+        async with self._changed:
+            self.hub = hub
             self._changed.notify_all()
 
     async def _until_confirmed(self, status: int) -> None:

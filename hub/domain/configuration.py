@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from hub.domain.admission import INSTANCE_ID, SERVICE_NAME, AdmissionError, admit_text
@@ -157,13 +158,17 @@ def admit_values(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if not _NAME.fullmatch(name):
             raise AdmissionError(f"value {name[:64]!r}: 1-64 lower-case letters, digits, '_'; a letter first")
-        _refuse_secrets(name, value)
+        _admit_value(name, value)
     if (size := _size(values)) > MAX_BYTES:
         raise AdmissionError(f"the values take {size} bytes as JSON; at most {MAX_BYTES} are kept")
 
 
-def _refuse_secrets(name: str, value: Any) -> None:
+def _admit_value(name: str, value: Any) -> None:
     for path, leaf in _leaves(name, value, 0):
+        if leaf is None:
+            raise AdmissionError(f"{path[:128]} is null: leave out what is not to be set")
+        if isinstance(leaf, float) and not isfinite(leaf):
+            raise AdmissionError(f"{path[:128]} is {leaf}: no number that JSON knows")
         if _SECRET_NAME.search(path) or (isinstance(leaf, str) and _SECRET_TEXT.search(leaf)):
             raise SecretError(
                 f"{path[:128]} looks like a secret: those stay in a file on the machine that needs them, because "
@@ -175,7 +180,7 @@ def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if depth > _DEEPEST:
         raise AdmissionError(f"{path[:128]} is nested more than {_DEEPEST} deep")
     if isinstance(value, Mapping):
-        yield path, None
+        yield path, ""
         for name, item in value.items():
             yield from _leaves(f"{path}.{name}", item, depth + 1)
     elif isinstance(value, list):

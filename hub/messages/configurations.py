@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from suho.hub.v1 import config_pb2 as pb
 from suho.hub.v1 import store_pb2
 
 from hub.domain.admission import AdmissionError
 from hub.domain.configuration import MAX_BYTES, ConfigTarget, Configuration, Effective, Version
-
-# Doubles hold every whole number up to here.
-_WHOLE = 2.0**53
+from mesh.structs import struct_of, values_of
 
 
 def target_from(message: pb.ConfigTarget) -> ConfigTarget:
@@ -24,21 +22,21 @@ def target_to(target: ConfigTarget) -> pb.ConfigTarget:
 
 
 def values_from(message: Struct) -> dict[str, Any]:
-    """Values as JSON has them, by name; whole numbers are ints.
+    """Values as JSON has them. Nothing is judged here but what would not be read.
 
     Raises:
-        AdmissionError: too large, a null, or a number that is none.
+        AdmissionError: too large.
     """
     if message.ByteSize() > 4 * MAX_BYTES:
         raise AdmissionError(f"the values take {message.ByteSize()} bytes; at most {MAX_BYTES} are kept")
-    return {name: _value_from(name, value) for name, value in sorted(message.fields.items())}
+    return values_of(message)
 
 
 def version_from(message: pb.ConfigVersion) -> Version:
     """A version as a hub wrote it.
 
     Raises:
-        AdmissionError: its values can not be read.
+        AdmissionError: its values are too large.
     """
     return Version(
         message.version,
@@ -60,14 +58,14 @@ def version_to(version: Version, *, values: bool = True) -> pb.ConfigVersion:
         rolled_back_to=version.rolled_back_to,
     )
     if values:
-        made.values.update(version.values)
+        made.values.CopyFrom(struct_of(version.values))
     return made
 
 
 def effective_to(effective: Effective) -> pb.EffectiveConfig:
     """What counts for a target, on the wire."""
     made = pb.EffectiveConfig(target=target_to(effective.target), revision=effective.revision)
-    made.values.update(effective.values)
+    made.values.CopyFrom(struct_of(effective.values))
     if effective.of_service is not None:
         made.of_service.CopyFrom(version_to(effective.of_service, values=False))
     if effective.of_instance is not None:
@@ -91,25 +89,3 @@ def configuration_to(configuration: Configuration) -> store_pb2.StoredConfig:
     return store_pb2.StoredConfig(
         target=target_to(configuration.target), versions=[version_to(item) for item in configuration.versions]
     )
-
-
-def _value_from(name: str, value: Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "bool_value":
-            return value.bool_value
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return _number_from(name, value.number_value)
-        case "list_value":
-            return [_value_from(name, item) for item in value.list_value.values]
-        case "struct_value":
-            return {key: _value_from(f"{name}.{key}", item) for key, item in sorted(value.struct_value.fields.items())}
-        case _:
-            raise AdmissionError(f"{name[:128]} is null: leave out what is not to be set")
-
-
-def _number_from(name: str, number: float) -> int | float:
-    if not abs(number) < float("inf"):
-        raise AdmissionError(f"{name[:128]} is {number}: no number that JSON knows")
-    return int(number) if number.is_integer() and abs(number) <= _WHOLE else number

@@ -22,12 +22,14 @@ from hub.domain.configuration import (
     admit_values,
     with_version,
 )
-from hub.domain.state import ConflictError
+from hub.domain.state import ConflictError, StoreAwayError
 from hub.messages.configurations import values_from
 from hub.registry import NotRegisteredError
+from hub.store.memory import MemoryStore
 from hub.store.replica import Replica
 from hub.streams import Bell
 from tests.support.entries import record
+from tests.unit.hub.several import CuttableStore
 from tests.unit.hub.test_traffic import Contended
 
 AGENTS, DESK = ConfigTarget("pc-agent"), ConfigTarget("pc-agent", "desk-1")
@@ -109,6 +111,22 @@ async def test_going_back_makes_a_version_of_its_own(world: World) -> None:
             await world.documents.roll_back(AGENTS, number, "too tight", "bob")
     with pytest.raises(UnknownVersionError, match="no document yet"):
         await world.documents.roll_back(DESK, 1, "too tight", "bob")
+
+
+async def test_while_the_store_is_away_nothing_is_written_and_all_is_answered() -> None:
+    """As it was known."""
+    async with asyncio.TaskGroup() as tasks:
+        store = CuttableStore(MemoryStore())
+        replica = Replica("hub-1", store, Catalog(100), Bell())
+        following = tasks.create_task(replica.run())
+        await replica.loaded()
+        documents = Configurations(replica)
+        await documents.put(AGENTS, {"spread": 1}, "calmer", "ann")
+        store.away = True
+        with pytest.raises(StoreAwayError):
+            await documents.put(AGENTS, {"spread": 2}, "calmer", "ann")
+        assert documents.effective(DESK).values == {"spread": 1}
+        following.cancel()
 
 
 async def test_targets_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +215,9 @@ def test_whole_numbers_stay_whole_and_what_is_no_number_is_refused() -> None:
         ("whole", int),
     ]
     for wrong in (float("nan"), float("inf"), None):
-        struct["whole"] = wrong
+        struct["whole"] = [wrong]
         with pytest.raises(AdmissionError, match="whole is"):
-            values_from(struct)
+            admit_values(values_from(struct))
 
 
 def test_reports_are_held_of_registered_instances_only() -> None:
