@@ -35,6 +35,7 @@ from pc_agent.terminal.messages import (
     ReadHistory,
     Reading,
     ReadNewest,
+    SendOrders,
     Stop,
     WorkerTerms,
 )
@@ -165,8 +166,9 @@ class Mt5Worker:
         while self._pipe.poll(0):
             inbox.append(self._pipe.recv())
         for command in inbox:
-            if isinstance(command, OrderTask):
-                self._pipe.send(OrderDone(command.signal_id, self._order(command)))
+            if isinstance(command, SendOrders):
+                for task in command.tasks:
+                    self._pipe.send(OrderDone(task.signal_id, self._order(task)))
         for command in inbox:
             match command:
                 case ReadBooks():
@@ -181,7 +183,7 @@ class Mt5Worker:
     def _order(self, task: OrderTask) -> Result:
         if not self._connected:
             return Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", "not sent: the terminal does not answer")
-        return execute(self._mt5, task, self._terms.deviation_points)
+        return execute(self._mt5, task)
 
     def _books(self, command: ReadBooks) -> BooksRead:
         if not self._connected:

@@ -52,18 +52,34 @@ class OrderState(StrEnum):
     DONE = "DONE"
 
 
-_FILLS = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
+_S = OrderState
+# At the terminal's door, or in its hands.
+_ON_ITS_WAY = frozenset({_S.INTENT, _S.SENT})
+_WORKING = frozenset({_S.PLACED, _S.PARTIALLY_FILLED})
+_CALLED_DEAD = frozenset({_S.REJECTED, _S.EXPIRED, _S.NOT_EXECUTED, _S.CANCELED})
 
-# From where a state can be reached. What may have been executed is never sent again and never called rejected.
+# From where a state can be reached. What may have been executed is never sent again and never called rejected; a deal
+# is proof, and proof beats a conclusion.
 REACHED_FROM: dict[OrderState, frozenset[OrderState]] = {
-    OrderState.INTENT: frozenset({OrderState.RECEIVED}),
-    OrderState.FILLED: frozenset({OrderState.INTENT, OrderState.UNKNOWN}),
-    OrderState.PARTIALLY_FILLED: frozenset({OrderState.INTENT, OrderState.UNKNOWN}),
-    OrderState.REJECTED: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
-    OrderState.EXPIRED: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
-    OrderState.UNKNOWN: frozenset({OrderState.RECEIVED, OrderState.INTENT}),
-    OrderState.NOT_EXECUTED: frozenset({OrderState.UNKNOWN}),
+    _S.INTENT: frozenset({_S.RECEIVED}),
+    _S.SENT: _ON_ITS_WAY,
+    _S.PLACED: _ON_ITS_WAY | {_S.UNKNOWN},
+    _S.FILLED: _ON_ITS_WAY | _WORKING | _CALLED_DEAD | {_S.UNKNOWN},
+    _S.PARTIALLY_FILLED: _ON_ITS_WAY | _WORKING | _CALLED_DEAD | {_S.UNKNOWN},
+    _S.REJECTED: _ON_ITS_WAY | {_S.RECEIVED},
+    _S.EXPIRED: _ON_ITS_WAY | _WORKING | {_S.RECEIVED},
+    _S.CANCELED: _WORKING,
+    _S.UNKNOWN: _ON_ITS_WAY | {_S.RECEIVED},
+    _S.NOT_EXECUTED: frozenset({_S.UNKNOWN}),
+    _S.DONE: _ON_ITS_WAY | {_S.UNKNOWN},
 }
+
+_FINAL = _CALLED_DEAD | {_S.FILLED, _S.DONE}
+
+
+def is_final(kind: Kind, state: OrderState) -> bool:
+    """Nothing more is to come of it. What a partial fill leaves over is cancelled, except of a pending order."""
+    return state in _FINAL or (state is _S.PARTIALLY_FILLED and kind not in PENDING_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +139,28 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A signal in the ledger."""
+    """A signal in the ledger. Times: PC's clock, 0: not (yet); when it was called and answered stands in `result`."""
 
     signal: Signal
     result: Result
+    # From the wire.
     received_unix_ns: int
+    # On disk from here on: it may be executed.
     intent_unix_ns: int = 0
+    # Handed to the terminal's worker.
+    queued_unix_ns: int = 0
+    # Final, and acknowledged by the engine.
+    resolved_unix_ns: int = 0
+    # The engine's clock less the PC's; 0: not known.
+    clock_offset_ns: int = 0
 
     @property
     def state(self) -> OrderState:
         return self.result.state
+
+    @property
+    def is_final(self) -> bool:
+        return is_final(self.signal.kind, self.state)
 
 
 @dataclass(frozen=True, slots=True)

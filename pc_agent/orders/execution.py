@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,8 +13,8 @@ from pc_agent.domain.orders import Account, Entry, OrderState, Result, Signal, d
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.reconciler import Reconciler
-from pc_agent.terminal.messages import OrderTask
-from pc_agent.terminal.worker import WorkerLostError
+from pc_agent.terminal.messages import OrderDone, OrderTask, PriceBounds, Sending
+from pc_agent.terminal.worker import OrderListener
 
 log = get_logger(__name__)
 
@@ -27,7 +27,7 @@ class OrderTerminal(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    def send_order(self, task: OrderTask) -> Awaitable[Result]: ...
+    def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None: ...
 
 
 class Permission:
@@ -71,6 +71,7 @@ class Execution:
         self._reconciler = reconciler
         self._told = told
         self._queues: dict[str, asyncio.Queue[Entry]] = {}
+        self._answers: dict[str, asyncio.Future[Result]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._taken_up = asyncio.Event()
 
@@ -118,7 +119,7 @@ class Execution:
         match entry.state:
             case OrderState.RECEIVED:
                 self._enqueue(entry)
-            case OrderState.INTENT:
+            case OrderState.INTENT | OrderState.SENT:
                 message = "the agent ended between intent and result"
                 await self._settle(entry, Result(OrderState.UNKNOWN, "AGENT_RESTARTED", message))
             case _:
@@ -148,32 +149,35 @@ class Execution:
             return
         task = self._task(signal)  # now: a lane that comes back meanwhile forgets the engine's clock
         entry = replace(entry, intent_unix_ns=unix_ns())
-        await self._ledger.intend(signal.signal_id, entry.intent_unix_ns)
+        await self._ledger.intend([signal.signal_id], entry.intent_unix_ns)
         self._told()
         failpoint("order_send.before")
-        try:
-            result = await self._terminal.send_order(task)
-        except WorkerLostError as lost:
-            result = Result(OrderState.UNKNOWN, "WORKER_LOST", str(lost))
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._answers[signal.signal_id] = answer
+        self._terminal.send_orders([task], self)
+        result = await answer
         failpoint("order_send.after")
         await self._settle(entry, result)
+
+    def order_sending(self, sending: Sending) -> None:
+        """See `OrderListener`."""
+        self._ledger.note_sent(sending.signal_id, 0, sending.called_unix_ns)
+
+    def order_done(self, done: OrderDone) -> None:
+        """See `OrderListener`."""
+        self._answers.pop(done.signal_id).set_result(done.result)
 
     def _task(self, signal: Signal) -> OrderTask:
         permission = self._permission
         expires_ns = permission.clock.monotonic_ns(signal.not_after_unix_ms * 1_000_000)
-        assert signal.side is not None
         assert expires_ns is not None
         return OrderTask(
-            signal_id=signal.signal_id,
-            symbol=signal.symbol,
-            side=signal.side,
-            volume=float(signal.volume),
-            stop_loss=float(signal.stop_loss or 0),
-            take_profit=float(signal.take_profit or 0),
+            signal=signal,
             mark=mark_of(signal.signal_id),
             login=self._account.login,
             expires_ns=expires_ns,
             lease_until_ns=permission.lease.until_ns,
+            bounds=PriceBounds(signal.deviation_points or 20),
         )
 
     async def _settle(self, entry: Entry, result: Result) -> None:

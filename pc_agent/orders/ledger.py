@@ -1,183 +1,174 @@
-"""The ledger: what this agent was asked and what it did, on disk before it does it (SQLite).
+"""The ledger: what this agent was asked and what it did, on disk before it does it (SQLite)."""
 
-One thread owns the database; callers that come together share one commit.
-"""
-
-import asyncio
-import json
-import queue
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pc_agent.domain.orders import REACHED_FROM, Account, Entry, OrderState, Result
+from mesh.clock import unix_ns
+from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result
 from pc_agent.file_lock import file_lock
-from pc_agent.orders.ledger_rows import ENTRY_COLUMNS, RESULT_COLUMNS, entry_of, entry_row, result_row
+from pc_agent.orders.ledger_thread import LedgerThread
+from pc_agent.orders.ledger_transaction import LedgerError, RefusedReport, Report, Transaction
+
+__all__ = ["Ledger", "LedgerCounts", "LedgerError", "RefusedReport", "Report", "Transaction", "open_ledger"]
 
 T = TypeVar("T")
-_MOST_TOGETHER = 64
+ReportListener = Callable[[Report], None]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sequence (
-    server TEXT NOT NULL, login INTEGER NOT NULL, epoch TEXT NOT NULL, last_seq TEXT NOT NULL,
-    PRIMARY KEY (server, login)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS signal (
-    place INTEGER PRIMARY KEY,
-    signal_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL, login INTEGER NOT NULL,
-    epoch TEXT NOT NULL, seq TEXT NOT NULL, redelivered INTEGER NOT NULL,
-    symbol TEXT NOT NULL, side TEXT, volume TEXT NOT NULL, stop_loss TEXT NOT NULL, take_profit TEXT NOT NULL,
-    not_after_unix_ms INTEGER NOT NULL,
-    received_unix_ns INTEGER NOT NULL, intent_unix_ns INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, ticket TEXT NOT NULL, deal TEXT NOT NULL,
-    filled_volume TEXT NOT NULL, filled_price TEXT NOT NULL, retcode INTEGER NOT NULL,
-    called_unix_ns INTEGER NOT NULL, answered_unix_ns INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS signal_open ON signal (state) WHERE state IN ('RECEIVED', 'INTENT', 'UNKNOWN');
-CREATE TABLE IF NOT EXISTS report (
-    place INTEGER PRIMARY KEY,
-    report_id TEXT NOT NULL UNIQUE,
-    entry TEXT NOT NULL  -- the signal's row as it was then, as JSON: a report never changes
-);
-"""
-
-_ENTRY = ", ".join(ENTRY_COLUMNS)
-
-
-class LedgerError(Exception):
-    """An order was to be moved where its state does not lead: a mistake of this program's."""
+_MOST_DROPPED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A state to be told to the engine until it acknowledges; the same id always says the same."""
+class LedgerCounts:
+    """How many entries stand in each state, and how many reports wait or were refused."""
 
-    report_id: str
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    work: Callable[[sqlite3.Connection], Any]
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Any]"
+    states: Mapping[OrderState, int]
+    reports_waiting: int
+    reports_refused: int
 
 
 class Ledger:
-    """Open it with `open_ledger`. Every method returns when what it says is on disk."""
+    """Open it with `open_ledger`. Every method returns when what it says is on disk; `note_sent` does not wait."""
 
     def __init__(self, file: Path) -> None:
-        # Opened by the caller, who learns what is wrong with the file; then the thread's alone.
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(_SCHEMA)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
-        self._thread.start()
+        self._listeners: dict[Account, ReportListener] = {}
+        self._thread = LedgerThread(file, self._tell)
+
+    @property
+    def ledger_id(self) -> str:
+        """Made with its file, another one in each new file."""
+        return self._thread.ledger_id
+
+    def listen(self, account: Account, listener: ReportListener) -> None:
+        """It is told each report of `account` as soon as that is on disk, in the order of places."""
+        self._listeners[account] = listener
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Do `work` in the ledger's thread, in one transaction with what else is asked now; all of it or nothing."""
+        return await self._thread.run(work)
+
+    # the sequence
 
     async def last_seq(self, account: Account) -> tuple[int, int]:
         """(epoch, last place without a gap); zeros for an account it does not know."""
-        return await self._do(lambda database: _last_seq(database, account))
+
+        def read(transaction: Transaction) -> tuple[int, int]:
+            query = "SELECT epoch, last_seq FROM sequence WHERE server = ? AND login = ?"
+            row = transaction.database.execute(query, astuple(account)).fetchone()
+            return (int(row[0]), int(row[1])) if row else (0, 0)
+
+        return await self.run(read)
 
     async def receive(self, account: Account, epoch: int, last_seq: int, entries: Sequence[Entry]) -> frozenset[str]:
         """Write new signals and how far the sequence got; the ids of those that were not known before."""
 
-        def write(database: sqlite3.Connection) -> frozenset[str]:
-            database.execute(
+        def write(transaction: Transaction) -> frozenset[str]:
+            transaction.database.execute(
                 "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)",
                 (account.server, account.login, str(epoch), str(last_seq)),
             )
-            return frozenset(entry.signal.signal_id for entry in entries if _insert(database, entry))
+            return frozenset(entry.signal.signal_id for entry in entries if transaction.add(entry))
 
-        return await self._do(write)
+        return await self.run(write)
 
-    async def intend(self, signal_id: str, intent_unix_ns: int) -> None:
-        """From here on it may have been executed."""
+    # entries
 
-        def write(database: sqlite3.Connection) -> None:
-            _move(database, signal_id, OrderState.INTENT, "intent_unix_ns = ?", (intent_unix_ns,))
+    async def add(self, entry: Entry) -> bool:
+        """A signal that the agent made itself, in no place of the sequence; False: it is known."""
+        return await self.run(lambda transaction: transaction.add(entry))
 
-        await self._do(write)
+    async def intend(self, signal_ids: Sequence[str], intent_unix_ns: int) -> None:
+        """From here on they may have been executed. Raises LedgerError, and then none of them is moved."""
 
-    async def settle(self, signal_id: str, result: Result) -> None:
-        """Write what came of it.
+        def write(transaction: Transaction) -> None:
+            for signal_id in signal_ids:
+                transaction.intend(signal_id, intent_unix_ns)
+
+        await self.run(write)
+
+    def note_sent(self, signal_id: str, queued_unix_ns: int, called_unix_ns: int) -> None:
+        """The worker is about to call `order_send`; written with the next commit."""
+        self._thread.note(lambda transaction: transaction.note_sent(signal_id, queued_unix_ns, called_unix_ns))
+
+    async def settle(
+        self, signal_id: str, result: Result, *, queued_unix_ns: int = 0, clock_offset_ns: int = 0
+    ) -> Entry:
+        """Write what came of it; the entry as it stands then.
 
         Raises:
             LedgerError: its state does not lead there.
         """
-        columns = ", ".join(f"{name} = ?" for name in RESULT_COLUMNS)
-        values = result_row(result)
-
-        def write(database: sqlite3.Connection) -> None:
-            _move(database, signal_id, result.state, columns, values)
-
-        await self._do(write)
+        return await self.run(
+            lambda transaction: transaction.settle(signal_id, result, queued_unix_ns, clock_offset_ns)
+        )
 
     async def repeat(self, signal_id: str) -> bool:
         """Report again how a signal stands; False: it is not known."""
-        return await self._do(lambda database: _repeat(database, signal_id))
+        return await self.run(lambda transaction: transaction.repeat(signal_id))
+
+    async def entry(self, signal_id: str) -> Entry | None:
+        return await self.run(lambda transaction: transaction.entry(signal_id))
+
+    async def entries(self, account: Account, states: Iterable[OrderState]) -> list[Entry]:
+        """Those of `account` in one of `states`, in the order of arrival."""
+        wanted = frozenset(states)
+        return await self.run(lambda transaction: transaction.entries(account, wanted))
 
     async def open_entries(self, account: Account) -> list[Entry]:
-        """Everything of `account` that is not done, in the order of arrival; another's waits until that is back."""
-        query = (
-            f"SELECT {_ENTRY} FROM signal WHERE state IN ('RECEIVED', 'INTENT', 'UNKNOWN')"
-            " AND server = ? AND login = ? ORDER BY place"
-        )
-        return await self._do(lambda database: [entry_of(row) for row in database.execute(query, astuple(account))])
+        """Everything of `account` of which something is still to come, in the order of arrival."""
+        return await self.run(lambda transaction: transaction.open_entries(account))
 
-    async def reports(self, account: Account, limit: int) -> list[Report]:
-        """The oldest of `account` that were not acknowledged."""
-        server, login = (f"json_extract(entry, '$[{ENTRY_COLUMNS.index(name)}]')" for name in ("server", "login"))
-        query = f"SELECT report_id, entry FROM report WHERE {server} = ? AND {login} = ? ORDER BY place LIMIT ?"
-        return await self._do(
-            lambda database: [
-                Report(report_id, entry_of(json.loads(row)))
-                for report_id, row in database.execute(query, (*astuple(account), limit))
-            ]
-        )
+    async def by_ticket(self, account: Account, ticket: int) -> list[Entry]:
+        """Whose order at the terminal bears `ticket`."""
+        return await self.run(lambda transaction: transaction.by_ticket(account, ticket))
+
+    async def by_mark(self, account: Account, mark: Mark) -> Entry | None:
+        """Whose orders at the terminal bear the magic or the comment of `mark`."""
+        return await self.run(lambda transaction: transaction.by_mark(account, mark))
+
+    # reports
+
+    async def reports(self, account: Account, limit: int, after: int = 0) -> list[Report]:
+        """The oldest of `account`, behind place `after`, that the engine has neither acknowledged nor refused."""
+        return await self.run(lambda transaction: transaction.waiting_reports(account, after, limit))
 
     async def acknowledged(self, report_ids: Sequence[str]) -> None:
         """The engine has them."""
+        now = unix_ns()
+        await self.run(lambda transaction: transaction.acknowledge(report_ids, now))
 
-        def write(database: sqlite3.Connection) -> None:
-            database.executemany("DELETE FROM report WHERE report_id = ?", [(name,) for name in report_ids])
+    async def refused(self, report_id: str, reason: str, message: str) -> None:
+        """The engine will never take it: set it aside for a person."""
+        await self.run(lambda transaction: transaction.refuse(report_id, reason, message))
 
-        await self._do(write)
+    async def refused_reports(self) -> list[RefusedReport]:
+        return await self.run(lambda transaction: transaction.refused_reports())
+
+    async def counts(self) -> LedgerCounts:
+        def read(transaction: Transaction) -> LedgerCounts:
+            states = transaction.database.execute("SELECT state, count(*) FROM signal GROUP BY state").fetchall()
+            query = "SELECT count(*) FILTER (WHERE refused_reason = ''), count(*) FROM report"
+            waiting, reports = transaction.database.execute(query).fetchone()
+            return LedgerCounts({OrderState(state): n for state, n in states}, waiting, reports - waiting)
+
+        return await self.run(read)
+
+    # housekeeping
+
+    async def drop_resolved(self, before_unix_ns: int) -> int:
+        """Forget entries resolved before then, a thousand at most; their ids are still recognised. How many."""
+        return await self.run(lambda transaction: transaction.drop_resolved(before_unix_ns, _MOST_DROPPED))
 
     def close(self) -> None:
         """Finish what was asked, then let go of the file."""
-        self._jobs.put(None)
-        self._thread.join()
+        self._thread.close()
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(work, loop, future))
-        return await future
-
-    # in the thread
-
-    def _work(self) -> None:
-        with closing(self._database) as database:
-            while (job := self._jobs.get()) is not None:
-                jobs, last = self._together(job)
-                _commit(database, jobs)
-                if last:
-                    return
-
-    def _together(self, first: _Job) -> tuple[list[_Job], bool]:
-        jobs = [first]
-        while len(jobs) < _MOST_TOGETHER and not self._jobs.empty():
-            job = self._jobs.get()
-            if job is None:
-                return jobs, True
-            jobs.append(job)
-        return jobs, False
+    def _tell(self, reports: Sequence[Report]) -> None:
+        for report in reports:
+            if listener := self._listeners.get(report.entry.signal.account):
+                listener(report)
 
 
 @contextmanager
@@ -186,6 +177,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
 
     Raises:
         LockedError: another agent does.
+        NewerLedgerError: a newer agent wrote it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(folder / "ledger.lock"):
@@ -194,76 +186,3 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
             yield ledger
         finally:
             ledger.close()
-
-
-def _commit(database: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
-    """All in one transaction; a job that fails takes nothing with it."""
-    outcomes: list[tuple[_Job, Any, Exception | None]] = []
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            database.execute("SAVEPOINT job")
-            try:
-                outcomes.append((job, job.work(database), None))
-            except Exception as error:  # noqa: BLE001 - who asked must hear of it, and the thread must live
-                database.execute("ROLLBACK TO job")
-                outcomes.append((job, None, error))
-            database.execute("RELEASE job")
-        database.execute("COMMIT")
-    except sqlite3.Error as error:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        outcomes = [(job, None, error) for job in jobs]
-    for job, value, failure in outcomes:
-        job.loop.call_soon_threadsafe(_deliver, job.future, value, failure)
-
-
-def _deliver(future: "asyncio.Future[Any]", value: object, failure: Exception | None) -> None:
-    if future.cancelled():
-        return
-    if failure:
-        future.set_exception(failure)
-    else:
-        future.set_result(value)
-
-
-def _last_seq(database: sqlite3.Connection, account: Account) -> tuple[int, int]:
-    query = "SELECT epoch, last_seq FROM sequence WHERE server = ? AND login = ?"
-    row = database.execute(query, astuple(account)).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def _insert(database: sqlite3.Connection, entry: Entry) -> bool:
-    places = ", ".join("?" * len(ENTRY_COLUMNS))
-    cursor = database.execute(f"INSERT OR IGNORE INTO signal ({_ENTRY}) VALUES ({places})", entry_row(entry))
-    if cursor.rowcount and entry.state is not OrderState.RECEIVED:
-        _report(database, entry.signal.signal_id, entry.state)
-    return bool(cursor.rowcount)
-
-
-def _move(
-    database: sqlite3.Connection, signal_id: str, state: OrderState, columns: str, values: tuple[Any, ...]
-) -> None:
-    sources = sorted(REACHED_FROM[state])
-    cursor = database.execute(
-        f"UPDATE signal SET state = ?, {columns} WHERE signal_id = ? AND state IN ({', '.join('?' * len(sources))})",
-        (state, *values, signal_id, *sources),
-    )
-    if not cursor.rowcount:
-        row = database.execute("SELECT state FROM signal WHERE signal_id = ?", (signal_id,)).fetchone()
-        raise LedgerError(f"signal {signal_id!r} is {row[0] if row else 'not known'}: it can not become {state}")
-    _report(database, signal_id, state)
-
-
-def _report(database: sqlite3.Connection, signal_id: str, state: OrderState) -> None:
-    row = database.execute(f"SELECT {_ENTRY} FROM signal WHERE signal_id = ?", (signal_id,)).fetchone()
-    database.execute(
-        "INSERT OR IGNORE INTO report (report_id, entry) VALUES (?, ?)", (f"{signal_id}/{state}", json.dumps(row))
-    )
-
-
-def _repeat(database: sqlite3.Connection, signal_id: str) -> bool:
-    row = database.execute("SELECT state FROM signal WHERE signal_id = ?", (signal_id,)).fetchone()
-    if row and row[0] != OrderState.RECEIVED:
-        _report(database, signal_id, OrderState(row[0]))
-    return row is not None

@@ -6,12 +6,15 @@ from pathlib import Path
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.market.digest import Digest
 from pc_agent.domain.books import Books
-from pc_agent.domain.orders import Mark, Result, Side
+from pc_agent.domain.orders import Mark
 from pc_agent.domain.symbol_feed import Reading
+from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.domain.tick_cursor import Anchor
+from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, PriceBounds, Sending, SendOrders
 
 __all__ = [
     "AccountFacts",
+    "Again",
     "BooksRead",
     "CloseSymbol",
     "Command",
@@ -24,11 +27,14 @@ __all__ = [
     "NewestRead",
     "OrderDone",
     "OrderTask",
+    "PriceBounds",
     "Pulse",
     "ReadBooks",
     "ReadHistory",
     "ReadNewest",
     "Reading",
+    "SendOrders",
+    "Sending",
     "Stop",
     "SymbolFacts",
     "SymbolsShown",
@@ -75,22 +81,6 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderTask:
-    """A market order. It is not sent after either monotonic time (the clock is the machine's, not the process's)."""
-
-    signal_id: str
-    symbol: str
-    side: Side
-    volume: float
-    stop_loss: float
-    take_profit: float
-    mark: Mark
-    login: int
-    expires_ns: int
-    lease_until_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class ReadBooks:
     """What is open, and a page of the past from second `from_s` of the server's clock: every deal.
 
@@ -133,7 +123,7 @@ class Stop:
     """Let the terminal go and end."""
 
 
-Command = Reading | CloseSymbol | Credit | OrderTask | ReadBooks | ReadHistory | ReadNewest | Stop
+Command = Reading | CloseSymbol | Credit | SendOrders | ReadBooks | ReadHistory | ReadNewest | Stop
 
 
 # worker to agent
@@ -145,18 +135,6 @@ class AccountFacts:
     login: int
     # MT5's number: 0 demo, 1 contest, 2 real.
     trade_mode: int
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolFacts:
-    symbol: str
-    digits: int
-    volume_min: float
-    volume_max: float
-    volume_step: float
-    contract_size: float
-    # Of its newest tick; 0: there is none.
-    newest_msc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +176,6 @@ class HistoryFound:
     symbol: str
     generation: int
     anchor: Anchor
-
-
-@dataclass(frozen=True, slots=True)
-class OrderDone:
-    signal_id: str
-    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +222,7 @@ Event = (
     | Disconnected
     | TicksRead
     | HistoryFound
+    | Sending
     | OrderDone
     | BooksRead
     | HistoryPage

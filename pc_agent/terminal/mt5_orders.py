@@ -14,12 +14,12 @@ _PAUSE_S = 0.2
 _SYMBOL_FOK, _SYMBOL_IOC = 1, 2
 
 
-def execute(mt5: Any, task: OrderTask, deviation_points: int) -> Result:
+def execute(mt5: Any, task: OrderTask) -> Result:
     """Send `task` unless its time or the lease has run out, at most three times while the broker proves refusal."""
     result = Result(OrderState.REJECTED, "NOT_SENT")
     for attempt in range(_ATTEMPTS):
         try:
-            request = _request(mt5, task, deviation_points)
+            request = _request(mt5, task)
         except TerminalGoneError as gone:
             return Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", f"not sent: {gone}")
         except _AccountChangedError as changed:
@@ -41,27 +41,28 @@ class _AccountChangedError(Exception):
     pass
 
 
-def _request(mt5: Any, task: OrderTask, deviation_points: int) -> dict[str, Any]:
+def _request(mt5: Any, task: OrderTask) -> dict[str, Any]:
     """With the price of this moment. The package wants floats where it says double, and takes no None."""
     account = needed(mt5, mt5.account_info(), "account_info")
     if account.login != task.login:
         raise _AccountChangedError(f"not sent: the terminal is now logged in to {account.login}, not {task.login}")
     info = needed(mt5, mt5.symbol_info(task.symbol), "symbol_info")
     tick = needed(mt5, mt5.symbol_info_tick(task.symbol), "symbol_info_tick")
-    buys = task.side is Side.BUY
+    signal = task.signal
+    buys = signal.side is Side.BUY
     request = {
         "action": mt5.TRADE_ACTION_DEAL,
         "symbol": task.symbol,
-        "volume": task.volume,
+        "volume": float(signal.volume),
         "type": mt5.ORDER_TYPE_BUY if buys else mt5.ORDER_TYPE_SELL,
         "price": float(tick.ask if buys else tick.bid),
-        "deviation": deviation_points,
+        "deviation": task.bounds.deviation_points,
         "magic": task.mark.magic,
         "comment": task.mark.comment,
         "type_time": mt5.ORDER_TIME_GTC,
         "type_filling": _filling(mt5, info.filling_mode),
     }
-    stops = {"sl": task.stop_loss, "tp": task.take_profit}
+    stops = {"sl": float(signal.stop_loss or 0), "tp": float(signal.take_profit or 0)}
     return request | {key: price for key, price in stops.items() if price}
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from mesh.market import TickId
 from pc_agent.domain.books import Books
-from pc_agent.domain.orders import Result
 from pc_agent.terminal.messages import Command, Connected, HistoryPage, OrderTask, ReadBooks, ReadHistory
-from pc_agent.terminal.worker import TerminalWorker, TickListener
+from pc_agent.terminal.worker import OrderListener, TerminalWorker, TickListener
 
 
 class TerminalPool:
@@ -57,13 +56,9 @@ class TerminalPool:
     def send(self, command: Command) -> None:
         self._first.send(command)
 
-    async def send_order(self, task: OrderTask) -> Result:
-        """What came of it.
-
-        Raises:
-            WorkerLostError: nobody knows.
-        """
-        return await self._first.send_order(task)
+    def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None:
+        """In this order, ahead of everything else; `listener` hears of each of them until it is done."""
+        self._first.send_orders(tasks, listener)
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         """The account's books, `ask.request` is given here; None while they can not be read."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -10,7 +10,7 @@ from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
 from pc_agent.domain.books import Books
-from pc_agent.domain.orders import Result
+from pc_agent.domain.orders import OrderState, Result
 from pc_agent.terminal.messages import (
     BooksRead,
     Command,
@@ -25,6 +25,8 @@ from pc_agent.terminal.messages import (
     ReadBooks,
     ReadHistory,
     ReadNewest,
+    Sending,
+    SendOrders,
     Stop,
     SymbolsShown,
     TicksRead,
@@ -55,6 +57,13 @@ class TickListener(Protocol):
         """The terminal shows other symbols than before."""
 
 
+class OrderListener(Protocol):
+    """Hears what becomes of the orders that it sent."""
+
+    def order_sending(self, sending: Sending) -> None: ...
+    def order_done(self, done: OrderDone) -> None: ...
+
+
 class AccountChangedError(Exception):
     """The terminal came back with another account: nothing that the agent holds fits it."""
 
@@ -72,7 +81,7 @@ class TerminalWorker:
         self._hang_s = hang_s
         self._known = asyncio.Event()
         self._pipe: WorkerPipe | None = None
-        self._orders: dict[str, asyncio.Future[Result]] = {}
+        self._orders: dict[str, OrderListener] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
         self._stopping = False
@@ -124,18 +133,15 @@ class TerminalWorker:
         if self._pipe is not None:
             self._pipe.send(command)
 
-    async def send_order(self, task: OrderTask) -> Result:
-        """What came of it.
-
-        Raises:
-            WorkerLostError: nobody knows.
-        """
+    def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None:
+        """In this order, ahead of everything else; `listener` hears of each of them until it is done."""
         if self._pipe is None:
-            raise WorkerLostError("the worker was away")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._orders[task.signal_id] = future
-        self._pipe.send(task)
-        return await future
+            away = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", "not sent: the terminal's worker was away")
+            for task in tasks:
+                listener.order_done(OrderDone(task.signal_id, away))
+            return
+        self._orders.update({task.signal_id: listener for task in tasks})
+        self._pipe.send(SendOrders(tuple(tasks)))
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         """The terminal's books, `ask.request` is given here; None while they can not be read."""
@@ -202,8 +208,8 @@ class TerminalWorker:
             case HistoryFound():
                 if self.listener:
                     self.listener.history_found(event)
-            case OrderDone():
-                _resolve(self._orders.pop(event.signal_id, None), event.result)
+            case Sending() | OrderDone():
+                self._on_order(event)
             case BooksRead() | HistoryPage() | NewestRead():
                 _resolve(self._answers.get(event.request), event)
             case Connected():
@@ -213,6 +219,15 @@ class TerminalWorker:
             case Disconnected():
                 self.connected = False
                 log.warning("the terminal is away", because=event.reason)
+
+    def _on_order(self, event: Sending | OrderDone) -> None:
+        if (listener := self._orders.get(event.signal_id)) is None:
+            return
+        if isinstance(event, Sending):
+            listener.order_sending(event)
+        else:
+            del self._orders[event.signal_id]
+            listener.order_done(event)
 
     def _take_facts(self, facts: Connected) -> None:
         if self.facts and self.facts.account != facts.account:
@@ -238,9 +253,12 @@ class TerminalWorker:
 
     def _lose(self) -> None:
         self.connected = False
-        lost: list[asyncio.Future[Any]] = [*self._orders.values(), *self._answers.values()]
-        self._orders.clear()
+        orders, lost = self._orders, list(self._answers.values())
+        self._orders = {}
         self._answers.clear()
+        unknown = Result(OrderState.UNKNOWN, "WORKER_LOST", "the terminal's worker died before it answered")
+        for signal_id, listener in orders.items():
+            listener.order_done(OrderDone(signal_id, unknown))
         for future in lost:
             if not future.done():
                 future.set_exception(WorkerLostError("the worker died before it answered"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.orders.execution import Execution, Permission
 from pc_agent.orders.ledger import Ledger, open_ledger
 from pc_agent.orders.reconciler import Reconciler
-from pc_agent.terminal.messages import OrderTask, ReadBooks
+from pc_agent.terminal.messages import OrderDone, OrderTask, ReadBooks
+from pc_agent.terminal.worker import OrderListener
 from tests.support import eventually
 
 ACCOUNT = Account("broker-1", 42)
@@ -31,9 +32,11 @@ class Terminal:
         self.sent: list[OrderTask] = []
         self.asked_since: list[int] = []
 
-    async def send_order(self, task: OrderTask) -> Result:
-        self.sent.append(task)
-        return Result(OrderState.FILLED, ticket=5, deal=6, volume="0.1", price="1.1")
+    def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None:
+        self.sent += tasks
+        for task in tasks:
+            result = Result(OrderState.FILLED, ticket=5, deal=6, volume="0.1", price="1.1")
+            listener.order_done(OrderDone(task.signal_id, result))
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         self.asked_since.append(ask.from_s)
@@ -85,7 +88,7 @@ async def test_what_was_left_of_another_account_is_not_this_ones(ledger: Ledger,
         name = f"{other.server} {other.login}"
         await ledger.receive(other, 1, 1, [Entry(signal(name, other), Result(OrderState.RECEIVED), time.time_ns())])
         if left is OrderState.INTENT:
-            await ledger.intend(name, time.time_ns())
+            await ledger.intend([name], time.time_ns())
     desk = Desk(ledger)
     async with desk.running():
         await desk.execution.take([signal("ours")], 1, 1)
@@ -102,8 +105,8 @@ async def test_a_lane_that_comes_back_meanwhile_does_not_stop_an_order(
     desk = Desk(ledger)
     intend = ledger.intend
 
-    async def forgetting(signal_id: str, intent_unix_ns: int) -> None:
-        await intend(signal_id, intent_unix_ns)
+    async def forgetting(signal_ids: Sequence[str], intent_unix_ns: int) -> None:
+        await intend(signal_ids, intent_unix_ns)
         desk.clock.forget()
 
     monkeypatch.setattr(ledger, "intend", forgetting)

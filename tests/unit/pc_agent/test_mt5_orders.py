@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from pc_agent.domain.orders import OrderState, Side, mark_of
-from pc_agent.terminal.messages import OrderTask
+from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
+from pc_agent.terminal.messages import OrderTask, PriceBounds
 from pc_agent.terminal.mt5_orders import execute
 
 FOREVER = time.monotonic_ns() + 10**15
-TASK = OrderTask("s1", "EURUSD", Side.BUY, 0.1, 0.0, 1.3, mark_of("s1"), 42, FOREVER, FOREVER)
+SIGNAL = Signal("s1", Account("broker", 42), 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "1.3", 0)
+TASK = OrderTask(SIGNAL, mark_of("s1"), 42, FOREVER, FOREVER, PriceBounds(20))
 
 
 class Terminal:
@@ -55,7 +56,7 @@ class Terminal:
 def test_done_is_filled_with_what_the_terminal_said() -> None:
     """Ticket, deal, price and volume are the terminal's; the request bears the mark and only real floats."""
     terminal = Terminal(10009)
-    result = execute(terminal, TASK, 20)
+    result = execute(terminal, TASK)
     assert (result.state, result.ticket, result.deal) == (OrderState.FILLED, 5, 6)
     assert (result.price, result.volume) == ("1.2", "0.1")
     assert 0 < result.called_unix_ns <= result.answered_unix_ns
@@ -68,7 +69,7 @@ def test_done_is_filled_with_what_the_terminal_said() -> None:
 def test_a_requote_is_tried_again_with_a_fresh_price_and_not_for_ever() -> None:
     """Three attempts, each at its moment's price; then the broker's word is a refusal."""
     terminal = Terminal(10004, 10020, 10021)
-    result = execute(terminal, TASK, 20)
+    result = execute(terminal, TASK)
     assert result.state is OrderState.REJECTED
     assert len({request["price"] for request in terminal.sent}) == 3
 
@@ -77,13 +78,13 @@ def test_a_requote_is_tried_again_with_a_fresh_price_and_not_for_ever() -> None:
 def test_doubt_is_unknown_and_not_sent_again(retcode: int | None) -> None:
     """No answer, a timeout, or placed without a deal: the books must tell."""
     terminal = Terminal(retcode, 10009)
-    assert execute(terminal, TASK, 20).state is OrderState.UNKNOWN
+    assert execute(terminal, TASK).state is OrderState.UNKNOWN
     assert len(terminal.sent) == 1
 
 
 def test_a_partial_fill_is_called_so() -> None:
     """DONE_PARTIAL is not the whole."""
-    assert execute(Terminal(10010), TASK, 20).state is OrderState.PARTIALLY_FILLED
+    assert execute(Terminal(10010), TASK).state is OrderState.PARTIALLY_FILLED
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_partial_fill_is_called_so() -> None:
 def test_nothing_is_sent_too_late(task: OrderTask, reason: str) -> None:
     """Expiry and lease are looked at last of all."""
     terminal = Terminal()
-    result = execute(terminal, task, 20)
+    result = execute(terminal, task)
     assert (result.state, result.reason) == (OrderState.EXPIRED, reason)
     assert not terminal.sent
 
@@ -102,7 +103,7 @@ def test_nothing_is_sent_too_late(task: OrderTask, reason: str) -> None:
 def test_nothing_is_sent_to_another_account_or_to_nobody(login: int, reason: str) -> None:
     """A person may have logged in elsewhere; a terminal may be gone."""
     terminal = Terminal(login=login)
-    result = execute(terminal, TASK, 20)
+    result = execute(terminal, TASK)
     assert (result.state, result.reason) == (OrderState.REJECTED, reason)
     assert not terminal.sent
 
@@ -111,5 +112,5 @@ def test_nothing_is_sent_to_another_account_or_to_nobody(login: int, reason: str
 def test_filling_is_one_that_the_symbol_allows(mask: int, filling: int) -> None:
     """The symbol's bit mask has another numbering than the request."""
     terminal = Terminal(10009, filling_mode=mask)
-    execute(terminal, TASK, 20)
+    execute(terminal, TASK)
     assert terminal.sent[0]["type_filling"] == filling

@@ -1,0 +1,143 @@
+"""The one thread that owns the ledger's file. Callers that come together share one commit."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mesh.log import get_logger
+from pc_agent.orders.ledger_schema import migrate
+from pc_agent.orders.ledger_transaction import Report, Transaction
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+_MOST_TOGETHER = 64
+# How long a note waits for a commit to go with.
+_NOTE_WAITS_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """`future` None: a note, for which nobody waits."""
+
+    work: Work[Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    job: _Job
+    value: Any
+    failure: Exception | None
+
+
+class LedgerThread:
+    """`listener` hears, in the caller's loop, of the reports that each commit made."""
+
+    def __init__(self, file: Path, listener: Callable[[Sequence[Report]], None]) -> None:
+        # Opened by the caller, who learns what is wrong with the file; then the thread's alone.
+        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        migrate(self._database)
+        self.ledger_id: str = self._database.execute("SELECT ledger FROM identity").fetchone()[0]
+        self._listener = listener
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Work[T]) -> T:
+        """What `work` returns, once it is on disk. When it raises, nothing of it is."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, loop, future))
+        return await future
+
+    def note(self, work: Work[None]) -> None:
+        """As `run`, but without waiting: with the next commit, or by itself soon."""
+        self._jobs.put(_Job(work, asyncio.get_running_loop(), None))
+
+    def close(self) -> None:
+        """Finish what was asked, then let go of the file."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    # in the thread
+
+    def _work(self) -> None:
+        with closing(self._database) as database:
+            while (job := self._jobs.get()) is not None:
+                jobs, last = self._together(job)
+                self._commit(database, jobs)
+                if last:
+                    return
+
+    def _together(self, first: _Job) -> tuple[list[_Job], bool]:
+        """`first` and what else is there; notes alone wait a moment for company."""
+        jobs = [first]
+        try:
+            while len(jobs) < _MOST_TOGETHER:
+                only_notes = all(job.future is None for job in jobs)
+                job = self._jobs.get(timeout=_NOTE_WAITS_S) if only_notes else self._jobs.get_nowait()
+                if job is None:
+                    return jobs, True
+                jobs.append(job)
+        except queue.Empty:
+            pass
+        return jobs, False
+
+    def _commit(self, database: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
+        """All in one transaction; a job that fails takes nothing with it."""
+        outcomes: list[_Outcome] = []
+        transaction = Transaction(database)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            outcomes = [_do(transaction, job) for job in jobs]
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            outcomes = [_Outcome(job, None, error) for job in jobs]
+            transaction.reports.clear()
+        try:
+            jobs[0].loop.call_soon_threadsafe(self._deliver, outcomes, transaction.reports)
+        except RuntimeError:
+            return  # the loop has closed: nobody waits any more
+
+    # in the loop
+
+    def _deliver(self, outcomes: Sequence[_Outcome], reports: Sequence[Report]) -> None:
+        for outcome in outcomes:
+            future, failure = outcome.job.future, outcome.failure
+            if future is None:
+                if failure:
+                    log.error("a note to the ledger was lost", because=str(failure))
+            elif future.cancelled():
+                continue
+            elif failure:
+                future.set_exception(failure)
+            else:
+                future.set_result(outcome.value)
+        if reports:
+            self._listener(reports)
+
+
+def _do(transaction: Transaction, job: _Job) -> _Outcome:
+    made = len(transaction.reports)
+    transaction.database.execute("SAVEPOINT job")
+    try:
+        outcome = _Outcome(job, job.work(transaction), None)
+    except Exception as error:  # noqa: BLE001 - who asked must hear of it, and the thread must live
+        transaction.database.execute("ROLLBACK TO job")
+        del transaction.reports[made:]
+        outcome = _Outcome(job, None, error)
+    transaction.database.execute("RELEASE job")
+    return outcome

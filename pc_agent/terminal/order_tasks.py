@@ -1,0 +1,79 @@
+"""Orders over the pipe: what the worker is asked to send, and what it says of it."""
+
+from dataclasses import dataclass
+
+from pc_agent.domain.orders import Mark, Result, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBounds:
+    """What must hold of the price at the moment of sending; 0: no bound (but of the deviation)."""
+
+    deviation_points: int
+    max_spread_points: int = 0
+    max_quote_age_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTask:
+    """One call of `order_send`. It is not made after either monotonic time (the clock is the machine's, not the
+    process's).
+
+    `first_price`: at which the first attempt was made, 0: this is the first. `engine_clock_ns`: the engine's clock less
+    the monotonic one.
+    """
+
+    signal: Signal
+    mark: Mark
+    login: int
+    expires_ns: int
+    lease_until_ns: int
+    bounds: PriceBounds
+    first_price: float = 0.0
+    engine_clock_ns: int = 0
+
+    @property
+    def signal_id(self) -> str:
+        return self.signal.signal_id
+
+    @property
+    def symbol(self) -> str:
+        return self.signal.symbol
+
+
+# agent to worker
+
+
+@dataclass(frozen=True, slots=True)
+class SendOrders:
+    """In this order, ahead of everything else. Each is answered by one OrderDone."""
+
+    tasks: tuple[OrderTask, ...]
+
+
+# worker to agent
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Said right before `order_send` is called."""
+
+    signal_id: str
+    called_unix_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It was proven not executed, and may be sent again, but not before the pause is over."""
+
+    first_price: float = 0.0
+    pause_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDone:
+    """`again` None: `result` is what came of it. Else `result` says why it was not executed this time."""
+
+    signal_id: str
+    result: Result
+    again: Again | None = None
