@@ -1,0 +1,217 @@
+"""The store: what this PC knows of its terminals, brokers, accounts and the person's preferences.
+
+DuckDB lets one process write: the agent, and in it one thread that owns the file and does what is asked of the store.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pc_agent.domain.reference import (
+    Content,
+    Key,
+    Kind,
+    Preferences,
+    Record,
+    Status,
+    TradingAccount,
+    holder,
+    key_of,
+    observed,
+)
+from pc_agent.file_lock import file_lock
+from pc_agent.store import journal, record_table, settling
+from pc_agent.store.duckdb_file import Connection, StoreFile, open_file, transaction
+from pc_agent.store.journal import Change
+from pc_agent.store.settling import Outcome
+
+T = TypeVar("T")
+
+
+class UnknownRecordError(LookupError):
+    """The store has no such record."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    record: Record
+    # A change of it was not answered yet.
+    waiting: bool
+
+
+class Store:
+    """Open it with `open_store`. What a method wrote is on disk when it returns."""
+
+    def __init__(self, file: StoreFile, thread: ThreadPoolExecutor) -> None:
+        # Where the last file lies, if it could not be read.
+        self.damaged = file.damaged
+        self._connection = file.connection
+        self._thread = thread
+        # A change waits to be sent.
+        self.changed = asyncio.Event()
+
+    async def records(self, kinds: Iterable[Kind] = tuple(Kind)) -> list[StoredRecord]:
+        """Without tombstones."""
+
+        def read(db: Connection) -> list[StoredRecord]:
+            waiting = journal.waiting(db)
+            found = record_table.read_all(db, kinds)
+            return [StoredRecord(one, one.key in waiting) for one in found if not one.removed]
+
+        return await self._do(read)
+
+    async def known(self) -> list[tuple[Key, int]]:
+        """Everything with its version, tombstones too."""
+        return await self._do(lambda db: [(one.key, one.version) for one in record_table.read_all(db)])
+
+    async def observe(self, seen: Sequence[Content], now_ms: int, by: str) -> None:
+        """Take in how things are, each after what it refers to."""
+
+        def write(db: Connection) -> bool:
+            return sum(_observe(db, content, now_ms, by) for content in seen) > 0
+
+        self._note(await self._write(write))
+
+    async def preferences(self, user: UUID) -> Preferences:
+        """Of that person; the usual ones where nothing was said yet."""
+        record = await self._do(lambda db: record_table.read(db, Key(Kind.PREFERENCES, user)))
+        return _preferences(record, user)
+
+    async def prefer(self, user: UUID, values: Mapping[str, Any], now_ms: int, by: str) -> Preferences:
+        """Change the fields that `values` names."""
+
+        def write(db: Connection) -> Preferences:
+            held = record_table.read(db, Key(Kind.PREFERENCES, user))
+            base = held or _first(Preferences(user), now_ms, by)
+            changed = replace(_preferences(base, user), **values)
+            if held is None or changed != held.content or held.removed:
+                _change(db, base, replace(base, content=changed, removed=False, **_made(base, now_ms, by)))
+            return changed
+
+        preferences = await self._write(write)
+        self._note(True)
+        return preferences
+
+    async def assume(self, preferences: Preferences, now_ms: int, by: str) -> None:
+        """Hold these until the database, or the person, says otherwise; they are not sent."""
+
+        def write(db: Connection) -> None:
+            if record_table.read(db, key_of(preferences)) is None:
+                record_table.write(db, _first(preferences, now_ms, by))
+
+        await self._write(write)
+
+    async def remove(self, key: Key, now_ms: int, by: str) -> None:
+        """Leave a tombstone, for everybody to hear of.
+
+        Raises:
+            UnknownRecordError
+        """
+
+        def write(db: Connection) -> None:
+            held = record_table.read(db, key)
+            if held is None:
+                raise UnknownRecordError(f"there is no {key.kind.lower()} {key.id} in this PC's store")
+            if not held.removed:
+                _change(db, held, replace(held, removed=True, **_made(held, now_ms, by)))
+
+        await self._write(write)
+        self._note(True)
+
+    async def to_send(self, limit: int) -> list[Change]:
+        """Changes that wait for the database's answer, the oldest of each record."""
+        return await self._write(lambda db: journal.to_send(db, limit))
+
+    async def settle(self, outcomes: Sequence[Outcome], records: Sequence[Record], missing: Sequence[Key]) -> bool:
+        """Take the database's answer; whether something is left to be sent."""
+
+        def write(db: Connection) -> bool:
+            settling.settle(db, outcomes, records, missing)
+            return bool(journal.waiting(db))
+
+        return await self._write(write)
+
+    async def changes(self, limit: int) -> list[Change]:
+        """Newest first, the last thousand of those that were answered."""
+        return await self._do(lambda db: journal.newest(db, limit))
+
+    def _note(self, changed: bool) -> None:
+        if changed:
+            self.changed.set()
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        def within(db: Connection) -> T:
+            with transaction(db):
+                return work(db)
+
+        return await self._do(within)
+
+    async def _do(self, work: Callable[[Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(work, self._connection))
+
+
+@asynccontextmanager
+async def open_store(folder: Path) -> AsyncIterator[Store]:
+    """The store in `folder`, which nobody else may use meanwhile.
+
+    Raises:
+        LockedError: another agent does.
+        StoreMigrationError: it was written by a newer version.
+    """
+    loop = asyncio.get_running_loop()
+    with _owned(folder), ThreadPoolExecutor(1, "store") as thread:
+        file = await loop.run_in_executor(thread, open_file, folder / "store.duckdb")
+        try:
+            yield Store(file, thread)
+        finally:
+            thread.submit(file.connection.close)
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file_lock(folder / "store.lock"):
+        yield
+
+
+def _observe(db: Connection, seen: Content, now_ms: int, by: str) -> bool:
+    held = record_table.read(db, key_of(seen))
+    if isinstance(seen, TradingAccount) and held is not None and seen.instance_id is not None:
+        seen = replace(seen, instance_id=_holder(db, held.content, seen.instance_id))
+    record = observed(held, seen, now_ms, by)
+    if record is None:
+        return False
+    _change(db, held, record)
+    return True
+
+
+def _holder(db: Connection, held: Content, seen: UUID) -> UUID:
+    instances = [one for one in record_table.read_all(db, (Kind.INSTANCE,)) if not one.removed]
+    statuses: dict[UUID, Status] = {one.key.id: one.content.status for one in instances}  # type: ignore[union-attr]
+    return holder(held.instance_id if isinstance(held, TradingAccount) else None, seen, statuses)
+
+
+def _change(db: Connection, base: Record | None, record: Record) -> None:
+    record_table.write(db, record)
+    journal.note(db, base, record)
+
+
+def _made(base: Record, now_ms: int, by: str) -> dict[str, Any]:
+    return {"updated_unix_ms": max(now_ms, base.updated_unix_ms), "updated_by": by}
+
+
+def _first(preferences: Preferences, now_ms: int, by: str) -> Record:
+    return Record(preferences, 0, False, now_ms, now_ms, by)
+
+
+def _preferences(record: Record | None, user: UUID) -> Preferences:
+    if record is not None and isinstance(record.content, Preferences) and not record.removed:
+        return record.content
+    return Preferences(user)

@@ -1,0 +1,118 @@
+"""Keeps the store in step with the database service: one exchange when something changed, and every so often.
+
+What is changed while the mesh is away waits in the store's journal. A change bears an id of its own and the version
+that it was made of, so that it counts once, however often it is sent.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from uuid import UUID
+
+import duckdb
+import grpc
+from suho.database.v1 import reference_service_pb2 as pb
+from suho.database.v1 import reference_service_pb2_grpc
+
+from mesh.errors import MeshError
+from mesh.log import get_logger
+from mesh.waiting import backoff
+from pc_agent.domain.reference import Key, Kind, Record
+from pc_agent.store.journal import Change
+from pc_agent.store.preferences import LivePreferences
+from pc_agent.store.record_messages import key_message, kind_of, record_message, record_of
+from pc_agent.store.settling import Outcome, Verdict
+from pc_agent.store.store import Store
+
+log = get_logger(__name__)
+
+_MOST_CHANGES = 100
+_MOST_KNOWN = 1000
+_TIMEOUT_S = 5.0
+# Of what is told while nobody answers.
+_MOST_PAUSE_S = 30.0
+
+
+class RecordSync:
+    """The exchange with the database service, through `channel`."""
+
+    def __init__(
+        self, channel: grpc.aio.Channel, store: Store, preferences: LivePreferences, user: UUID, every_s: float
+    ) -> None:
+        self._stub = reference_service_pb2_grpc.ReferenceServiceStub(channel)
+        self._store = store
+        self._preferences = preferences
+        self._user = user
+        self._every_s = every_s
+        self._away = False
+
+    async def run(self) -> None:
+        """For ever."""
+        pauses = backoff(0.5, _MOST_PAUSE_S)
+        while True:
+            self._store.changed.clear()
+            try:
+                await self.exchange()
+            except (grpc.aio.AioRpcError, duckdb.Error) as error:
+                self._note_away(error)
+                await asyncio.sleep(next(pauses))
+                continue
+            self._away = False
+            pauses = backoff(0.5, _MOST_PAUSE_S)
+            await self._until_due()
+
+    async def exchange(self) -> None:
+        """One turn: what waits goes up, what is newer comes down, and is in force.
+
+        Raises:
+            AioRpcError: the database service did not answer; nothing is lost.
+        """
+        changes = await self._store.to_send(_MOST_CHANGES)
+        response = await self._stub.ExchangeRecords(
+            pb.ExchangeRecordsRequest(
+                changes=[_change_message(change) for change in changes],
+                known=[key_message(key, version) for key, version in await self._known()],
+            ),
+            timeout=_TIMEOUT_S,
+        )
+        left = await self._store.settle(
+            list(_outcomes(response.outcomes)),
+            list(_records(response.records)),
+            [Key(kind_of(key.kind), UUID(key.id)) for key in response.missing],
+        )
+        await self._preferences.look()
+        if left:  # merged with another's, or made meanwhile
+            self._store.changed.set()
+
+    async def _known(self) -> list[tuple[Key, int]]:
+        known = dict(islice(await self._store.known(), _MOST_KNOWN - 1))
+        return [*({Key(Kind.PREFERENCES, self._user): 0} | known).items()]
+
+    async def _until_due(self) -> None:
+        try:
+            async with asyncio.timeout(self._every_s):
+                await self._store.changed.wait()
+        except TimeoutError:
+            pass  # time for another look
+
+    def _note_away(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            because = str(MeshError.of(error)) if isinstance(error, grpc.aio.AioRpcError) else str(error)
+            log.warning("records wait for the database service", because=because[:300])
+
+
+def _change_message(change: Change) -> pb.RecordChange:
+    return pb.RecordChange(change_id=str(change.change_id), record=record_message(change.record))
+
+
+def _outcomes(messages: Iterable[pb.ChangeOutcome]) -> Iterable[Outcome]:
+    for message in messages:
+        verdict = Verdict(pb.ChangeVerdict.Name(message.verdict).removeprefix("CHANGE_VERDICT_"))
+        record = record_of(message.record) if message.HasField("record") else None
+        yield Outcome(UUID(message.change_id), verdict, record, message.message)
+
+
+def _records(messages: Iterable[object]) -> Iterable[Record]:
+    for message in messages:
+        yield record_of(message)  # type: ignore[arg-type]
