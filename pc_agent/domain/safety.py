@@ -1,0 +1,173 @@
+"""What this PC allows by itself, whatever the engine says: caps, and what stops every entry."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from pc_agent.domain.books import BookOrder, BookPosition, lots
+from pc_agent.domain.live_settings import LiveSettings
+from pc_agent.domain.orders import ENTRIES, Kind, Side, Signal
+
+ZERO = Decimal(0)
+DAY_S = 86_400
+# Kinds that touch a position.
+_ON_POSITIONS = frozenset({Kind.CLOSE, Kind.CLOSE_BY, Kind.MODIFY_POSITION})
+
+
+class TradingState(StrEnum):
+    """The engine's say (suho.trading.v1.TradingState)."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class Refusal(NamedTuple):
+    """Why not: UPPER_SNAKE for programs, a sentence for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """This PC's own say about an account; halted: only what makes positions smaller."""
+
+    halted: bool = False
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Of one symbol, in lots: what is held, long and short, and what is ordered and may still be filled."""
+
+    long: Decimal = ZERO
+    short: Decimal = ZERO
+    buying: Decimal = ZERO
+    selling: Decimal = ZERO
+
+    @property
+    def net(self) -> Decimal:
+        return self.long - self.short
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the caps are measured on. `places`: open positions, pending orders and entries under way."""
+
+    exposures: Mapping[str, Exposure]
+    places: int
+    entries_last_minute: int
+    hedging: bool
+
+
+def exposures(
+    positions: Iterable[BookPosition], orders: Iterable[BookOrder], under_way: Iterable[Signal]
+) -> dict[str, Exposure]:
+    """By symbol; everybody's, not ours alone: the account's money is at stake for all of it."""
+    found: dict[str, Exposure] = {}
+    for position in positions:
+        is_long = position.signed > 0
+        _add(found, position.symbol, "long" if is_long else "short", abs(position.signed))
+    for order in orders:
+        _add(found, order.symbol, "selling" if order.type % 2 else "buying", lots(order.rest))
+    for signal in under_way:
+        if signal.kind in ENTRIES:
+            _add(found, signal.symbol, "buying" if signal.side is Side.BUY else "selling", Decimal(signal.volume))
+    return found
+
+
+def _add(found: dict[str, Exposure], symbol: str, name: str, volume: Decimal) -> None:
+    before = found.get(symbol, Exposure())
+    found[symbol] = replace(before, **{name: getattr(before, name) + volume})
+
+
+def cap_refusal(signal: Signal, caps: LiveSettings, account: Account) -> Refusal | None:
+    """What forbids an entry by its size or number; a cap of 0 is none."""
+    if signal.kind not in ENTRIES:
+        return None
+    volume = Decimal(signal.volume)
+    if caps.max_order_volume and volume > caps.max_order_volume:
+        return Refusal("ORDER_VOLUME_CAP", f"{volume:f} lots; this PC allows {caps.max_order_volume:f} an order")
+    after = _symbol_volume(signal, account)
+    if caps.max_symbol_volume and after > caps.max_symbol_volume:
+        words = f"{signal.symbol} would come to {after:f} lots; this PC allows {caps.max_symbol_volume:f}"
+        return Refusal("SYMBOL_VOLUME_CAP", words)
+    if caps.max_open_positions and account.places >= caps.max_open_positions and not _reduces(signal, account):
+        words = f"{account.places} positions and orders are open; this PC allows {caps.max_open_positions}"
+        return Refusal("OPEN_POSITIONS_CAP", words)
+    if caps.max_orders_per_minute and account.entries_last_minute >= caps.max_orders_per_minute:
+        words = f"{account.entries_last_minute} entries in a minute; this PC allows {caps.max_orders_per_minute}"
+        return Refusal("ORDER_RATE_CAP", words)
+    return None
+
+
+def halt_refusal(signal: Signal, stand: Stand, engine: TradingState, account: Account) -> Refusal | None:
+    """What forbids every entry: this PC, then the engine."""
+    if signal.kind not in ENTRIES:
+        return None
+    if stand.halted:
+        return Refusal(stand.reason, stand.message)
+    if engine is TradingState.HALTED:
+        return Refusal("TRADING_HALTED", "the engine has halted trading on this account")
+    if engine is TradingState.REDUCING and not _reduces(signal, account):
+        return Refusal("TRADING_STATE_REDUCING", "the account may only make positions smaller; this would not")
+    return None
+
+
+def foreign_refusal(signal: Signal, foreign: Iterable[BookPosition], unknown: Iterable[BookOrder]) -> Refusal | None:
+    """Positions and orders that nobody here asked for are not touched."""
+    if signal.kind in _ON_POSITIONS:
+        asked = {signal.position, signal.opposite_position} - {0}
+        for position in foreign:
+            if position.ticket in asked:
+                words = f"position {position.ticket} is foreign; `suho agent adopt {position.ticket}` takes it over"
+                return Refusal("FOREIGN_POSITION", words)
+    if signal.kind in (Kind.MODIFY_ORDER, Kind.CANCEL_ORDER):
+        for order in unknown:
+            if order.ticket == signal.order_ticket:
+                return Refusal("FOREIGN_ORDER", f"order {order.ticket} is foreign: it is not touched")
+    return None
+
+
+def _symbol_volume(signal: Signal, account: Account) -> Decimal:
+    """The symbol's lots, were `signal` and all that is ordered in its direction filled: below 0 the other way."""
+    at, volume = account.exposures.get(signal.symbol, Exposure()), Decimal(signal.volume)
+    if account.hedging:
+        return at.long + at.short + at.buying + at.selling + volume
+    return (at.net + at.buying if signal.side is Side.BUY else at.selling - at.net) + volume
+
+
+def _reduces(signal: Signal, account: Account) -> bool:
+    """A market order against a net position that is at least as large, all that is under way counted."""
+    if account.hedging or signal.kind is not Kind.MARKET:
+        return False
+    at = account.exposures.get(signal.symbol, Exposure())
+    volume = Decimal(signal.volume)
+    if signal.side is Side.BUY:
+        return at.net < 0 and volume + at.buying <= -at.net
+    return at.net > 0 and volume + at.selling <= at.net
+
+
+@dataclass(frozen=True, slots=True)
+class TradingDay:
+    """The broker's day, its equity at the beginning, and whether it has lost as much as it may."""
+
+    day: int = 0
+    equity: Decimal = ZERO
+    lost: bool = False
+
+    def at(self, server_s: int, equity: Decimal, paid_in: Decimal, cap: Decimal) -> "TradingDay":
+        """The day as it stands now; a new one begins with what the account is worth.
+
+        `paid_in` since the last time, negative for what was taken out: it is neither gain nor loss. Once lost, a day
+        stays lost: what comes back may go again.
+        """
+        day = server_s // DAY_S
+        if day > self.day:
+            return TradingDay(day, equity)
+        begun = self.equity + paid_in
+        return replace(self, equity=begun, lost=self.lost or bool(cap and begun - equity >= cap))
