@@ -1,6 +1,7 @@
 """A terminal's books as values: what is open, what is past, what the account is worth. Codes are MT5's numbers."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 ORDER_CANCELED, ORDER_REJECTED, ORDER_EXPIRED = 2, 5, 6
@@ -110,7 +111,17 @@ class Books:
     # The past is told up to this second of the server's clock, and goes on from there; 0: all of it was told.
     next_s: int = 0
 
+    def named(self, name: Callable[[str], str]) -> "Books":
+        """With other names of the symbols."""
+        return replace(
+            self,
+            orders=tuple(replace(row, symbol=name(row.symbol)) for row in self.orders),
+            history_orders=tuple(replace(row, symbol=name(row.symbol)) for row in self.history_orders),
+            deals=tuple(replace(row, symbol=name(row.symbol)) for row in self.deals),
+            positions=tuple(replace(row, symbol=name(row.symbol)) for row in self.positions),
+        )
+
 
 def lots(volume: float) -> Decimal:
     """A terminal counts lots in steps of 10^-8."""
-    return round(Decimal(repr(float(volume))), 8)
+    return round(Decimal(repr(float(volume))), 8).normalize()

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from pc_agent.domain.orders import mark_of
+from pc_agent.orders.deal_tables import DEALS
 
 _FIRST = """
 CREATE TABLE IF NOT EXISTS sequence (
@@ -107,7 +108,11 @@ def _orders_of_every_kind(database: sqlite3.Connection) -> None:
     database.execute("INSERT INTO identity VALUES (?)", (str(uuid.uuid4()),))
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _orders_of_every_kind)
+def _deals(database: sqlite3.Connection) -> None:
+    _run(database, DEALS)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _orders_of_every_kind, _deals)
 
 
 class NewerLedgerError(Exception):

@@ -1,0 +1,180 @@
+"""The account's deals, durable: whose each one is, and what the engine has still to be told of.
+
+A deal is taken once, by (account, number). What it does to its position, and the fill that it proves of a signal, are
+written in the transaction that takes it.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from mesh.log import get_logger
+from pc_agent.domain.attribution import (
+    Cause,
+    Claim,
+    External,
+    Holding,
+    attribute,
+    can_tell_owner,
+    is_trade,
+)
+from pc_agent.domain.books import BookDeal, BookPosition
+from pc_agent.domain.orders import Account, Entry, OrderState
+from pc_agent.domain.reconciliation import filled
+from pc_agent.orders.deal_rows import DealRows
+from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.ledger_transaction import Transaction
+
+log = get_logger(__name__)
+
+# Adoptions are told like deals; positions and deals are numbered apart, so theirs lie beyond all deals.
+ADOPTED = 1 << 62
+# For so long a deal may be shown before the one that opened its position.
+_PATIENCE_S = 10.0
+_KEEP_MS = 30 * 86_400_000
+# What a fill that the terminal shows moves on: what the worker is about to answer is not among them.
+_MOVED_BY_DEALS = frozenset(
+    {
+        OrderState.UNKNOWN, OrderState.PLACED, OrderState.PARTIALLY_FILLED, OrderState.REJECTED, OrderState.EXPIRED,
+        OrderState.CANCELED, OrderState.NOT_EXECUTED,
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a page of deals brought: new trades from outside, signals that moved on, money paid in or out."""
+
+    externals: list[External] = field(default_factory=list)
+    settled: list[Entry] = field(default_factory=list)
+    # (server's milliseconds, amount).
+    payments: list[tuple[int, Decimal]] = field(default_factory=list)
+
+
+class DealLedger:
+    """One account's."""
+
+    def __init__(self, ledger: Ledger, account: Account) -> None:
+        self._ledger = ledger
+        self._account = account
+        # Deals whose position is not known yet, since when (monotonic).
+        self._puzzling: dict[int, float] = {}
+
+    async def cursor(self) -> int:
+        """Up to which second of the server's clock all deals are here; 0: none was taken ever."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).cursor())
+
+    async def take(self, deals: Sequence[BookDeal]) -> Taken:
+        """Take those that are new."""
+        now = time.monotonic()
+        given_up = {ticket for ticket, since in self._puzzling.items() if now - since > _PATIENCE_S}
+
+        def write(transaction: Transaction) -> tuple[Taken, list[BookDeal]]:
+            return _take(self._rows(transaction), deals, given_up)
+
+        taken, puzzling = await self._ledger.run(write)
+        self._puzzling = {deal.ticket: self._puzzling.get(deal.ticket, now) for deal in puzzling}
+        for external in taken.externals:
+            log.warning(
+                "a trade that no signal stands for", deal=external.deal.ticket, position=external.deal.position,
+                symbol=external.deal.symbol, cause=external.cause, moved=str(external.moved), owner=external.signal_id,
+            )  # fmt: skip
+        return taken
+
+    async def adopt(self, position: BookPosition, name: str, server_msc: int) -> None:
+        """It counts as the person's from now on, under `name`; nothing when it is ours already."""
+        deal = BookDeal(
+            ADOPTED | position.ticket, 0, position.magic, position.comment, position.symbol, position.type,
+            position.volume, position.price_open, position=position.identifier, time_msc=server_msc,
+        )  # fmt: skip
+
+        def write(transaction: Transaction) -> None:
+            rows = self._rows(transaction)
+            held = rows.holding(position.identifier) or Holding(position.identifier, position.symbol)
+            if held.owner or rows.is_known(deal):
+                return
+            moved = position.signed - held.ours
+            rows.hold(replace(held, owner=name, total=position.signed, ours=position.signed), server_msc)
+            rows.keep_external(External(deal, moved, Cause.ADOPTED, name))
+
+        await self._ledger.run(write)
+
+    async def holdings(self) -> dict[int, Holding]:
+        """By the position's identifier; flat ones too, as long as they are remembered."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).holdings())
+
+    async def marked(self, signal_id: str) -> list[BookDeal]:
+        """Deals that bear its mark."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).marked(signal_id))
+
+    async def waiting(self, limit: int) -> list[External]:
+        """The oldest that the engine has not acknowledged."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).waiting(limit))
+
+    async def externals_since(self, time_msc: int) -> list[External]:
+        """By the server's clock."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).externals_since(time_msc))
+
+    async def acknowledged(self, deals: Iterable[int]) -> None:
+        """The engine has them."""
+        numbers = list(deals)
+        await self._ledger.run(lambda transaction: self._rows(transaction).acknowledge(numbers))
+
+    async def forget(self, server_msc: int) -> None:
+        """Drop what was over a month ago."""
+        await self._ledger.run(lambda transaction: self._rows(transaction).forget(server_msc - _KEEP_MS))
+
+    def _rows(self, transaction: Transaction) -> DealRows:
+        return DealRows(transaction, self._account)
+
+
+def _take(rows: DealRows, deals: Sequence[BookDeal], given_up: set[int]) -> tuple[Taken, list[BookDeal]]:
+    """In the ledger's thread: what was taken, and what could not be yet."""
+    taken = Taken()
+    puzzling: list[BookDeal] = []
+    filled_now: set[str] = set()
+    for deal in sorted(deals, key=lambda deal: (deal.time_msc, deal.ticket)):
+        if rows.is_known(deal):
+            continue
+        if not is_trade(deal):
+            rows.keep(deal, "", None)
+            taken.payments.append((deal.time_msc, Decimal(repr(float(deal.profit)))))
+        elif not _take_trade(rows, deal, deal.ticket in given_up, taken, filled_now):
+            puzzling.append(deal)
+    taken.settled += [entry for name in sorted(filled_now) if (entry := _fill(rows, name))]
+    newest_s = max((deal.time_msc for deal in deals), default=0) // 1000
+    oldest_open_s = min((deal.time_msc for deal in puzzling), default=newest_s * 1000) // 1000
+    if (cursor_s := min(newest_s, oldest_open_s)) > rows.cursor():
+        rows.set_cursor(cursor_s)
+    return taken, puzzling
+
+
+def _take_trade(rows: DealRows, deal: BookDeal, give_up: bool, taken: Taken, filled_now: set[str]) -> bool:
+    """False: whose position it is can not be told yet."""
+    holding, claim = rows.holding(deal.position), rows.claim(deal)
+    opener = rows.opener(deal.position) if holding is None else ""
+    if not give_up and not can_tell_owner(deal, holding, opener):
+        return False
+    attribution = attribute(deal, holding, claim, opener)
+    rows.keep(deal, _marked(claim), attribution)
+    if attribution.own:
+        filled_now.add(attribution.own)
+    if attribution.external:
+        taken.externals.append(attribution.external)
+    return True
+
+
+def _marked(claim: Claim | None) -> str:
+    return claim.signal.signal_id if claim else ""
+
+
+def _fill(rows: DealRows, signal_id: str) -> Entry | None:
+    """Write the fill that a signal's deals prove, where the ledger does not say so yet."""
+    entry = rows.transaction.entry(signal_id)
+    if entry is None or entry.state not in _MOVED_BY_DEALS:
+        return None
+    result = filled(entry.signal, rows.own(signal_id))
+    if Decimal(result.volume) <= Decimal(entry.result.volume or 0):
+        return None
+    return rows.transaction.settle(signal_id, result)

@@ -1,0 +1,148 @@
+"""Deals and holdings as rows, read and written in a transaction of the ledger."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from decimal import Decimal
+
+from pc_agent.domain.attribution import Attribution, Cause, Claim, External, Holding
+from pc_agent.domain.books import BookDeal
+from pc_agent.domain.orders import ENTRIES, Account, Mark
+from pc_agent.orders.ledger_transaction import Transaction
+
+_EXTERNAL = "row, moved, cause, signal_id"
+
+
+@dataclass(frozen=True, slots=True)
+class DealRows:
+    """One account's, in one transaction."""
+
+    transaction: Transaction
+    account: Account
+
+    def is_known(self, deal: BookDeal) -> bool:
+        return bool(self._one("SELECT 1 FROM deal WHERE server = ? AND login = ? AND deal = ?", str(deal.ticket)))
+
+    def claim(self, deal: BookDeal) -> Claim | None:
+        """The signal whose mark `deal` bears."""
+        # Ours have 63 bits, and SQLite no more; others may have 64.
+        magic = deal.magic if deal.magic < 2**63 else 0
+        if not magic and not deal.comment:
+            return None
+        entry = self.transaction.by_mark(self.account, Mark(magic, deal.comment))
+        if entry is None:
+            return None
+        seen = sum((abs(own.signed) for own in self.own(entry.signal.signal_id)), Decimal(0))
+        return Claim(entry.signal, entry.state, entry.result.volume, seen)
+
+    def opener(self, position: int) -> str:
+        """Whose order opened it, as far as the ledger knows."""
+        entries = self.transaction.by_ticket(self.account, position)
+        return next((entry.signal.signal_id for entry in entries if entry.signal.kind in ENTRIES), "")
+
+    def marked(self, signal_id: str) -> list[BookDeal]:
+        """Deals that bear the mark of `signal_id`, stops included."""
+        return self._deals("marked = ?", signal_id)
+
+    def own(self, signal_id: str) -> list[BookDeal]:
+        """Fills that the report of `signal_id` tells of."""
+        return self._deals("marked = ? AND own = marked", signal_id)
+
+    def holding(self, position: int) -> Holding | None:
+        return self._holdings("AND position = ?", str(position)).get(position)
+
+    def holdings(self) -> dict[int, Holding]:
+        return self._holdings("")
+
+    def keep(self, deal: BookDeal, marked: str, attribution: Attribution | None) -> None:
+        """`attribution` None: a deal that moves no lots."""
+        external = attribution.external if attribution else None
+        own = attribution.own if attribution else ""
+        self._insert(deal, marked, own, external)
+        if attribution:
+            self.hold(attribution.holding, deal.time_msc)
+
+    def keep_external(self, external: External) -> None:
+        self._insert(external.deal, "", "", external)
+
+    def hold(self, holding: Holding, changed_msc: int) -> None:
+        self.transaction.database.execute(
+            "INSERT OR REPLACE INTO holding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *astuple(self.account), str(holding.position), holding.symbol, holding.owner, holding.sharer,
+                str(holding.total.normalize()), str(holding.ours.normalize()), changed_msc,
+            ),
+        )  # fmt: skip
+
+    def waiting(self, limit: int) -> list[External]:
+        """The oldest that the engine is to be told of."""
+        return self._externals("waiting = 1 ORDER BY time_msc LIMIT ?", limit)
+
+    def externals_since(self, time_msc: int) -> list[External]:
+        return self._externals("cause <> '' AND time_msc >= ? ORDER BY time_msc", time_msc)
+
+    def acknowledge(self, deals: Iterable[int]) -> None:
+        self.transaction.database.executemany(
+            "UPDATE deal SET waiting = 0 WHERE server = ? AND login = ? AND deal = ?",
+            [(*astuple(self.account), str(deal)) for deal in deals],
+        )
+
+    def cursor(self) -> int:
+        row = self._one("SELECT time_s FROM deal_cursor WHERE server = ? AND login = ?")
+        return int(str(row[0])) if row else 0
+
+    def set_cursor(self, time_s: int) -> None:
+        self.transaction.database.execute(
+            "INSERT OR REPLACE INTO deal_cursor VALUES (?, ?, ?)", (*astuple(self.account), time_s)
+        )
+
+    def forget(self, before_msc: int) -> None:
+        """Drop what is that old and over."""
+        old = (*astuple(self.account), before_msc)
+        self.transaction.database.execute(
+            "DELETE FROM deal WHERE server = ? AND login = ? AND time_msc < ? AND waiting = 0", old
+        )
+        self.transaction.database.execute(
+            "DELETE FROM holding WHERE server = ? AND login = ? AND changed_msc < ? AND total = '0' AND ours = '0'",
+            old,
+        )
+
+    def _insert(self, deal: BookDeal, marked: str, own: str, external: External | None) -> None:
+        told = (str(external.moved), external.cause, external.signal_id) if external else ("0", "", "")
+        self.transaction.database.execute(
+            "INSERT INTO deal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *astuple(self.account), str(deal.ticket), deal.time_msc, json.dumps(astuple(deal)), marked, own,
+                *told, int(external is not None),
+            ),
+        )  # fmt: skip
+
+    def _deals(self, where: str, *values: object) -> list[BookDeal]:
+        query = f"SELECT row FROM deal WHERE server = ? AND login = ? AND {where}"
+        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        return [_deal_of(row[0]) for row in rows]
+
+    def _externals(self, where: str, *values: object) -> list[External]:
+        query = f"SELECT {_EXTERNAL} FROM deal WHERE server = ? AND login = ? AND {where}"
+        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        return [External(_deal_of(row), Decimal(moved), Cause(cause), whose) for row, moved, cause, whose in rows]
+
+    def _holdings(self, where: str, *values: object) -> dict[int, Holding]:
+        query = (
+            f"SELECT position, symbol, owner, sharer, total, ours FROM holding WHERE server = ? AND login = ? {where}"
+        )
+        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        return {
+            int(position): Holding(int(position), symbol, owner, sharer, Decimal(total), Decimal(ours))
+            for position, symbol, owner, sharer, total, ours in rows
+        }
+
+    def _one(self, query: str, *values: object) -> Sequence[object] | None:
+        row: Sequence[object] | None = self.transaction.database.execute(
+            query, (*astuple(self.account), *values)
+        ).fetchone()
+        return row
+
+
+def _deal_of(row: str) -> BookDeal:
+    return BookDeal(*json.loads(row))
