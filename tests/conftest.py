@@ -17,6 +17,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", type=Path, default=None, help="folder with the real ticks (docs/architecture.md)")
     parser.addoption("--chaos-minutes", type=float, default=0, help="how long the storms last (default: seconds)")
     parser.addoption("--chaos-seed", type=int, default=1, help="what happens in the storm, and when")
+    parser.addoption("--wine", default=None, help="python.exe with MetaTrader5, to run under Wine (docs/twin.md)")
+
+
+@pytest.fixture(scope="session")
+def wine_python(request: pytest.FixtureRequest) -> str:
+    """A Windows Python that has the real MetaTrader5 package; tests that need it skip without it."""
+    python: str | None = request.config.getoption("--wine")
+    if python is None:
+        pytest.skip("the real package: no --wine PYTHON_EXE given")
+    return python
 
 
 @pytest.fixture(scope="session")

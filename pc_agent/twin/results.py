@@ -177,6 +177,15 @@ class TerminalInfo(NamedTuple):
     commondata_path: str = ""
 
 
+class BookInfo(NamedTuple):
+    """One price of the depth of market; volume in lots, whole and exact."""
+
+    type: int
+    price: float
+    volume: int
+    volume_dbl: float
+
+
 class TradeRequest(NamedTuple):
     """A trade request as the terminal understood it."""
 

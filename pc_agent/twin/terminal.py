@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
+from pc_agent.twin.charts import MAX_BARS, Charts
 from pc_agent.twin.dealer import COMPANY, Dealer
 from pc_agent.twin.domain.instrument import (
     SYMBOL_FILLING_FOK,
@@ -41,7 +42,9 @@ BUILD = 5000
 RELEASED = "1 Jan 2026"
 _TERMINAL = 500  # what version() of a MetaTrader 5 begins with
 
-_HISTORY_READS = ("copy_ticks_from", "copy_ticks_range")
+_HISTORY_READS = (
+    "copy_ticks_from", "copy_ticks_range", "copy_rates_from", "copy_rates_from_pos", "copy_rates_range",
+)  # fmt: skip
 
 R = TypeVar("R", TradeOrder, TradeDeal, TradePosition)
 P = ParamSpec("P")
@@ -84,7 +87,7 @@ class Terminal:
                 self.positions_total, self.positions_get, self.orders_total, self.orders_get,
                 self.history_orders_total, self.history_orders_get, self.history_deals_total, self.history_deals_get,
             )
-        } | self._operations.functions  # fmt: skip
+        } | self._operations.functions | Charts(market).functions  # fmt: skip
 
     def handle(self, function: str, arguments: tuple[Any, ...]) -> Reply:
         """Answer one call; what falls due before it happens before it.
@@ -150,7 +153,7 @@ class Terminal:
             connected=True,
             trade_allowed=True,
             build=BUILD,
-            maxbars=100_000,
+            maxbars=MAX_BARS,
             company=COMPANY,
             name="Suho twin terminal",
             language="English",
