@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 
 class SettingsError(Exception):
@@ -34,6 +34,11 @@ class ProgramSettings(Settings):
     )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0: none.")
     state_dir: Path | None = Field(None, description="Folder for what this program keeps on disk.")
+    _origin: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where a setting was given: "command line", "environment", "file …" or "default"."""
+        return self._origin.get(name, "default")
 
 
 class MeshSettings(ProgramSettings):
@@ -95,7 +100,7 @@ def load_settings(cls: type[S], program: str, argv: Sequence[str]) -> S:
     """
     cli, rest = _parser(cls, program).parse_known_args(list(argv))
     if rest:
-        _refuse_unknown(cls, rest[0].lstrip("-").partition("=")[0].replace("-", "_"), "command line")
+        refuse_unknown(cls, rest[0].lstrip("-").partition("=")[0].replace("-", "_"), "command line")
         raise SettingsError(f"{rest[0]!r} on the command line belongs to no setting")
     given: dict[str, Any] = vars(cli)
     config = given.pop("config") or environment(f"{env_prefix(program)}CONFIG")
@@ -108,13 +113,15 @@ def load_settings(cls: type[S], program: str, argv: Sequence[str]) -> S:
     origin: dict[str, str] = {}
     for name, values in sources:
         for key, value in values.items():
-            _refuse_unknown(cls, key, name)
+            refuse_unknown(cls, key, name)
             merged[key], origin[key] = value, name
     merged["instance"] = merged.get("instance") or f"{program}-1"
     try:
-        return cls.model_validate(merged)
+        settings = cls.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error, program, origin))) from None
+        raise SettingsError("; ".join(sentences(error, program, origin))) from None
+    settings._origin = origin
+    return settings
 
 
 def _parser(cls: type[Settings], program: str) -> argparse.ArgumentParser:
@@ -146,18 +153,20 @@ def _read_environment(cls: type[Settings], program: str) -> dict[str, Any]:
     return values
 
 
-def _refuse_unknown(cls: type[Settings], key: str, source: str) -> None:
+def refuse_unknown(cls: type[Settings], key: str, source: str) -> None:
+    """Raises SettingsError: there is no such setting; the sentence suggests the nearest one."""
     if key not in cls.model_fields:
         near = difflib.get_close_matches(key, cls.model_fields, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(cls.model_fields))}"
         raise SettingsError(f"unknown setting {key!r} ({source}){hint}")
 
 
-def _sentences(error: ValidationError, program: str, origin: Mapping[str, str]) -> list[str]:
-    sentences = []
+def sentences(error: ValidationError, program: str, origin: Mapping[str, str]) -> list[str]:
+    """What is wrong, a sentence for each setting, with where it was given."""
+    found = []
     for item in error.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in item["loc"]) or "(settings)"
         source = origin.get(str(item["loc"][0]) if item["loc"] else "", "not given")
         message = item["msg"].removeprefix("Value error, ")  # pydantic's word, not ours
-        sentences.append(f"setting {name!r} of {program} ({source}): {message}")
-    return sentences
+        found.append(f"setting {name!r} of {program} ({source}): {message}")
+    return found

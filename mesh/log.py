@@ -42,8 +42,13 @@ def configure_logging(program: str, instance: str, level: str, log_format: str) 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_level(level)
     structlog.contextvars.bind_contextvars(program=program, instance=instance)
+
+
+def set_level(level: str) -> None:
+    """Log from now on what is at least so severe."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

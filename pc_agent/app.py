@@ -12,6 +12,7 @@ from suho.hub.v1 import registry_pb2 as hub
 
 from mesh.channel import LaneTarget, lane_channel
 from mesh.config import SettingsError
+from mesh.configuration import ConfigWatch
 from mesh.log import get_logger
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
@@ -19,7 +20,7 @@ from pc_agent.desk import Desk
 from pc_agent.domain.lanes import TICK_LANES, LaneWatch
 from pc_agent.file_lock import LockedError
 from pc_agent.orders.ledger import open_ledger
-from pc_agent.settings.live import Live, live_settings
+from pc_agent.settings.keeper import KeptByMesh, SettingsKeeper
 from pc_agent.settings.terminals import pools_of
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
@@ -44,19 +45,25 @@ async def main(settings: AgentSettings, stop: asyncio.Event) -> None:
         process_id=os.getpid(),
     )
     async with open_session(settings, instance) as session:
-        agent = Agent(settings, partial(lane_channel, settings, PROGRAM))
+        kept = ConfigWatch(session, PROGRAM, settings.instance)
+        agent = Agent(settings, partial(lane_channel, settings, PROGRAM), kept)
         async with asyncio.TaskGroup() as tasks:
-            teller = tasks.create_task(_tell_status(session, agent), name="status")
+            beside = (
+                tasks.create_task(_tell_status(session, agent), name="status"),
+                tasks.create_task(kept.run(), name="follow the configuration"),
+            )
             await agent.run(stop)
-            teller.cancel()
+            for task in beside:
+                task.cancel()
 
 
 class Agent:
-    """The composition; `dial` opens the channels of the lanes."""
+    """The composition; `dial` opens the channels of the lanes, `mesh` keeps settings for it."""
 
-    def __init__(self, settings: AgentSettings, dial: Dial) -> None:
+    def __init__(self, settings: AgentSettings, dial: Dial, mesh: KeptByMesh | None = None) -> None:
         self._settings = settings
         self._dial = dial
+        self._mesh = mesh
         self._missing: Callable[[], str] = lambda: "starting"
 
     def missing(self) -> str:
@@ -75,7 +82,8 @@ class Agent:
                 ledger = stack.enter_context(open_ledger(settings.state_dir))
             except LockedError as error:
                 raise SettingsError(f"setting 'state_dir': {error}") from None
-            live = Live(live_settings(settings))
+            keeper = SettingsKeeper(settings)
+            settings, live = keeper.start(), keeper.live
             channel = await stack.enter_async_context(self._dial("agent-signals"))
             desks = [Desk(settings, live, terminals, ledger, channel) for terminals in pools_of(settings.terminals)]
             pool = desks[0].pool
@@ -83,20 +91,24 @@ class Agent:
                 TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, pool)
                 for number in range(1, TICK_LANES + 1)
             ]
-            ticks = TickLanes(lanes, pool, settings.instance, settings.history_start_msc(), self._watch())
+            ticks = TickLanes(lanes, pool, settings.instance, settings.history_start_msc(), _watch(settings))
             pool.listen(ticks)
             self._missing = lambda: ticks.missing() or _first(desk.missing() for desk in desks)
             async with asyncio.TaskGroup() as tasks:
-                work = tasks.create_task(_work(desks, lanes, ticks))
+                works = [tasks.create_task(_work(desks, lanes, ticks))]
+                if self._mesh is not None:
+                    works.append(tasks.create_task(keeper.run(self._mesh), name="settings"))
                 await stop.wait()
                 async with asyncio.TaskGroup() as stopping:
                     for desk in desks:
                         stopping.create_task(desk.stop())
-                work.cancel()
+                for work in works:
+                    work.cancel()
 
-    def _watch(self) -> LaneWatch:
-        lanes = range(1, TICK_LANES + 1)
-        return LaneWatch(lanes, self._settings.lane_lost_s, self._settings.lane_back_s, time.monotonic())
+
+def _watch(settings: AgentSettings) -> LaneWatch:
+    lanes = range(1, TICK_LANES + 1)
+    return LaneWatch(lanes, settings.lane_lost_s, settings.lane_back_s, time.monotonic())
 
 
 async def _work(desks: Sequence[Desk], lanes: Sequence[TickLane], ticks: TickLanes) -> None:
