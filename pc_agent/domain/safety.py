@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
 
 from pc_agent.domain.books import BookOrder, BookPosition, lots
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.orders import ENTRIES, Kind, Side, Signal
+from pc_agent.domain.refusal import Refusal
 
 ZERO = Decimal(0)
 DAY_S = 86_400
@@ -22,13 +22,6 @@ class TradingState(StrEnum):
     ACTIVE = "ACTIVE"
     REDUCING = "REDUCING"
     HALTED = "HALTED"
-
-
-class Refusal(NamedTuple):
-    """Why not: UPPER_SNAKE for programs, a sentence for people."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

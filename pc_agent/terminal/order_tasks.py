@@ -3,15 +3,9 @@
 from dataclasses import dataclass
 
 from pc_agent.domain.orders import Mark, Result, Signal
+from pc_agent.domain.price_checks import PriceBounds
 
-
-@dataclass(frozen=True, slots=True)
-class PriceBounds:
-    """What must hold of the price at the moment of sending; 0: no bound (but of the deviation)."""
-
-    deviation_points: int
-    max_spread_points: int = 0
-    max_quote_age_ms: int = 0
+__all__ = ["Again", "OrderDone", "OrderTask", "PriceBounds", "SendOrders", "Sending"]
 
 
 @dataclass(frozen=True, slots=True)
