@@ -60,6 +60,7 @@ class Reason(StrEnum):
     # trading
     UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    UNKNOWN_RECORD = "UNKNOWN_RECORD"
     ACCOUNT_MOVED = "ACCOUNT_MOVED"
     SIGNAL_ID_REUSED = "SIGNAL_ID_REUSED"
     AGENT_REPLACED = "AGENT_REPLACED"
@@ -104,6 +105,7 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.AUDIT_RUNNING: StatusCode.FAILED_PRECONDITION,
         Reason.UNKNOWN_ACCOUNT: StatusCode.NOT_FOUND,
         Reason.UNKNOWN_ORDER: StatusCode.NOT_FOUND,
+        Reason.UNKNOWN_RECORD: StatusCode.NOT_FOUND,
         Reason.ACCOUNT_MOVED: StatusCode.FAILED_PRECONDITION,
         Reason.SIGNAL_ID_REUSED: StatusCode.ALREADY_EXISTS,
         Reason.AGENT_REPLACED: StatusCode.ABORTED,
