@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
+from cli import bench, configs, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
 from cli.call import call
 from cli.top import top
 from cli.up import up
@@ -41,6 +41,7 @@ app.command()(drains.drain)
 app.command()(drains.undrain)
 app.command()(drains.drains)
 app.add_typer(mesh_state.app, name="mesh")
+app.add_typer(configs.app, name="config")
 app.command()(orders.orders)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
