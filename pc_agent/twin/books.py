@@ -1,17 +1,21 @@
-"""The account's books: orders, deals and positions in one SQLite file of the terminal's folder."""
+"""The account's books: orders, deals, positions and how far the market has got, in one SQLite file."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pc_agent.twin.constants import DEAL_TYPE_BALANCE
-from pc_agent.twin.domain.dealing import Execution
+from pc_agent.twin.domain.dealing import Change
 from pc_agent.twin.results import TradeDeal, TradeOrder, TradePosition
 
 R = TypeVar("R", TradeOrder, TradeDeal, TradePosition)
 
+Durability = Literal["process", "power"]
+
 _SQL_TYPE = {int: "INTEGER", float: "REAL", str: "TEXT"}
+_TABLES = {"orders": TradeOrder, "working": TradeOrder, "deals": TradeDeal, "positions": TradePosition}
 
 
 class ForeignFolderError(Exception):
@@ -19,22 +23,41 @@ class ForeignFolderError(Exception):
 
 
 class Books:
-    """Everything committed here is on the disk before the call returns."""
+    """What is committed here survives the death of the process, with durability "power" that of the machine too.
 
-    def __init__(self, path: Path) -> None:
+    Either way it is one history: no deal is without the ticks that made it, no tick without the deals that it made.
+    """
+
+    def __init__(self, path: Path, durability: Durability = "process") -> None:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        for table, row in (("orders", TradeOrder), ("deals", TradeDeal), ("positions", TradePosition)):
-            self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({_columns(row)})")
-        self._db.execute("CREATE INDEX IF NOT EXISTS deals_time ON deals (time)")
-        self._db.execute("CREATE INDEX IF NOT EXISTS orders_time ON orders (time_done)")
-        self._db.execute("CREATE TABLE IF NOT EXISTS owner (server TEXT NOT NULL, login INTEGER NOT NULL)")
-        self._positions = {position.symbol: position for position in self._read(TradePosition, "positions", "1", ())}
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._create()
+        self.positions: Mapping[int, TradePosition] = self._by_ticket(TradePosition, "positions")
+        self.working: Mapping[int, TradeOrder] = self._by_ticket(TradeOrder, "working")
+        self.revision = 0  # of positions and working orders
         (total,) = self._db.execute("SELECT total(profit + commission + swap + fee) FROM deals").fetchone()
         self._balance = float(total)
-        self._last_order = self._highest("orders")
+        self._last_order = max(self._highest("orders"), self._highest("working"))
         self._last_deal = self._highest("deals")
+        self.released_msc, self.charged_to_day = self._db.execute(
+            "SELECT released_msc, charged_to_day FROM progress"
+        ).fetchone()
+        self._is_gathering = False
+
+    def _create(self) -> None:
+        for table, row in _TABLES.items():
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({_columns(row)})")
+        for table, column in (("deals", "time"), ("deals", '"order"'), ("deals", "position_id"), ("deals", "magic")):
+            self._db.execute(f"CREATE INDEX IF NOT EXISTS {table}_{column.strip(chr(34))} ON {table} ({column})")
+        self._db.execute("CREATE INDEX IF NOT EXISTS orders_time ON orders (time_done)")
+        self._db.execute("CREATE INDEX IF NOT EXISTS orders_position ON orders (position_id)")
+        self._db.execute("CREATE TABLE IF NOT EXISTS owner (server TEXT NOT NULL, login INTEGER NOT NULL)")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1),"
+            " released_msc INTEGER NOT NULL, charged_to_day INTEGER NOT NULL)"
+        )
+        self._db.execute("INSERT OR IGNORE INTO progress VALUES (1, 0, 0)")
 
     def open_account(self, server: str, login: int, deposit: TradeDeal) -> None:
         """Write the first deal of a new folder.
@@ -48,53 +71,120 @@ class Books:
                 f"this folder belongs to account {owner[1]} at {owner[0]}, not {login} at {server}"
             )
         if owner is None:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO owner VALUES (?, ?)", (server, login))
-            self._insert("deals", deposit)
-            self._db.execute("COMMIT")
+            with self._transaction():
+                self._db.execute("INSERT INTO owner VALUES (?, ?)", (server, login))
+                self._insert("deals", deposit)
             self._balance, self._last_deal = deposit.profit, deposit.ticket
 
     @property
     def balance(self) -> float:
         return round(self._balance, 2)
 
-    @property
-    def positions(self) -> Mapping[str, TradePosition]:
-        """Open positions by symbol, as they stood at their last deal."""
-        return self._positions
+    def positions_of(self, symbol: str) -> tuple[TradePosition, ...]:
+        """The oldest first."""
+        return tuple(position for position in self.positions.values() if position.symbol == symbol)
+
+    def working_of(self, symbol: str) -> tuple[TradeOrder, ...]:
+        return tuple(order for order in self.working.values() if order.symbol == symbol)
 
     def next_tickets(self) -> tuple[int, int]:
         """The tickets that the next order and its deal will bear."""
         return self._last_order + 1, self._last_deal + 1
 
-    def commit(self, execution: Execution) -> None:
-        """Write one execution, whole or not at all."""
-        symbol = execution.deal.symbol
-        self._db.execute("BEGIN IMMEDIATE")
+    def knows_order(self, ticket: int) -> bool:
+        """Whether there ever was such an order."""
+        return ticket in self.working or bool(self.orders_of(ticket=ticket))
+
+    # Changes
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside is written, or none of it."""
+        self._is_gathering = True
         try:
-            self._insert("orders", execution.order)
-            self._insert("deals", execution.deal)
-            self._db.execute("DELETE FROM positions WHERE symbol = ?", (symbol,))
-            if execution.position is not None:
-                self._insert("positions", execution.position)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._last_order, self._last_deal = execution.order.ticket, execution.deal.ticket
-        deal = execution.deal
-        self._balance += deal.profit + deal.commission + deal.swap + deal.fee
-        if execution.position is not None:
-            self._positions[symbol] = execution.position
-        else:
-            self._positions.pop(symbol, None)
+            yield
+            self._end("COMMIT")
+        finally:
+            self._is_gathering = False
+            self._end("ROLLBACK")  # of what failed; what was committed is
+
+    def commit(self, change: Change) -> None:
+        """Write one change, whole or not at all."""
+        with self._transaction():
+            for order in change.done:
+                self._db.execute("DELETE FROM working WHERE ticket = ?", (order.ticket,))
+                self._insert("orders", order)
+            for order in change.working:
+                self._insert("working", order)
+            for deal in change.deals:
+                self._insert("deals", deal)
+            for ticket in change.closed:
+                self._db.execute("DELETE FROM positions WHERE ticket = ?", (ticket,))
+            for position in change.positions:
+                self._insert("positions", position)
+        self._apply(change)
+
+    def charge(self, positions: Iterable[TradePosition], to_day: int) -> None:
+        """Positions with the swaps of all nights up to server day `to_day`."""
+        charged = tuple(positions)
+        with self._transaction():
+            for position in charged:
+                self._insert("positions", position)
+            self._db.execute("UPDATE progress SET charged_to_day = ?", (to_day,))
+        self._apply(Change(positions=charged))
+        self.charged_to_day = to_day
+
+    def release(self, time_msc: int) -> None:
+        """The market has got so far, and what its ticks did is written."""
+        with self._transaction(lasts=False):
+            self._db.execute("UPDATE progress SET released_msc = ?", (time_msc,))
+        self.released_msc = time_msc
+
+    def _apply(self, change: Change) -> None:
+        positions, working = dict(self.positions), dict(self.working)
+        for order in change.done:
+            working.pop(order.ticket, None)
+            self._last_order = max(self._last_order, order.ticket)
+        for order in change.working:
+            working[order.ticket] = order
+            self._last_order = max(self._last_order, order.ticket)
+        for deal in change.deals:
+            self._balance += deal.profit + deal.commission + deal.swap + deal.fee
+            self._last_deal = max(self._last_deal, deal.ticket)
+        for ticket in change.closed:
+            positions.pop(ticket, None)
+        positions |= {position.ticket: position for position in change.positions}
+        self.positions, self.working = positions, working
+        self.revision += 1
+
+    @contextmanager
+    def _transaction(self, lasts: bool = True) -> Iterator[None]:
+        """Join the one that gathers, or be one; what need not outlast a power failure by itself does not wait for
+        the disk: it gets there with the next that must."""
+        if not self._db.in_transaction:
+            self._db.execute(f"PRAGMA synchronous = {self._synchronous if lasts else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+        if self._is_gathering:
+            yield
+            return
+        try:
+            yield
+            self._end("COMMIT")
+        finally:
+            self._end("ROLLBACK")
+
+    def _end(self, how: str) -> None:
+        if self._db.in_transaction:
+            self._db.execute(how)
+
+    # Reads
 
     def orders_between(self, since: int, until: int) -> list[TradeOrder]:
         """Orders done from second `since` to `until`, both included."""
         return self._read(TradeOrder, "orders", "time_done BETWEEN ? AND ?", (since, until))
 
     def orders_of(self, *, ticket: int | None = None, position: int | None = None) -> list[TradeOrder]:
-        """The order `ticket`, or every order of `position`."""
+        """The done order `ticket`, or every one of `position`."""
         return self._read(TradeOrder, "orders", *_equal(ticket=ticket, position_id=position))
 
     def deals_between(self, since: int, until: int) -> list[TradeDeal]:
@@ -121,7 +211,10 @@ class Books:
 
     def _insert(self, table: str, row: TradeOrder | TradeDeal | TradePosition) -> None:
         values = row._replace(magic=_signed(row.magic))
-        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+    def _by_ticket(self, kind: type[R], table: str) -> dict[int, R]:
+        return {row.ticket: row for row in self._read(kind, table, "1", ())}
 
     def _read(self, kind: type[R], table: str, where: str, values: Iterable[int]) -> list[R]:
         rows = self._db.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY ticket", tuple(values))

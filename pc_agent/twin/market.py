@@ -1,11 +1,10 @@
 """The market of one terminal: every symbol's ticks, released as its clock moves on."""
 
 import math
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import Protocol, Self, TypedDict
 
 from pc_agent.twin.domain.history import ClockStep, History, Revision
 from pc_agent.twin.domain.random_walk import HABITS
@@ -26,8 +25,16 @@ class FeedStatus(TypedDict):
     ended: bool
 
 
+class Horizon(Protocol):
+    """Keeps the market's time reached together with what its ticks did to the account."""
+
+    released_msc: int
+
+    def release(self, time_msc: int) -> None: ...
+
+
 class Market:
-    """Ticks become visible when the market's clock reaches their time, and stay so: the time reached is on disk.
+    """Ticks become visible when the market's clock reaches their time, and stay so: the horizon keeps it.
 
     The clock starts where it stopped, so a terminal that was down released nothing meanwhile.
     """
@@ -35,7 +42,7 @@ class Market:
     def __init__(
         self,
         series: Mapping[str, Series],
-        horizon: "HorizonFile",
+        horizon: Horizon,
         revisions: RevisionFile,
         hidden: frozenset[str],
         speed: float,
@@ -50,23 +57,23 @@ class Market:
         self._speed = speed
         self._clock = clock
         self._started_at = clock()
-        self._started_from = horizon.time_msc
+        self._reached_msc = self._started_from = horizon.released_msc
         self._histories = {symbol: History(one) for symbol, one in series.items()}
         self._held = False
+        self.symbols: Mapping[str, Series] = self._shown()
         for revision in revisions.revisions:
             history = self._histories[revision.symbol]
             history.release(revision.at)
             history.revise(revision)
         for symbol, history in self._histories.items():
-            history.release(first_after(series[symbol].ticks, horizon.time_msc, history.released))
+            history.release(first_after(series[symbol].ticks, self._reached_msc, history.released))
 
     def hold(self) -> None:
         """Release nothing more, until the terminal is started anew: what was sent can then be counted."""
         self._held = True
 
-    @property
-    def symbols(self) -> Mapping[str, Series]:
-        """Those that the terminal shows."""
+    def _shown(self) -> Mapping[str, Series]:
+        """The symbols that the terminal shows."""
         unseen = self._hidden - self._revisions.shown
         return {symbol: one for symbol, one in self.series.items() if symbol not in unseen}
 
@@ -84,12 +91,13 @@ class Market:
 
     def now_msc(self, symbol: str) -> int:
         """The server's clock."""
-        return self._horizon.time_msc + self._histories[symbol].offset_ms
+        return self._reached_msc + self._histories[symbol].offset_ms
 
     def show(self, symbol: str) -> None:
         """Make a hidden symbol one that the terminal has, with the history that it has by now."""
         if symbol not in self.symbols:
             self._revisions.show(symbol)
+            self.symbols = self._shown()
 
     def step_clock(self, by_ms: int) -> None:
         """The server's clock steps; what is history keeps its times."""
@@ -104,22 +112,32 @@ class Market:
     def advance(self) -> Iterator[tuple[str, Ticks]]:
         """Release what is due; yields each symbol that has new ticks, with them.
 
-        The time reached is written when the iterator is exhausted: what was not handled is released again.
+        The time reached is kept when the iterator is exhausted: what was not handled is released again. A time that
+        brought no tick need not be kept.
         """
         due = self._due()
-        if due <= self._horizon.time_msc:
+        if due <= self._reached_msc:
             return
+        any_fresh = False
         for symbol, one in self.series.items():
             one.reach(due, self._speed)
             before = self._histories[symbol].released
             after = first_after(one.ticks, due, before)
             if after > before:
+                any_fresh = True
                 yield symbol, self._histories[symbol].release(after)
-        self._horizon.write(due)
+        self._reached_msc = due
+        if any_fresh:
+            self._horizon.release(due)
+
+    def settle(self) -> None:
+        """Have on the disk what was drawn ahead, before its time comes. From any thread."""
+        for one in self.series.values():
+            one.settle()
 
     def _due(self) -> int:
         if self._held:
-            return self._horizon.time_msc
+            return self._reached_msc
         if math.isinf(self._speed):
             return max(int(one.ticks[-1]["time_msc"]) for one in self.series.values())
         return self._started_from + int((self._clock() - self._started_at) * self._speed)
@@ -142,48 +160,45 @@ class Market:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         for one in self.series.values():
             one.close()
-        self._horizon.close()
         self._revisions.close()
 
 
-class HorizonFile:
-    """The market time reached, kept in eight bytes that one write replaces."""
-
-    def __init__(self, path: Path) -> None:
-        path.touch()
-        self._file = path.open("r+b", buffering=0)
-        stored = self._file.read(8)
-        self.time_msc: int = struct.unpack("<q", stored)[0] if len(stored) == 8 else 0
-
-    def write(self, time_msc: int) -> None:
-        self._file.seek(0)
-        self._file.write(struct.pack("<q", time_msc))
-        self.time_msc = time_msc
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def open_market(
-    folder: Path, feeds: tuple[str, ...], seed: int, speed: str, clock: Clock, hidden: Sequence[str] = ()
+    folder: Path,
+    horizon: Horizon,
+    feeds: tuple[str, ...],
+    seed: int,
+    speed: str,
+    clock: Clock,
+    hidden: Sequence[str] = (),
+    suffix: str = "",
+    sessions: Mapping[str, str] | None = None,
 ) -> Market:
-    """The market that `feeds` describe, kept in `folder`; `clock` gives Unix milliseconds.
+    """The market that `feeds` describe, kept in `folder`; `clock` gives Unix milliseconds. The terminal's name of a
+    symbol is the feed's with `suffix`; a synthetic one has ticks in its `sessions` only (domain.sessions; by the
+    terminal's name).
 
     Raises:
         TickFileError, FeedError: a file can not be replayed, or what is hidden has no feed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = replayed_files(feeds)
-    if unknown := set(hidden) - set(files or HABITS):
+    unseen = frozenset(symbol + suffix for symbol in hidden)
+    if unknown := unseen - {symbol + suffix for symbol in files or HABITS}:
         raise FeedError(f"{', '.join(sorted(unknown))} can not be hidden: there is no such feed")
-    horizon = HorizonFile(folder / "released")
     series: dict[str, Series]
     if files:
-        series = {symbol: ReplaySeries(symbol, path, folder) for symbol, path in files.items()}
-        horizon.time_msc = max(horizon.time_msc, min(int(one.ticks[0]["time_msc"]) for one in series.values()) - 1)
+        series = {symbol + suffix: ReplaySeries(symbol, path, folder) for symbol, path in files.items()}
+        begin_msc = min(int(one.ticks[0]["time_msc"]) for one in series.values()) - 1
     else:
         # The synthetic market happens now: what would have happened while the terminal was down never did.
-        horizon.time_msc = max(horizon.time_msc, clock())
-        series = {symbol: SyntheticSeries(symbol, seed, folder, horizon.time_msc) for symbol in HABITS}
+        begin_msc = max(horizon.released_msc, clock())
+        when = sessions or {}
+        series = {
+            symbol + suffix: SyntheticSeries(symbol, seed, folder, begin_msc, when.get(symbol + suffix, ""))
+            for symbol in HABITS
+        }
+    if begin_msc > horizon.released_msc:
+        horizon.release(begin_msc)
     revisions = RevisionFile(folder / "revisions")
-    return Market(series, horizon, revisions, frozenset(hidden), math.inf if speed == "max" else float(speed), clock)
+    return Market(series, horizon, revisions, unseen, math.inf if speed == "max" else float(speed), clock)

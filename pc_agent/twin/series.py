@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pc_agent.twin.domain.random_walk import HABITS, walk
+from pc_agent.twin.domain.sessions import week
 from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.feeds import file_digest
 from pc_agent.twin.tick_file import TickFile, write_whole
@@ -26,6 +27,9 @@ class Series(Protocol):
 
     def reach(self, time_msc: int, speed: float) -> None:
         """Have every tick up to `time_msc`, and some more while at it."""
+
+    def settle(self) -> None:
+        """Have what was drawn on the disk; from any thread."""
 
     def close(self) -> None: ...
 
@@ -54,6 +58,9 @@ class ReplaySeries:
     def reach(self, time_msc: int, speed: float) -> None:
         """The file holds all there will ever be."""
 
+    def settle(self) -> None:
+        """It was when it was made."""
+
     def close(self) -> None:
         self._file.close()
 
@@ -63,10 +70,15 @@ class SyntheticSeries:
 
     ends = False
 
-    def __init__(self, symbol: str, seed: int, folder: Path, begin_msc: int) -> None:
-        """Draw from `begin_msc` on, or from the end of the file where that is later."""
+    def __init__(self, symbol: str, seed: int, folder: Path, begin_msc: int, sessions: str = "") -> None:
+        """Draw from `begin_msc` on, or from the end of the file where that is later; only what falls into sessions.
+
+        Raises:
+            SessionsError: they can not be read.
+        """
         self.symbol = symbol
         self._habits = HABITS[symbol]
+        self._week = week(sessions)
         self.digits = self._habits.digits
         self._seed = (seed, sorted(HABITS).index(symbol))
         self._file = TickFile(folder / f"{symbol}.ticks")
@@ -83,10 +95,14 @@ class SyntheticSeries:
             return
         to = time_msc + int(_AHEAD_MS * max(speed, 1.0))
         drawn = walk(self._habits, (*self._seed, self._drawn_to), self._bid, self._drawn_to, to)
+        drawn = drawn[self._week.open_at(drawn["time_msc"])]
         if len(drawn):
             self._file.append(drawn)
             self._bid = float(drawn[-1]["bid"])
         self._drawn_to = to
+
+    def settle(self) -> None:
+        self._file.settle()
 
     def close(self) -> None:
         self._file.close()

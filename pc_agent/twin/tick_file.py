@@ -18,10 +18,18 @@ class TickFile:
         whole = os.fstat(self._file.fileno()).st_size // TICK_DTYPE.itemsize
         self._file.truncate(whole * TICK_DTYPE.itemsize)
         self.ticks: Ticks = _mapped(path, whole)
+        self._is_settled = True
 
     def append(self, ticks: Ticks) -> None:
         self._file.write(ticks.tobytes())
         self.ticks = _mapped(self._path, len(self.ticks) + len(ticks))
+        self._is_settled = False
+
+    def settle(self) -> None:
+        """Return when everything appended before the call is on the disk; from any thread."""
+        if not self._is_settled:
+            self._is_settled = True  # before, so that what is appended meanwhile unsettles it again
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()

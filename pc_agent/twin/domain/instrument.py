@@ -1,76 +1,103 @@
 """What can be traded, and what it is worth in the account's currency."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pc_agent.twin.constants import ORDER_FILLING_FOK, ORDER_FILLING_IOC
-
-# The package leaves these bit masks out; SymbolInfo.filling_mode and .order_mode are made of them.
-SYMBOL_FILLING_FOK, SYMBOL_FILLING_IOC = 1, 2
-SYMBOL_ORDER_MARKET, SYMBOL_ORDER_SL, SYMBOL_ORDER_TP = 1, 16, 32
-
-SUPPORTED_FILLINGS = (ORDER_FILLING_FOK, ORDER_FILLING_IOC)
-
-VOLUME_MIN, VOLUME_MAX, VOLUME_STEP = 0.01, 100.0, 0.01
+from pc_agent.twin import constants as mt5
+from pc_agent.twin.domain.netting import Exposure
 
 _METALS = {"XAU": 100.0, "XAG": 5000.0}
 _FOREX_LOT = 100_000.0
 
 Quote = tuple[float, float]  # bid, ask
-Quotes = Callable[[str], Quote | None]
+Quotes = Callable[[str, str], Quote | None]  # of a base and a quote currency
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """A symbol's terms: `contract_size` units of `base` in one lot, priced in `quote`."""
+    """A symbol's nature: `contract_size` units of `base` in one lot, priced in `quote`."""
 
     name: str
     digits: int
     base: str
     quote: str
     contract_size: float
+    calc_mode: int
 
     @property
     def point(self) -> float:
         return float(10.0**-self.digits)
 
     @property
-    def is_metal(self) -> bool:
-        return self.base in _METALS
+    def is_forex(self) -> bool:
+        return self.calc_mode == mt5.SYMBOL_CALC_MODE_FOREX
+
+    @property
+    def margin_currency(self) -> str:
+        return self.base if self.is_forex else self.quote
 
 
 def instrument(name: str, digits: int, account_currency: str) -> Instrument:
-    """The terms of `name`: a pair of currencies or a metal; anything else is one unit in the account's currency."""
+    """The nature of `name`: a pair of currencies, a metal, or else one unit in the account's currency."""
     pair = name[:6].upper()
     if len(pair) == 6 and pair.isalpha():
-        return Instrument(name, digits, pair[:3], pair[3:], _METALS.get(pair[:3], _FOREX_LOT))
-    return Instrument(name, digits, account_currency, account_currency, 1.0)
-
-
-def volume_is_valid(volume: float) -> bool:
-    """Within the limits and on the step; NaN is not."""
-    if not VOLUME_MIN <= volume <= VOLUME_MAX:
-        return False
-    steps = volume / VOLUME_STEP
-    return abs(steps - round(steps)) < 1e-6
+        base, quote = pair[:3], pair[3:]
+        if base in _METALS:
+            return Instrument(name, digits, base, quote, _METALS[base], mt5.SYMBOL_CALC_MODE_CFDLEVERAGE)
+        return Instrument(name, digits, base, quote, _FOREX_LOT, mt5.SYMBOL_CALC_MODE_FOREX)
+    return Instrument(name, digits, account_currency, account_currency, 1.0, mt5.SYMBOL_CALC_MODE_CFDLEVERAGE)
 
 
 def rate(currency: str, account_currency: str, quotes: Quotes) -> float | None:
     """What one unit of `currency` is worth in the account's, by the terminal's own symbols; None: they do not say."""
     if currency == account_currency:
         return 1.0
-    direct = quotes(currency + account_currency)
+    direct = quotes(currency, account_currency)
     if direct is not None:
         return direct[0]
-    inverse = quotes(account_currency + currency)
+    inverse = quotes(account_currency, currency)
     return 1.0 / inverse[1] if inverse is not None else None
 
 
-def profit(terms: Instrument, side: int, volume: float, opened_at: float, closed_at: float, quote_rate: float) -> float:
-    """Money in the account's currency, whole cents."""
-    return round(side * (closed_at - opened_at) * volume * terms.contract_size * quote_rate, 2)
+def profit(what: Instrument, side: int, volume: float, opened_at: float, closed_at: float, quote_rate: float) -> float:
+    """(close - open) * contract size * lots, in the account's currency, whole cents."""
+    return round(side * (closed_at - opened_at) * volume * what.contract_size * quote_rate, 2)
 
 
-def margin(terms: Instrument, volume: float, price: float, quote_rate: float, leverage: int) -> float:
-    """Money in the account's currency that holding `volume` lots blocks, whole cents."""
-    return round(volume * terms.contract_size * price * quote_rate / leverage, 2)
+@dataclass(frozen=True)
+class MarginRule:
+    """How much money of the account's currency a symbol's positions block.
+
+    Forex: lots * contract size / leverage in the base currency, at the rate of the position's price. Metals and other
+    CFDs: lots * contract size * price / leverage. Lots that are held both ways count with their hedged share.
+    """
+
+    what: Instrument
+    account_currency: str
+    leverage: int
+    quote_rate: float
+    hedged_share: float = 1.0
+    uses_larger_leg: bool = False
+
+    def of(self, volume: float, price: float) -> float:
+        """Of `volume` lots in one direction at `price`."""
+        in_base = self.what.is_forex and self.what.base == self.account_currency
+        unit = 1.0 if in_base else price * self.quote_rate
+        return volume * self.what.contract_size * unit / self.leverage
+
+    def of_positions(self, held: Iterable[Exposure]) -> float:
+        """Of all that is held of the symbol."""
+        legs = {1: (0.0, 0.0), -1: (0.0, 0.0)}  # lots, lots times price
+        for one in held:
+            lots, worth = legs[one.side]
+            legs[one.side] = lots + one.volume, worth + one.volume * one.price
+        (bought, bought_worth), (sold, sold_worth) = legs[1], legs[-1]
+        margins = [self.of(lots, worth / lots) for lots, worth in legs.values() if lots]
+        if len(margins) < 2:
+            return sum(margins)
+        if self.uses_larger_leg:
+            return max(margins)
+        larger = bought_worth / bought if bought >= sold else sold_worth / sold
+        uncovered = self.of(abs(bought - sold), larger)
+        mean = (bought_worth + sold_worth) / (bought + sold)
+        return uncovered + self.of(min(bought, sold), mean) * self.hedged_share

@@ -6,7 +6,7 @@ from typing import Literal
 Side = Literal[1, -1]  # 1 buys, -1 sells
 
 # A terminal counts lots in steps of 10^-8; floats are rounded to that, so that 0.3 - 0.1 - 0.2 is flat.
-_LOT_PLACES = 8
+LOT_PLACES = 8
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ def net(before: Exposure | None, side: Side, volume: float, price: float) -> Net
     if before is None:
         return Netted(Exposure(side, volume, price), volume, 0.0)
     if before.side == side:
-        total = round(before.volume + volume, _LOT_PLACES)
+        total = round(before.volume + volume, LOT_PLACES)
         average = (before.price * before.volume + price * volume) / total
         return Netted(Exposure(side, total, average), volume, 0.0)
     closed = min(before.volume, volume)
-    rest = round(before.volume - volume, _LOT_PLACES)
+    rest = round(before.volume - volume, LOT_PLACES)
     if rest > 0:
         return Netted(Exposure(before.side, rest, before.price), 0.0, closed)
     if rest < 0:

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pc_agent.twin.books import Books
-from pc_agent.twin.dealer import AccountTerms, Dealer
+from pc_agent.twin.dealer import Dealer
+from pc_agent.twin.domain.interference import Interference
+from pc_agent.twin.domain.terms import AccountTerms, Terms
 from pc_agent.twin.market import open_market
 from pc_agent.twin.terminal import Terminal
 
@@ -53,12 +56,17 @@ def open_terminal(tmp_path: Path, hand: Hand) -> Iterator[OpenTerminal]:
         before = stack.enter_context(ExitStack())
 
         def start(
-            *feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0, hidden: tuple[str, ...] = ()
-        ) -> Terminal:
+            *feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0, hidden: tuple[str, ...] = (),
+            suffix: str = "", terms: Terms | None = None, interference: Interference | None = None, **account: Any,
+        ) -> Terminal:  # fmt: skip
+            """`terms` are every symbol's, `account` more of AccountTerms."""
             before.close()
-            market = before.enter_context(open_market(tmp_path / "market", feeds, seed, speed, hand, hidden))
             books = before.enter_context(closing(Books(tmp_path / "books.sqlite")))
-            dealer = Dealer(AccountTerms("test", 1, "USD", 100, deposit), market, books, hand)
-            return Terminal(tmp_path, "secret", market, books, dealer)
+            market = before.enter_context(
+                open_market(tmp_path / "market", books, feeds, seed, speed, hand, hidden, suffix)
+            )
+            conditions = dict.fromkeys(market.series, terms or Terms())
+            dealer = Dealer(AccountTerms("test", 1, "USD", 100, deposit, **account), market, books, hand, conditions)
+            return Terminal(tmp_path, "secret", market, books, dealer, interference)
 
         yield start

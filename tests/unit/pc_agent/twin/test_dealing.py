@@ -100,7 +100,7 @@ def test_positions_net(open_terminal: Open, replay: Replay) -> None:
         ({"type_time": 2**63}, mt5.TRADE_RETCODE_INVALID_EXPIRATION),
         ({"symbol": "NONE"}, mt5.TRADE_RETCODE_INVALID),
         ({"action": 99}, mt5.TRADE_RETCODE_INVALID),
-        ({"action": mt5.TRADE_ACTION_SLTP}, mt5.TRADE_RETCODE_INVALID),
+        ({"action": mt5.TRADE_ACTION_SLTP}, mt5.TRADE_RETCODE_POSITION_CLOSED),
         ({"action": mt5.TRADE_ACTION_PENDING}, mt5.TRADE_RETCODE_INVALID_ORDER),
         ({"side": mt5.ORDER_TYPE_BUY_LIMIT}, mt5.TRADE_RETCODE_INVALID_ORDER),
         ({"side": 99}, mt5.TRADE_RETCODE_INVALID),

@@ -124,12 +124,14 @@ def test_a_hidden_symbol_appears_with_its_history(replay: Callable[..., str], op
     assert ask(terminal, "symbols_total") == len(ask(terminal, "feed_status")) == 1
     assert terminal.handle("copy_ticks_from", ("GBPUSD", 0, 9, ALL))[1] == "Terminal: Not found"
     ask(terminal, "show_symbol", "GBPUSD")
-    for shown in (terminal, open_terminal(*feeds, hidden=("GBPUSD",))):
-        assert [(info.name, info.select) for info in ask(shown, "symbols_get", None)] == [
+    for is_new in (False, True):
+        if is_new:
+            terminal = open_terminal(*feeds, hidden=("GBPUSD",))
+        assert [(info.name, info.select) for info in ask(terminal, "symbols_get", None)] == [
             ("EURUSD", True),
             ("GBPUSD", True),
         ]
-        assert len(history(shown, "GBPUSD")) == ask(shown, "feed_status")["GBPUSD"]["sent"] == 3
+        assert len(history(terminal, "GBPUSD")) == ask(terminal, "feed_status")["GBPUSD"]["sent"] == 3
 
 
 def test_what_has_no_feed_can_not_be_hidden(replay: Callable[..., str], open_terminal: Open) -> None:

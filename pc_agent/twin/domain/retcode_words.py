@@ -1,0 +1,50 @@
+"""What a terminal says of each return code."""
+
+from pc_agent.twin import constants as mt5
+
+# The package has no constant of it: opposite positions of one symbol are not allowed on the account.
+TRADE_RETCODE_HEDGE_PROHIBITED = 10046
+
+RETCODE_WORDS = {
+    mt5.TRADE_RETCODE_REQUOTE: "Requote",
+    mt5.TRADE_RETCODE_REJECT: "Request rejected",
+    mt5.TRADE_RETCODE_CANCEL: "Request canceled by trader",
+    mt5.TRADE_RETCODE_PLACED: "Order placed",
+    mt5.TRADE_RETCODE_DONE: "Request executed",
+    mt5.TRADE_RETCODE_DONE_PARTIAL: "Request executed partially",
+    mt5.TRADE_RETCODE_ERROR: "Request processing error",
+    mt5.TRADE_RETCODE_TIMEOUT: "Request timed out",
+    mt5.TRADE_RETCODE_INVALID: "Invalid request",
+    mt5.TRADE_RETCODE_INVALID_VOLUME: "Invalid volume",
+    mt5.TRADE_RETCODE_INVALID_PRICE: "Invalid price",
+    mt5.TRADE_RETCODE_INVALID_STOPS: "Invalid stops",
+    mt5.TRADE_RETCODE_TRADE_DISABLED: "Trade is disabled",
+    mt5.TRADE_RETCODE_MARKET_CLOSED: "Market closed",
+    mt5.TRADE_RETCODE_NO_MONEY: "No money",
+    mt5.TRADE_RETCODE_PRICE_CHANGED: "Price changed",
+    mt5.TRADE_RETCODE_PRICE_OFF: "No prices",
+    mt5.TRADE_RETCODE_INVALID_EXPIRATION: "Invalid expiration",
+    mt5.TRADE_RETCODE_ORDER_CHANGED: "Order state changed",
+    mt5.TRADE_RETCODE_TOO_MANY_REQUESTS: "Too many requests",
+    mt5.TRADE_RETCODE_NO_CHANGES: "No changes",
+    mt5.TRADE_RETCODE_SERVER_DISABLES_AT: "AutoTrading disabled by server",
+    mt5.TRADE_RETCODE_CLIENT_DISABLES_AT: "AutoTrading disabled by client",
+    mt5.TRADE_RETCODE_LOCKED: "Request locked",
+    mt5.TRADE_RETCODE_FROZEN: "Order or position frozen",
+    mt5.TRADE_RETCODE_INVALID_FILL: "Unsupported filling mode",
+    mt5.TRADE_RETCODE_CONNECTION: "No connection",
+    mt5.TRADE_RETCODE_ONLY_REAL: "Only real accounts allowed",
+    mt5.TRADE_RETCODE_LIMIT_ORDERS: "Orders limit reached",
+    mt5.TRADE_RETCODE_LIMIT_VOLUME: "Volume limit reached",
+    mt5.TRADE_RETCODE_INVALID_ORDER: "Incorrect or prohibited order type",
+    mt5.TRADE_RETCODE_POSITION_CLOSED: "Position doesn't exist",
+    mt5.TRADE_RETCODE_INVALID_CLOSE_VOLUME: "Volume to be closed exceeds the position's volume",
+    mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST: "Order to close this position already exists",
+    mt5.TRADE_RETCODE_LIMIT_POSITIONS: "Positions limit reached",
+    mt5.TRADE_RETCODE_REJECT_CANCEL: "Activation rejected, order canceled",
+    mt5.TRADE_RETCODE_LONG_ONLY: "Only long positions allowed",
+    mt5.TRADE_RETCODE_SHORT_ONLY: "Only short positions allowed",
+    mt5.TRADE_RETCODE_CLOSE_ONLY: "Only position closing allowed",
+    mt5.TRADE_RETCODE_FIFO_CLOSE: "Positions are closed by FIFO rule only",
+    TRADE_RETCODE_HEDGE_PROHIBITED: "Hedging is prohibited",
+}
