@@ -10,6 +10,7 @@ from pc_agent.config import AgentSettings
 from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
+from pc_agent.domain.symbol_names import NameRules
 from pc_agent.orders.execution import Execution, Permission
 from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.reconciler import Reconciler
@@ -78,17 +79,25 @@ class Desk:
 def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> WorkerTerms:
     return WorkerTerms(
         instance=settings.instance,
-        log_level=settings.log_level,
-        log_format=settings.log_format,
-        terminal_module=terminal.module,
-        terminal_path=terminal.path,
+        name=terminal.name,
+        lock_file=settings.state_dir / f"{terminal.name}.lock",
+        agent_pid=os.getpid(),
+        module=terminal.module,
+        path=terminal.path,
+        portable=terminal.portable,
         login=terminal.login,
         server=terminal.server,
         password_file=terminal.password_file,
         symbols=terminal.symbols or live.now.symbols,
         symbols_look_s=settings.symbols_look_s,
-        lock_file=settings.state_dir / f"{terminal.name}.lock",
+        names=NameRules(terminal.symbol_names, terminal.symbol_prefixes, terminal.symbol_suffixes),
         idle_ms=settings.idle_ms,
-        deviation_points=live.now.deviation_points,
-        agent_pid=os.getpid(),
+        health_s=live.now.health_interval_s,
+        execution_timeout_ms=live.now.execution_timeout_ms,
+        read_timeout_ms=terminal.read_timeout_ms,
+        initialize_timeout_ms=terminal.initialize_timeout_ms,
+        cpu_limit_percent=terminal.cpu_limit_percent,
+        memory_limit_mb=terminal.memory_limit_mb,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
     )

@@ -1,7 +1,7 @@
 """The worker: the process that holds one terminal.
 
 MetaTrader5 never lets go of the interpreter lock and knows one terminal a process, so it lives here alone, in a plain
-loop. Orders go ahead of any tick read. This is the only module that imports the terminal's package.
+loop. Orders go ahead of any read. This is the only module that imports the terminal's package.
 """
 
 import ctypes
@@ -11,67 +11,88 @@ import signal
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from mesh.log import configure_logging, get_logger
 from mesh.market import BEFORE_FIRST
 from mesh.waiting import backoff
-from pc_agent.domain.orders import OrderState, Result
+from pc_agent.domain.orders import OrderState, Result, Signal
+from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.file_lock import LockedError, file_lock
+from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.messages import (
+    Adjust,
     BooksRead,
     CloseSymbol,
     Command,
+    Connected,
     Credit,
     Disconnected,
     Event,
     HistoryPage,
     NewestRead,
     OrderDone,
-    OrderTask,
-    Pulse,
     ReadBooks,
     ReadHistory,
     Reading,
     ReadNewest,
+    RefreshSymbols,
     SendOrders,
     Stop,
     WorkerTerms,
 )
 from pc_agent.terminal.mt5_books import read_books
-from pc_agent.terminal.mt5_orders import execute
-from pc_agent.terminal.mt5_session import BrokerLink, ShownSymbols, TerminalGoneError, connect
-from pc_agent.terminal.mt5_ticks import TickReaders, read_history, read_newest
+from pc_agent.terminal.mt5_orders import send_orders
+from pc_agent.terminal.mt5_session import BrokerLink, TerminalGoneError, connect
+from pc_agent.terminal.mt5_symbols import SymbolBook
+from pc_agent.terminal.mt5_ticks import History, TickReaders
+from pc_agent.terminal.quote_ages import QuoteAges
 
 log = get_logger(__name__)
 
-PULSE_S = 1.0
+_CHECK_S = 1.0
 _LOCK_RETRY_S = 0.05
+_STORM_S = 0.2
+# `initialize` gives up by itself; it is taken for hung only when it does not even do that.
+_INITIALIZE_GRACE_MS = 5_000
 _PR_SET_PDEATHSIG = 1
+_AWAY = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", "not sent: the terminal does not answer")
 
 
-def work(terms: WorkerTerms, pipe: "Connection[Event, Command]") -> None:
+def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoard) -> None:
     """The process's whole life: until told to stop, or until the agent is gone."""
     _die_with(terms.agent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent ends it, in order
-    configure_logging("pc-agent", f"{terms.instance} worker", terms.log_level, terms.log_format)
+    configure_logging("pc-agent", f"{terms.instance} {terms.name}", terms.log_level, terms.log_format)
     try:
-        _with_the_lock(terms, pipe)
+        _with_the_lock(terms, pipe, board)
     except (EOFError, ConnectionError):
         log.info("the agent is gone")
 
 
-def _with_the_lock(terms: WorkerTerms, pipe: "Connection[Event, Command]") -> None:
+def _with_the_lock(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoard) -> None:
     """Only the holder touches the terminal: whoever held the lock before is dead."""
+    inbox = Inbox(pipe)
     while True:
         try:
             with file_lock(terms.lock_file):
-                Mt5Worker(importlib.import_module(terms.terminal_module), terms, pipe).run()
+                mt5 = _watched(importlib.import_module(terms.module), terms, board)
+                Mt5Worker(mt5, terms, pipe, inbox, board).run()
                 return
         except LockedError:
-            pipe.send(Pulse())
+            board.turn()
+            inbox.fill()  # or learn that the agent is gone
             time.sleep(_LOCK_RETRY_S)
+
+
+def _watched(mt5: Any, terms: WorkerTerms, board: CallBoard) -> WatchedCalls:
+    timeouts_ms = {
+        "initialize": terms.initialize_timeout_ms + _INITIALIZE_GRACE_MS,
+        "order_send": terms.execution_timeout_ms,
+    }
+    return WatchedCalls(mt5, board, timeouts_ms, terms.read_timeout_ms)
 
 
 def _die_with(agent_pid: int) -> None:
@@ -81,20 +102,50 @@ def _die_with(agent_pid: int) -> None:
             sys.exit(0)
 
 
-class Mt5Worker:
-    """The loop around one terminal module."""
+class Inbox:
+    """What was asked and is not done yet: orders apart, because they go ahead of everything."""
 
-    def __init__(self, mt5: Any, terms: WorkerTerms, pipe: "Connection[Event, Command]") -> None:
+    def __init__(self, pipe: "Connection[Event, Command]") -> None:
+        self.orders: deque[SendOrders] = deque()
+        self.others: deque[Command] = deque()
+        self._pipe = pipe
+
+    def fill(self) -> None:
+        """Take what has arrived. Raises EOFError, ConnectionError: the agent is gone."""
+        while self._pipe.poll(0):
+            command = self._pipe.recv()
+            if isinstance(command, SendOrders):
+                self.orders.append(command)
+            else:
+                self.others.append(command)
+
+
+class Mt5Worker:
+    """The loop around one terminal."""
+
+    def __init__(
+        self,
+        mt5: WatchedCalls,
+        terms: WorkerTerms,
+        pipe: "Connection[Event, Command]",
+        inbox: Inbox,
+        board: CallBoard,
+    ) -> None:
         self._mt5 = mt5
         self._terms = terms
         self._pipe = pipe
-        self._broker = BrokerLink(mt5)
-        self._shown = ShownSymbols(mt5, terms.symbols_look_s)
-        self._readers = TickReaders(mt5, self._broker, pipe.send)
+        self._inbox = inbox
+        self._board = board
+        self._names = SymbolNames(terms.names)
+        self._broker = BrokerLink(mt5, terms.health_s)
+        self._symbols = SymbolBook(mt5, self._names, terms.symbols, terms.symbols_look_s)
+        self._ages = QuoteAges()
+        self._readers = TickReaders(mt5, self._names, self._broker, self._ages, pipe.send)
+        self._history = History(mt5, self._names, self._broker, self._obey)
         self._questions: deque[ReadHistory | ReadNewest] = deque()
         self._connected = False
         self._stopping = False
-        self._next_pulse = 0.0
+        self._next_check = 0.0
 
     def run(self) -> None:
         """Until Stop.
@@ -105,13 +156,15 @@ class Mt5Worker:
         pauses = backoff(0.1, 5.0)
         while not self._stopping:
             try:
-                self._pulse()
-                facts = connect(self._mt5, self._terms, self._password())
-                self._connected = True
-                self._broker.joined(facts.account)
+                self._board.turn()
+                account = connect(self._mt5, self._terms, self._password())
+                self._broker.joined(account)
                 self._broker.check()
-                self._shown.joined(facts.symbols)
-                self._pipe.send(facts)
+                symbols = self._symbols.read_all()
+                self._broker.require_account()
+                self._connected = True
+                self._pipe.send(Connected(account, symbols))
+                self._tell_health()
                 pauses = backoff(0.1, 5.0)
                 self._serve()
             except TerminalGoneError as gone:
@@ -129,7 +182,7 @@ class Mt5Worker:
 
     def _serve(self) -> None:
         while not self._stopping:
-            self._pulse()
+            self._look()
             self._obey()
             more = self._readers.read_round(self._obey)
             if self._questions:
@@ -142,56 +195,82 @@ class Mt5Worker:
         """Without the terminal."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
-            self._pulse()
-            self._pipe.poll(min(left, PULSE_S))
+            self._pipe.poll(min(left, _CHECK_S))
             self._obey()
             while self._questions:
                 self._answer(self._questions.popleft())
 
-    def _pulse(self) -> None:
-        """Show that the loop turns; see whether the terminal still has its broker, and what it shows."""
-        if time.monotonic() >= self._next_pulse:
-            self._next_pulse = time.monotonic() + PULSE_S
-            self._pipe.send(Pulse())
-            if self._connected:
-                self._broker.check()
-        if self._connected and not self._terms.symbols and (shown := self._shown.look()):
+    def _look(self) -> None:
+        """How the terminal is, and what it shows."""
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + _CHECK_S
+            self._broker.check()
+            self._tell_health()
+        if shown := self._symbols.look():
             self._pipe.send(shown)
+
+    def _tell_health(self) -> None:
+        if seen := self._broker.news():
+            self._pipe.send(seen)
 
     # commands
 
     def _obey(self) -> None:
-        """Do all that was asked, orders first."""
-        inbox: list[Command] = []
-        while self._pipe.poll(0):
-            inbox.append(self._pipe.recv())
-        for command in inbox:
-            if isinstance(command, SendOrders):
-                for task in command.tasks:
-                    self._pipe.send(OrderDone(task.signal_id, self._order(task)))
-        for command in inbox:
-            match command:
-                case ReadBooks():
-                    self._pipe.send(self._books(command))
-                case Stop():
-                    self._stopping = True
-                case ReadHistory() | ReadNewest():
-                    self._questions.append(command)
-                case Reading() | CloseSymbol() | Credit():
-                    self._readers.steer(command)
+        """Do what was asked, orders first; questions wait until there is nothing else to do.
 
-    def _order(self, task: OrderTask) -> Result:
-        if not self._connected:
-            return Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", "not sent: the terminal does not answer")
-        return execute(self._mt5, task)
+        A storm of orders leaves room for a read now and then, which none of them waits for longer than for any other.
+        """
+        self._board.turn()
+        self._inbox.fill()
+        until = time.monotonic() + _STORM_S
+        while (self._inbox.orders or self._inbox.others) and time.monotonic() < until:
+            if self._inbox.orders:
+                self._send(self._inbox.orders.popleft())
+            else:
+                self._do(self._inbox.others.popleft())
+            self._inbox.fill()
 
-    def _books(self, command: ReadBooks) -> BooksRead:
+    def _do(self, command: Command) -> None:
+        match command:
+            case ReadBooks():
+                self._pipe.send(self._books(command))
+            case ReadHistory() | ReadNewest():
+                self._questions.append(command)
+            case Reading() | CloseSymbol() | Credit():
+                self._readers.steer(command)
+            case RefreshSymbols():
+                self._symbols.refresh()
+            case Adjust():
+                self._adjust(command)
+            case Stop():
+                self._stopping = True
+
+    def _adjust(self, settings: Adjust) -> None:
+        self._mt5.allow("order_send", settings.execution_timeout_ms)
+        self._broker.health_s = settings.health_s
+        self._symbols.carry(settings.symbols)
+
+    def _send(self, batch: SendOrders) -> None:
+        if self._connected:
+            named = (replace(task, signal=self._named(task.signal)) for task in batch.tasks)
+            send_orders(self._mt5, named, self._ages, self._pipe.send)
+            return
+        for task in batch.tasks:
+            self._pipe.send(OrderDone(task.signal_id, _AWAY))
+
+    def _named(self, signal: Signal) -> Signal:
+        """As the broker calls its symbol."""
+        return replace(signal, symbol=self._names.broker(signal.symbol))
+
+    def _books(self, ask: ReadBooks) -> BooksRead:
         if not self._connected:
-            return BooksRead(command.request, None, "the terminal does not answer")
+            return BooksRead(ask.request, None, "the terminal does not answer")
         try:
-            return BooksRead(command.request, read_books(self._mt5, self._broker, command))
+            quote_of = self._names.broker(ask.quote_of) if ask.quote_of else ""
+            books = read_books(self._mt5, self._broker, replace(ask, quote_of=quote_of))
         except TerminalGoneError as gone:
-            return BooksRead(command.request, None, str(gone))
+            return BooksRead(ask.request, None, str(gone))
+        return BooksRead(ask.request, books.named(self._names.mesh))
 
     def _answer(self, ask: ReadHistory | ReadNewest) -> None:
         """One page of history; the agent asks for the next.
@@ -204,9 +283,9 @@ class Mt5Worker:
             return
         try:
             if isinstance(ask, ReadNewest):
-                self._pipe.send(read_newest(self._mt5, self._broker, ask))
+                self._pipe.send(self._history.newest(ask))
             else:
-                self._pipe.send(read_history(self._mt5, self._broker, ask))
+                self._pipe.send(self._history.read(ask))
         except TerminalGoneError as gone:
             self._pipe.send(_unanswered(ask, str(gone)))
             raise

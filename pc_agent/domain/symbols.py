@@ -38,3 +38,4 @@ class SymbolFacts:
     tick_value: float = 0.0
     currency_base: str = ""
     currency_profit: str = ""
+    currency_margin: str = ""

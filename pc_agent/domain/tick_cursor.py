@@ -52,10 +52,16 @@ class TickCursor:
 
     def __init__(self, after: TickId, page_ticks: int = PAGE_TICKS) -> None:
         self.after = after
-        self.count = page_ticks
+        # New ones that a read is to bring; may be changed between two.
+        self.page_ticks = page_ticks
         self.anchor: Anchor | None = None
-        self._page_ticks = page_ticks
         self._origin = after
+        self._seen = 0  # ticks of the cursor's second, which come again
+        self._growth = 1  # of the page, while it brings nothing new
+
+    @property
+    def count(self) -> int:
+        return self.page_ticks * self._growth + 2 * self._seen
 
     @property
     def from_s(self) -> int:
@@ -72,13 +78,13 @@ class TickCursor:
         stop = min(start + limit, len(places))
         if start == stop:
             if full and start == len(places):
-                self.count *= 2
+                self._growth *= 2
             return Progress(None, full and limit > 0)
         refused = int(places[stop - 1]) + 1 - stop - (int(places[start - 1]) + 1 - start if start else 0)
         self.after = TickId(int(columns["time_msc"][stop - 1]), int(columns["ordinal"][stop - 1]))
         second = self.after.time_msc // 1000 * 1000
-        seen = stop - int(np.searchsorted(columns["time_msc"], second))
-        self.count = self._page_ticks + 2 * seen
+        self._seen = stop - int(np.searchsorted(columns["time_msc"], second))
+        self._growth = 1
         more = full or stop < len(places)
         return Progress({name: column[start:stop] for name, column in columns.items()}, more, refused)
 

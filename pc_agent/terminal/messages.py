@@ -8,12 +8,15 @@ from mesh.market.digest import Digest
 from pc_agent.domain.books import Books
 from pc_agent.domain.orders import Mark
 from pc_agent.domain.symbol_feed import Reading
+from pc_agent.domain.symbol_names import NameRules
 from pc_agent.domain.symbols import SymbolFacts
+from pc_agent.domain.terminal_health import TerminalHealth, findings
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, PriceBounds, Sending, SendOrders
 
 __all__ = [
     "AccountFacts",
+    "Adjust",
     "Again",
     "BooksRead",
     "CloseSymbol",
@@ -22,17 +25,18 @@ __all__ = [
     "Credit",
     "Disconnected",
     "Event",
+    "HealthSeen",
     "HistoryFound",
     "HistoryPage",
     "NewestRead",
     "OrderDone",
     "OrderTask",
     "PriceBounds",
-    "Pulse",
     "ReadBooks",
     "ReadHistory",
     "ReadNewest",
     "Reading",
+    "RefreshSymbols",
     "SendOrders",
     "Sending",
     "Stop",
@@ -45,23 +49,31 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WorkerTerms:
-    """What a worker is started with; it reads the password itself."""
+    """What a worker is started with; it reads the password itself. Limits: 0 is none."""
 
     instance: str
-    log_level: str
-    log_format: str
-    terminal_module: str
-    terminal_path: str
-    login: int
-    server: str
-    password_file: Path | None
-    # Empty: all that the terminal shows, looked at again every `symbols_look_s`.
-    symbols: tuple[str, ...]
-    symbols_look_s: float
+    name: str
     lock_file: Path
-    idle_ms: int
-    deviation_points: int
     agent_pid: int
+    module: str
+    path: str = ""
+    portable: bool = False
+    login: int = 0
+    server: str = ""
+    password_file: Path | None = None
+    # By the mesh's names; empty: all that the terminal shows, looked at again every `symbols_look_s`.
+    symbols: tuple[str, ...] = ()
+    symbols_look_s: float = 5.0
+    names: NameRules = field(default_factory=NameRules)
+    idle_ms: int = 5
+    health_s: float = 30.0
+    execution_timeout_ms: int = 1_200
+    read_timeout_ms: int = 30_000
+    initialize_timeout_ms: int = 60_000
+    cpu_limit_percent: float = 0.0
+    memory_limit_mb: float = 0.0
+    log_level: str = "info"
+    log_format: str = "auto"
 
 
 # agent to worker
@@ -119,11 +131,27 @@ class ReadNewest:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjust:
+    """Settings that changed; the names of WorkerTerms."""
+
+    symbols: tuple[str, ...]
+    health_s: float
+    execution_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSymbols:
+    """An order was refused for what is known of its symbol: look at all of them again, and tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Let the terminal go and end."""
 
 
-Command = Reading | CloseSymbol | Credit | SendOrders | ReadBooks | ReadHistory | ReadNewest | Stop
+Command = (
+    Reading | CloseSymbol | Credit | SendOrders | ReadBooks | ReadHistory | ReadNewest | Adjust | RefreshSymbols | Stop
+)
 
 
 # worker to agent
@@ -133,8 +161,11 @@ Command = Reading | CloseSymbol | Credit | SendOrders | ReadBooks | ReadHistory 
 class AccountFacts:
     server: str
     login: int
-    # MT5's number: 0 demo, 1 contest, 2 real.
+    # MT5's numbers: 0 demo, 1 contest, 2 real; 0 netting, 1 exchange, 2 hedging.
     trade_mode: int
+    margin_mode: int = 0
+    currency: str = ""
+    leverage: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +178,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class SymbolsShown:
-    """The terminal shows other symbols than before: now these."""
+    """All that the terminal carries, and what it says of them now; told when it changed and every few minutes."""
 
     symbols: tuple[SymbolFacts, ...]
 
@@ -212,8 +243,18 @@ class NewestRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """The worker's loop turns."""
+class HealthSeen:
+    """Told when it changed, and every `health_s`.
+
+    `broker_since`: monotonic seconds since when the terminal has had its broker without a break; None: it has not.
+    """
+
+    health: TerminalHealth
+    broker_since: float | None
+
+    def differs(self, other: "HealthSeen") -> bool:
+        """In more than its measurements."""
+        return self.broker_since != other.broker_since or findings(self.health) != findings(other.health)
 
 
 Event = (
@@ -227,5 +268,5 @@ Event = (
     | BooksRead
     | HistoryPage
     | NewestRead
-    | Pulse
+    | HealthSeen
 )

@@ -10,6 +10,8 @@ import numpy as np
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from pc_agent.domain.history import before, touched_digests
+from pc_agent.domain.page_size import PageSize
+from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.domain.tick_cursor import FIRST_MSC, PAGE_TICKS, Columns, Progress, TickCursor
 from pc_agent.terminal.messages import (
     CloseSymbol,
@@ -24,6 +26,7 @@ from pc_agent.terminal.messages import (
     TicksRead,
 )
 from pc_agent.terminal.mt5_session import BrokerLink, answered
+from pc_agent.terminal.quote_ages import QuoteAges
 
 log = get_logger(__name__)
 
@@ -35,11 +38,11 @@ _HELD_NS = 500_000
 class _Reader:
     """One open symbol."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, page_ticks: int) -> None:
         self.symbol = reading.symbol
         self.generation = reading.generation
         self.credit = reading.credit
-        self.cursor = TickCursor(reading.after)
+        self.cursor = TickCursor(reading.after, page_ticks)
         self.anchor_told = False
         self.complained: int | None = None
         self.refused = self.refused_told = 0
@@ -53,8 +56,13 @@ class TickReaders:
     readers, and the agent asks anew when the terminal is back.
     """
 
-    def __init__(self, mt5: Any, broker: BrokerLink, send: Callable[[Event], None]) -> None:
+    def __init__(
+        self, mt5: Any, names: SymbolNames, broker: BrokerLink, ages: QuoteAges, send: Callable[[Event], None]
+    ) -> None:
+        self._pages = TickPages(mt5, names)
         self._mt5 = mt5
+        self._names = names
+        self._ages = ages
         self._broker = broker
         self._send = send
         self._readers: dict[str, _Reader] = {}
@@ -64,7 +72,7 @@ class TickReaders:
 
     def steer(self, command: Reading | CloseSymbol | Credit) -> None:
         if isinstance(command, Reading):
-            self._readers[command.symbol] = _Reader(command)
+            self._readers[command.symbol] = _Reader(command, self._pages.size.ticks)
         elif isinstance(command, CloseSymbol):
             self._readers.pop(command.symbol, None)
         elif reader := self._readers.get(command.symbol):
@@ -95,7 +103,7 @@ class TickReaders:
 
     def _read(self, reader: _Reader) -> bool:
         cursor = reader.cursor
-        page = _copy(self._mt5, reader.symbol, cursor)
+        page = self._pages.read(reader.symbol, cursor)
         read_unix_ns = time.time_ns()
         if page is None:
             self._complain(reader)
@@ -106,6 +114,8 @@ class TickReaders:
             self._unsent.append(HistoryFound(reader.symbol, reader.generation, cursor.anchor))
         if progress.columns is not None:
             self._keep(reader, read_unix_ns, progress.columns)
+            if not progress.more:  # else they are of the past
+                self._ages.moved(self._names.broker(reader.symbol), time.monotonic_ns())
         if progress.refused:
             _tell_refused(reader, progress)
         return progress.more and reader.credit > 0
@@ -139,55 +149,91 @@ class TickReaders:
             log.warning("the terminal gives no ticks", symbol=reader.symbol, because=text, code=code)
 
 
-def read_history(mt5: Any, broker: BrokerLink, ask: ReadHistory) -> HistoryPage:
-    """One page; more than one read only where a second holds more ticks than a page.
+class TickPages:
+    """Reads pages of a size that the terminal hands out fast enough for an order that comes meanwhile."""
 
-    Raises:
-        TerminalGoneError: it does not answer, or has another account.
-    """
-    cursor = TickCursor(ask.after)
-    progress = Progress(None, True)
-    while progress.columns is None and progress.more:
-        page = _copy(mt5, ask.symbol, cursor)
-        if page is None:
-            code, text = mt5.last_error()
-            return HistoryPage(ask.request, error=f"the terminal gives no ticks of {ask.symbol}: {text} ({code})")
-        progress = cursor.accept(page, PAGE_TICKS)
-    read_unix_ns = time.time_ns()
-    broker.require_account()
+    def __init__(self, mt5: Any, names: SymbolNames) -> None:
+        self.size = PageSize(PAGE_TICKS)
+        self._mt5 = mt5
+        self._names = names
+
+    def read(self, symbol: str, cursor: TickCursor) -> Any:
+        """What the cursor asks for; None: the terminal gives none.
+
+        Raises:
+            TerminalGoneError: it does not answer.
+        """
+        cursor.page_ticks = self.size.ticks
+        asked, start = cursor.count, datetime.fromtimestamp(cursor.from_s, UTC)
+        began = time.monotonic_ns()
+        page = self._mt5.copy_ticks_from(self._names.broker(symbol), start, asked, self._mt5.COPY_TICKS_ALL)
+        took_ns = time.monotonic_ns() - began
+        page = answered(self._mt5, page, f"copy_ticks_from {symbol}")
+        if page is not None:
+            self.size.measured(asked, took_ns)
+        return page
+
+
+class History:
+    """Pages of the past, and what the newest tick is. An order goes `between` two reads of the same question."""
+
+    def __init__(self, mt5: Any, names: SymbolNames, broker: BrokerLink, between: Callable[[], None]) -> None:
+        self._pages = TickPages(mt5, names)
+        self._mt5 = mt5
+        self._names = names
+        self._broker = broker
+        self._between = between
+
+    def read(self, ask: ReadHistory) -> HistoryPage:
+        """One page; more than one read only where a second holds more ticks than a page.
+
+        Raises:
+            TerminalGoneError: it does not answer, or has another account.
+        """
+        cursor = TickCursor(ask.after)
+        progress = Progress(None, True)
+        while progress.columns is None and progress.more:
+            self._between()
+            page = self._pages.read(ask.symbol, cursor)
+            if page is None:
+                code, text = self._mt5.last_error()
+                return HistoryPage(ask.request, error=f"the terminal gives no ticks of {ask.symbol}: {text} ({code})")
+            progress = cursor.accept(page, PAGE_TICKS)
+        read_unix_ns = time.time_ns()
+        self._broker.require_account()
+        return _history_page(ask, cursor.after, progress, read_unix_ns)
+
+    def newest(self, ask: ReadNewest) -> NewestRead:
+        """The newest tick, with its place in its millisecond.
+
+        Raises:
+            TerminalGoneError: it does not answer, or has another account.
+        """
+        quote = self._mt5.symbol_info_tick(self._names.broker(ask.symbol))
+        quote = answered(self._mt5, quote, "symbol_info_tick")
+        if quote is None or quote.time_msc < FIRST_MSC:
+            return NewestRead(ask.request, BEFORE_FIRST)
+        cursor, more = TickCursor(before(quote.time_msc // 1000 * 1000)), True
+        while more:
+            self._between()
+            page = self._pages.read(ask.symbol, cursor)
+            more = page is not None and cursor.accept(page, len(page)).more
+        self._broker.require_account()
+        # The quote may be ahead of the history.
+        return NewestRead(ask.request, max(cursor.after, TickId(quote.time_msc, 0)))
+
+
+def _history_page(ask: ReadHistory, last: TickId, progress: Progress, read_unix_ns: int) -> HistoryPage:
     if progress.columns is None:
-        return HistoryPage(ask.request, cursor.after)
+        return HistoryPage(ask.request, last)
     stop = int(np.searchsorted(progress.columns["time_msc"], ask.to_msc))
     columns = {name: column[:stop] for name, column in progress.columns.items()}
     ended = stop < len(progress.columns["time_msc"]) or not progress.more
     if ask.bucket_ms:
         found = touched_digests(columns, ask.from_msc, ask.bucket_ms)
-        return HistoryPage(ask.request, cursor.after, ended, digests=tuple(found))
+        return HistoryPage(ask.request, last, ended, digests=tuple(found))
     given = {name: column.tobytes() for name, column in columns.items()} if stop else {}
-    return HistoryPage(ask.request, cursor.after, ended, read_unix_ns, given)
-
-
-def read_newest(mt5: Any, broker: BrokerLink, ask: ReadNewest) -> NewestRead:
-    """The newest tick, with its place in its millisecond.
-
-    Raises:
-        TerminalGoneError: it does not answer, or has another account.
-    """
-    quote = answered(mt5, mt5.symbol_info_tick(ask.symbol), "symbol_info_tick")
-    if quote is None or quote.time_msc < FIRST_MSC:
-        return NewestRead(ask.request, BEFORE_FIRST)
-    cursor = TickCursor(before(quote.time_msc // 1000 * 1000))
-    while (page := _copy(mt5, ask.symbol, cursor)) is not None and cursor.accept(page, len(page)).more:
-        pass
-    broker.require_account()
-    # The quote may be ahead of the history.
-    return NewestRead(ask.request, max(cursor.after, TickId(quote.time_msc, 0)))
-
-
-def _copy(mt5: Any, symbol: str, cursor: TickCursor) -> Any:
-    start = datetime.fromtimestamp(cursor.from_s, UTC)
-    page = mt5.copy_ticks_from(symbol, start, cursor.count, mt5.COPY_TICKS_ALL)
-    return answered(mt5, page, f"copy_ticks_from {symbol}")
+    return HistoryPage(ask.request, last, ended, read_unix_ns, given)
 
 
 def _tell_refused(reader: _Reader, progress: Progress) -> None:

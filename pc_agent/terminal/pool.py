@@ -1,10 +1,11 @@
 """The terminals of one account."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesh.market import TickId
 from pc_agent.domain.books import Books
+from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.terminal.messages import Command, Connected, HistoryPage, OrderTask, ReadBooks, ReadHistory
 from pc_agent.terminal.worker import OrderListener, TerminalWorker, TickListener
 
@@ -25,7 +26,7 @@ class TerminalPool:
         return self._first.facts
 
     @property
-    def symbols(self) -> set[str]:
+    def symbols(self) -> Mapping[str, SymbolFacts]:
         """What may be traded now."""
         return self._first.symbols
 

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from mesh.log import get_logger
@@ -11,12 +12,17 @@ from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
 from pc_agent.domain.books import Books
 from pc_agent.domain.orders import OrderState, Result
+from pc_agent.domain.symbols import SymbolFacts
+from pc_agent.domain.terminal_health import findings
 from pc_agent.terminal.messages import (
+    AccountFacts,
+    Again,
     BooksRead,
     Command,
     Connected,
     Disconnected,
     Event,
+    HealthSeen,
     HistoryFound,
     HistoryPage,
     NewestRead,
@@ -39,6 +45,10 @@ log = get_logger(__name__)
 V = TypeVar("V")
 
 _STOP_S = 3.0
+# How often it is looked whether a worker hangs.
+_WATCH_S = 0.05
+_LOST = Result(OrderState.UNKNOWN, "WORKER_LOST", "the terminal's worker died while it sent the order")
+_NOT_SENT = Result(OrderState.REJECTED, "WORKER_LOST", "not sent: the terminal's worker died before it came to it")
 
 
 class WorkerLostError(Exception):
@@ -68,20 +78,31 @@ class AccountChangedError(Exception):
     """The terminal came back with another account: nothing that the agent holds fits it."""
 
 
+@dataclass(slots=True)
+class _Held:
+    """An order that the worker has; `is_sending`: it may have been sent."""
+
+    listener: OrderListener
+    is_sending: bool = False
+
+
 class TerminalWorker:
     """One terminal, whatever becomes of the processes that hold it."""
 
     def __init__(self, terms: WorkerTerms, hang_s: float) -> None:
+        self.name = terms.name
         self.facts: Connected | None = None
         self.connected = False
-        # What the terminal shows now.
-        self.symbols: set[str] = set()
+        # What the terminal carries now.
+        self.symbols: dict[str, SymbolFacts] = {}
         self.listener: TickListener | None = None
+        self.restarts = 0
+        self.seen: HealthSeen | None = None
         self._terms = terms
         self._hang_s = hang_s
         self._known = asyncio.Event()
         self._pipe: WorkerPipe | None = None
-        self._orders: dict[str, OrderListener] = {}
+        self._orders: dict[str, _Held] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
         self._stopping = False
@@ -102,15 +123,14 @@ class TerminalWorker:
         while not self._stopping:
             started = time.monotonic()
             self._pipe = pipe = WorkerPipe(self._terms)
-            log.info("worker started", pid=pipe.pid)
+            log.info("worker started", terminal=self.name, pid=pipe.pid)
             try:
                 await self._hear(pipe)
             finally:
-                pipe.kill()
-                self._pipe = None
-                self._lose()
+                await self._bury(pipe)
             if time.monotonic() - started > self._hang_s:
                 pauses = backoff(0.05, 5.0)
+            self.restarts += not self._stopping
             await asyncio.sleep(next(pauses))
 
     async def stop(self) -> None:
@@ -140,7 +160,7 @@ class TerminalWorker:
             for task in tasks:
                 listener.order_done(OrderDone(task.signal_id, away))
             return
-        self._orders.update({task.signal_id: listener for task in tasks})
+        self._orders.update({task.signal_id: _Held(listener) for task in tasks})
         self._pipe.send(SendOrders(tuple(tasks)))
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
@@ -186,28 +206,34 @@ class TerminalWorker:
             self._answers.pop(request, None)
 
     async def _hear(self, pipe: WorkerPipe) -> None:
-        """Until the worker ends or is silent for too long."""
+        """Until the worker ends or hangs."""
+        hang_ns = int(self._hang_s * 1e9)
         while not pipe.ended.is_set():
-            try:
-                async with asyncio.timeout(self._hang_s):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_S):
                     await pipe.arrived.wait()
-            except TimeoutError:
-                log.error("the worker hangs: it is killed", pid=pipe.pid, silent_s=self._hang_s)
-                return
             pipe.arrived.clear()
             for event in pipe.take():
                 self._on(event)
+            if because := pipe.board.hangs(hang_ns):
+                log.error("the worker hangs: it is replaced", terminal=self.name, pid=pipe.pid, because=because)
+                return
         if not self._stopping:
-            log.warning("the worker ended", pid=pipe.pid)
+            log.warning("the worker ended", terminal=self.name, pid=pipe.pid)
+
+    async def _bury(self, pipe: WorkerPipe) -> None:
+        """Its last words count: an order of which it did not say that it was being sent was not sent."""
+        self._pipe = None
+        is_all_said = await pipe.kill()
+        for event in pipe.take():
+            if isinstance(event, Sending | OrderDone):
+                self._on_order(event)
+        self._lose(is_all_said)
 
     def _on(self, event: Event) -> None:
         match event:
-            case TicksRead():
-                if self.listener:
-                    self.listener.ticks_read(event)
-            case HistoryFound():
-                if self.listener:
-                    self.listener.history_found(event)
+            case TicksRead() | HistoryFound():
+                self._on_ticks(event)
             case Sending() | OrderDone():
                 self._on_order(event)
             case BooksRead() | HistoryPage() | NewestRead():
@@ -216,26 +242,37 @@ class TerminalWorker:
                 self._take_facts(event)
             case SymbolsShown():
                 self._take_symbols(event)
+            case HealthSeen():
+                self._take_health(event)
             case Disconnected():
-                self.connected = False
-                log.warning("the terminal is away", because=event.reason)
+                self.connected, self.seen = False, None
+                log.warning("the terminal is away", terminal=self.name, because=event.reason)
+
+    def _on_ticks(self, event: TicksRead | HistoryFound) -> None:
+        if self.listener is None:
+            return
+        if isinstance(event, TicksRead):
+            self.listener.ticks_read(event)
+        else:
+            self.listener.history_found(event)
 
     def _on_order(self, event: Sending | OrderDone) -> None:
-        if (listener := self._orders.get(event.signal_id)) is None:
+        if (held := self._orders.get(event.signal_id)) is None:
             return
         if isinstance(event, Sending):
-            listener.order_sending(event)
+            held.is_sending = True
+            held.listener.order_sending(event)
         else:
             del self._orders[event.signal_id]
-            listener.order_done(event)
+            held.listener.order_done(event)
 
     def _take_facts(self, facts: Connected) -> None:
-        if self.facts and self.facts.account != facts.account:
+        if self.facts and _owner(self.facts.account) != _owner(facts.account):
             raise AccountChangedError(f"the terminal had {self.facts.account}, now it has {facts.account}")
         self.facts, self.connected = facts, True
         self._note_symbols()
         self._known.set()
-        log.info("terminal connected", account=facts.account.login, server=facts.account.server)
+        log.info("terminal connected", terminal=self.name, account=facts.account.login, server=facts.account.server)
         if self.listener:
             self.listener.reader_ready(facts)
 
@@ -249,19 +286,34 @@ class TerminalWorker:
     def _note_symbols(self) -> None:
         assert self.facts is not None
         self.symbols.clear()
-        self.symbols.update(symbol.symbol for symbol in self.facts.symbols)
+        self.symbols.update({symbol.symbol: symbol for symbol in self.facts.symbols})
 
-    def _lose(self) -> None:
-        self.connected = False
+    def _take_health(self, seen: HealthSeen) -> None:
+        before = findings(self.seen.health) if self.seen else ()
+        self.seen, now = seen, findings(seen.health)
+        for finding in now:
+            if finding not in before:
+                log.warning("terminal", terminal=self.name, reason=finding.reason, what=finding.sentence)
+        if before and not now:
+            log.info("the terminal is healthy", terminal=self.name)
+
+    def _lose(self, is_all_said: bool) -> None:
+        self.connected, self.seen = False, None
         orders, lost = self._orders, list(self._answers.values())
         self._orders = {}
         self._answers.clear()
-        unknown = Result(OrderState.UNKNOWN, "WORKER_LOST", "the terminal's worker died before it answered")
-        for signal_id, listener in orders.items():
-            listener.order_done(OrderDone(signal_id, unknown))
+        for signal_id, held in orders.items():
+            if held.is_sending or not is_all_said:
+                held.listener.order_done(OrderDone(signal_id, _LOST))
+            else:
+                held.listener.order_done(OrderDone(signal_id, _NOT_SENT, Again()))
         for future in lost:
             if not future.done():
                 future.set_exception(WorkerLostError("the worker died before it answered"))
+
+
+def _owner(account: AccountFacts) -> tuple[str, int]:
+    return account.server, account.login
 
 
 def _resolve(future: "asyncio.Future[V] | None", value: V) -> None:

@@ -5,10 +5,14 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from pc_agent.mt5_worker import work
+from pc_agent.terminal.call_board import CallBoard
 from pc_agent.terminal.messages import Command, Event, WorkerTerms
+
+_LAST_WORDS_S = 2.0
 
 
 class WorkerPipe:
@@ -22,8 +26,9 @@ class WorkerPipe:
         self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
+        self.board = CallBoard.shared(context)
         # From the main thread: the worker's death signal is bound to the thread that started it.
-        self._process = context.Process(target=work, args=(terms, theirs), name="mt5 worker", daemon=True)
+        self._process = context.Process(target=work, args=(terms, theirs, self.board), name="mt5 worker", daemon=True)
         self._process.start()
         theirs.close()
         self.pid = self._process.pid or 0
@@ -38,12 +43,16 @@ class WorkerPipe:
         events, self._inbox = self._inbox, []
         return events
 
-    def kill(self) -> None:
-        """End the process, however it is."""
+    async def kill(self) -> bool:
+        """End the process, however it is; whether all that it had said has arrived."""
         self._outbox.put(None)
         self._process.kill()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self.ended.wait()
         self._process.join()
         self._pipe.close()
+        return self.ended.is_set()
 
     def _read(self) -> None:
         pipe: Connection[Command, Event] = self._pipe

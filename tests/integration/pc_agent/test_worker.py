@@ -37,8 +37,8 @@ async def test_a_worker_that_hangs_is_replaced_and_its_order_is_in_doubt(rig: Ri
     secret = tmp_path / "password"
     secret.write_text(PASSWORD)
     terms = WorkerTerms(
-        "agent", "info", "json", "pc_agent.twin.client", str(rig.terminal), 1_000_001, "", secret, (), 5.0,
-        tmp_path / "terminal.lock", 5, 20, os.getpid(),
+        "agent", "terminal", tmp_path / "terminal.lock", os.getpid(), "pc_agent.twin.client", str(rig.terminal),
+        login=1_000_001, password_file=secret,
     )  # fmt: skip
     worker = TerminalWorker(terms, hang_s=4.0)
     async with asyncio.TaskGroup() as tasks:

@@ -1,6 +1,8 @@
 """A MetaTrader5 package whose terminal is a few arrays, and the pipe to a worker."""
 
+import os
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from mesh.market import TickId
 from mesh.market.batch import COLUMNS, ordinals
+from pc_agent.terminal.messages import WorkerTerms
 
 TICK = np.dtype(
     [
@@ -38,10 +41,17 @@ def ids_of(ticks: Any) -> list[TickId]:
     return [TickId(int(t), int(o)) for t, o in zip(columns["time_msc"], columns["ordinal"], strict=True)]
 
 
+def terms(**values: Any) -> WorkerTerms:
+    """Of a worker of the fake terminal."""
+    given = {"instance": "a", "name": "terminal", "lock_file": Path("lock"), "agent_pid": os.getpid(), "module": ""}
+    return WorkerTerms(**(given | values))
+
+
 class FakeMt5:
     """Logged in to `account`; `gone` calls end as when there is no terminal."""
 
     COPY_TICKS_ALL = -1
+    ORDER_TYPE_BUY = 0
 
     def __init__(self, **ticks: Any) -> None:
         self.ticks = ticks
@@ -50,6 +60,13 @@ class FakeMt5:
         self.gone = False
         self.back_after: int | None = None  # so many more calls of initialize
         self.calls: list[str] = []
+        # Of terminal_info and account_info.
+        self.terminal = {
+            "connected": True, "trade_allowed": True, "tradeapi_disabled": False, "dlls_allowed": False,
+            "ping_last": 20_000, "retransmission": 0.0, "build": 5_000,
+        }  # fmt: skip
+        self.rights = {"trade_allowed": True, "trade_expert": True}
+        self.facts: dict[str, Any] = {}  # of every symbol
         self.during_copy = lambda: None
 
     def initialize(self, **_: Any) -> bool:
@@ -66,24 +83,46 @@ class FakeMt5:
 
     def account_info(self) -> Any:
         server, login = self.account
-        return None if self.gone else SimpleNamespace(server=server, login=login, trade_mode=0)
+        if self.gone:
+            return None
+        values = {"trade_mode": 0, "margin_mode": 2, "currency": "USD", "leverage": 100}
+        return SimpleNamespace(server=server, login=login, **values, **self.rights)
 
     def terminal_info(self) -> Any:
-        return None if self.gone else SimpleNamespace(connected=True)
+        return None if self.gone else SimpleNamespace(**self.terminal)
+
+    def symbols_total(self) -> Any:
+        return None if self.gone else len(self.ticks)
 
     def symbols_get(self) -> Any:
         self.calls.append("symbols_get")
-        return [
-            SimpleNamespace(
-                name=name, select=name in self.shown, digits=5,
-                volume_min=0.01, volume_max=1.0, volume_step=0.01, trade_contract_size=1.0,
-            )
-            for name in self.ticks
-        ]  # fmt: skip
+        return [self._symbol(name) for name in self.ticks]
+
+    def symbol_info(self, name: str) -> Any:
+        self.calls.append(f"symbol_info {name}")
+        return None if self.gone or name not in self.ticks else self._symbol(name)
+
+    def symbol_select(self, name: str, shown: bool) -> bool:
+        (self.shown.add if shown else self.shown.discard)(name)
+        return name in self.ticks
+
+    def order_calc_margin(self, _: int, name: str, lots: float, price: float) -> float:
+        self.calls.append(f"margin {name}")
+        return lots * price * 1_000
+
+    def _symbol(self, name: str) -> Any:
+        values = {
+            "name": name, "select": name in self.shown, "digits": 5, "point": 1e-5, "trade_tick_size": 1e-5,
+            "trade_tick_value": 1.0, "trade_contract_size": 1.0, "volume_min": 0.01, "volume_max": 1.0,
+            "volume_step": 0.01, "volume_limit": 0.0, "trade_stops_level": 0, "trade_freeze_level": 0,
+            "trade_mode": 4, "trade_exemode": 2, "filling_mode": 3, "expiration_mode": 15, "order_mode": 127,
+            "currency_base": "EUR", "currency_profit": "USD", "currency_margin": "EUR",
+        }  # fmt: skip
+        return SimpleNamespace(**(values | self.facts))
 
     def symbol_info_tick(self, symbol: str) -> Any:
         ticks = self.ticks[symbol]
-        return SimpleNamespace(time_msc=int(ticks["time_msc"][-1])) if len(ticks) else None
+        return SimpleNamespace(time_msc=int(ticks["time_msc"][-1]), ask=2.0) if len(ticks) else None
 
     def copy_ticks_from(self, symbol: str, since: Any, count: int, _: int) -> Any:
         self.calls.append(f"copy {symbol}")

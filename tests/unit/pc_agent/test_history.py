@@ -13,9 +13,10 @@ from suho.market.v1 import tick_pb2
 from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 from mesh.market.digest import digests
 from pc_agent.domain.symbol_feed import SymbolFeed
+from pc_agent.domain.symbol_names import NameRules, SymbolNames
 from pc_agent.terminal.messages import AccountFacts, HistoryPage, ReadHistory, ReadNewest
 from pc_agent.terminal.mt5_session import BrokerLink
-from pc_agent.terminal.mt5_ticks import read_history, read_newest
+from pc_agent.terminal.mt5_ticks import History
 from pc_agent.ticks import history
 from pc_agent.ticks.history import HistoryDesk, TooManyQuestionsError
 from pc_agent.ticks.lane_symbols import LaneSymbols
@@ -34,8 +35,9 @@ class Terminal:
 
     def __init__(self) -> None:
         self.mt5 = FakeMt5(EURUSD=TICKS)
-        self.broker = BrokerLink(self.mt5)
-        self.broker.joined(AccountFacts(*self.mt5.account, 0))
+        broker = BrokerLink(self.mt5)
+        broker.joined(AccountFacts(*self.mt5.account, 0))
+        self.history = History(self.mt5, SymbolNames(NameRules()), broker, lambda: None)
         self.away = ""
         self.pages = 0
 
@@ -45,10 +47,10 @@ class Terminal:
     async def read_history(self, ask: ReadHistory) -> HistoryPage:
         self.pages += 1
         await asyncio.sleep(0)
-        return HistoryPage(0, error=self.away) if self.away else read_history(self.mt5, self.broker, ask)
+        return HistoryPage(0, error=self.away) if self.away else self.history.read(ask)
 
     async def read_newest(self, symbol: str) -> TickId:
-        return read_newest(self.mt5, self.broker, ReadNewest(0, symbol)).newest
+        return self.history.newest(ReadNewest(0, symbol)).newest
 
 
 @asynccontextmanager

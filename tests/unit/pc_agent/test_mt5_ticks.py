@@ -1,5 +1,6 @@
 """What the worker reads, and what it does not let out."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from structlog.testing import capture_logs
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.market.batch import COLUMNS
 from mesh.market.digest import digests
+from pc_agent.domain import page_size
 from pc_agent.domain.history import Asked, DigestSum, Question
+from pc_agent.domain.symbol_names import NameRules, SymbolNames
 from pc_agent.domain.tick_cursor import PAGE_TICKS
 from pc_agent.terminal.messages import (
     AccountFacts,
@@ -21,11 +24,19 @@ from pc_agent.terminal.messages import (
     TicksRead,
 )
 from pc_agent.terminal.mt5_session import BrokerLink, TerminalGoneError
-from pc_agent.terminal.mt5_ticks import TickReaders, read_history, read_newest
+from pc_agent.terminal.mt5_ticks import History, TickReaders
+from pc_agent.terminal.quote_ages import QuoteAges
 from tests.unit.pc_agent.terminals import FakeMt5, columns_of, ids_of, ticks_at
 
 HOUR = 3_600_000
 FROM = 1_580_511_600_000  # 2020-01-31T23:00:00Z
+NAMES = SymbolNames(NameRules())
+
+
+@pytest.fixture(autouse=True)
+def _fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are as large as they get, however slow the machine."""
+    monkeypatch.setattr(page_size, "READ_NS", 10**12)
 
 
 def joined(mt5: FakeMt5) -> BrokerLink:
@@ -44,15 +55,15 @@ def history(count: int = 30_000) -> Any:
     )
 
 
+def history_of(mt5: FakeMt5) -> History:
+    return History(mt5, NAMES, joined(mt5), lambda: None)
+
+
 def pages(mt5: FakeMt5, ask: ReadHistory) -> list[HistoryPage]:
     """All that follow on `ask`."""
-    broker, found = joined(mt5), [HistoryPage(0, ask.after, ended=False)]
+    history, found = history_of(mt5), [HistoryPage(0, ask.after, ended=False)]
     while not found[-1].ended:
-        found.append(
-            read_history(
-                mt5, broker, ReadHistory(1, ask.symbol, found[-1].last, ask.from_msc, ask.to_msc, ask.bucket_ms)
-            )
-        )
+        found.append(history.read(replace(ask, after=found[-1].last)))
     return found[1:]
 
 
@@ -61,7 +72,7 @@ def test_ticks_of_another_account_are_not_let_out(switch: str) -> None:
     """A person may log the terminal in elsewhere at any moment: what was read then is dropped, not stored as ours."""
     mt5 = FakeMt5(EURUSD=ticks_at(FROM + np.arange(10)))
     sent: list[Any] = []
-    readers = TickReaders(mt5, joined(mt5), sent.append)
+    readers = TickReaders(mt5, NAMES, joined(mt5), QuoteAges(), sent.append)
     readers.steer(Reading("EURUSD", 1, BEFORE_FIRST, 1000))
     if switch == "before the next":
         readers.read_round(lambda: None)
@@ -86,7 +97,7 @@ def test_what_waits_for_the_account_to_be_seen_is_bounded() -> None:
     mt5 = FakeMt5(**{f"S{n}": ticks_at(FROM + np.arange(3 * PAGE_TICKS)) for n in range(8)})
     held: list[int] = []
     sent: list[Any] = []
-    readers = TickReaders(mt5, joined(mt5), sent.append)
+    readers = TickReaders(mt5, NAMES, joined(mt5), QuoteAges(), sent.append)
     for symbol in mt5.ticks:
         readers.steer(Reading(symbol, 1, BEFORE_FIRST, 32_000))
 
@@ -131,20 +142,20 @@ def test_the_pages_digests_add_up() -> None:
 def test_a_page_of_another_account_is_no_answer() -> None:
     """The question is refused, and whoever asked asks again."""
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
-    broker = joined(mt5)
+    history = history_of(mt5)
     mt5.account = ("broker", 43)
     with pytest.raises(TerminalGoneError):
-        read_history(mt5, broker, ReadHistory(1, "EURUSD", BEFORE_FIRST, 0, FROM + HOUR))
+        history.read(ReadHistory(1, "EURUSD", BEFORE_FIRST, 0, FROM + HOUR))
     with pytest.raises(TerminalGoneError):
-        read_newest(mt5, broker, ReadNewest(1, "EURUSD"))
+        history.newest(ReadNewest(1, "EURUSD"))
 
 
 def test_the_newest_tick_has_its_place_in_its_millisecond() -> None:
     """As live reading would name it; 0/0 where there is none."""
     mt5 = FakeMt5(EURUSD=ticks_at([FROM, FROM + 5, FROM + 5, FROM + 5]), GBPUSD=ticks_at([]))
-    broker = joined(mt5)
-    assert read_newest(mt5, broker, ReadNewest(1, "EURUSD")).newest == TickId(FROM + 5, 2)
-    assert read_newest(mt5, broker, ReadNewest(2, "GBPUSD")).newest == BEFORE_FIRST
+    history = history_of(mt5)
+    assert history.newest(ReadNewest(1, "EURUSD")).newest == TickId(FROM + 5, 2)
+    assert history.newest(ReadNewest(2, "GBPUSD")).newest == BEFORE_FIRST
 
 
 def test_ticks_of_an_impossible_time_do_not_stop_a_symbol() -> None:
@@ -154,7 +165,7 @@ def test_ticks_of_an_impossible_time_do_not_stop_a_symbol() -> None:
     mt5 = FakeMt5(EURUSD=ticks_at(times))
     mt5.ticks["EURUSD"]["time"] = FROM // 1000
     sent: list[Any] = []
-    readers = TickReaders(mt5, joined(mt5), sent.append)
+    readers = TickReaders(mt5, NAMES, joined(mt5), QuoteAges(), sent.append)
     readers.steer(Reading("EURUSD", 1, BEFORE_FIRST, 1000))
     with capture_logs() as logs:
         readers.read_round(lambda: None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,23 @@ import pytest
 
 from mesh.market import BEFORE_FIRST
 from pc_agent import mt5_worker
-from pc_agent.mt5_worker import Mt5Worker
-from pc_agent.terminal import mt5_session
+from pc_agent.mt5_worker import Inbox, Mt5Worker
+from pc_agent.terminal import mt5_symbols
+from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.messages import (
     Connected,
     Disconnected,
+    HealthSeen,
     HistoryPage,
     NewestRead,
-    Pulse,
     ReadHistory,
     Reading,
     ReadNewest,
     Stop,
     SymbolsShown,
     TicksRead,
-    WorkerTerms,
 )
-from tests.unit.pc_agent.terminals import FakeMt5, FakePipe, ticks_at
+from tests.unit.pc_agent.terminals import FakeMt5, FakePipe, terms, ticks_at
 
 FROM = 1_580_511_600_000
 
@@ -44,11 +43,11 @@ class Script(FakePipe):
         return bool(self.inbox)
 
 
-def run(mt5: FakeMt5, *turns: Callable[[Script], object], symbols: tuple[str, ...] = ()) -> Script:
+def run(mt5: FakeMt5, *turns: Callable[[Script], object], **values: Any) -> Script:
     """A worker that does `turns`, one each time that it has nothing to do, and stops."""
     pipe: Any = Script(*turns)
-    terms = WorkerTerms("a", "info", "json", "", "", 0, "", None, symbols, 1e-9, Path("lock"), 5, 20, 1)
-    Mt5Worker(mt5, terms, pipe).run()
+    given, board = terms(symbols_look_s=1e-9, **values), CallBoard([0, 0, 0, 0])
+    Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, Inbox(pipe), board).run()
     return pipe  # type: ignore[no-any-return]
 
 
@@ -58,7 +57,7 @@ def ask(*commands: Any) -> Callable[[Script], object]:
 
 def test_symbols_that_are_shown_or_hidden_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, when they change."""
-    monkeypatch.setattr(mt5_session, "_LOOK_SHARE", 0)
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
     mt5.shown = {"EURUSD"}
     pipe = run(
@@ -77,7 +76,6 @@ def test_symbols_that_are_shown_or_hidden_are_told(monkeypatch: pytest.MonkeyPat
 def test_symbols_that_a_setting_names_are_not_looked_for() -> None:
     """What the terminal shows besides does not matter."""
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
-    mt5.symbol_select = lambda *_: True  # type: ignore[attr-defined]
     run(mt5, lambda _: None, lambda _: mt5.shown.clear(), lambda _: None, symbols=("EURUSD",))
     assert mt5.calls.count("symbols_get") == 1
 
@@ -95,7 +93,7 @@ def test_history_is_read_behind_live_ticks_a_page_a_round() -> None:
     copies = [call for call in mt5.calls if call.startswith("copy")]
     assert copies[:6] == ["copy EURUSD", "copy GBPUSD"] * 3
     assert [page.request for page in pipe.said(HistoryPage)] == [0, 1, 2]
-    kinds = [type(event) for event in pipe.events if not isinstance(event, Pulse | SymbolsShown)]
+    kinds = [type(event) for event in pipe.events if not isinstance(event, HealthSeen | SymbolsShown)]
     assert kinds.index(TicksRead) < kinds.index(HistoryPage)
 
 

@@ -1,12 +1,9 @@
 """The agent's side of a worker that is not there."""
 
-from pathlib import Path
-
 from mesh.market import BEFORE_FIRST
-from pc_agent.terminal.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown, WorkerTerms
+from pc_agent.terminal.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown
 from pc_agent.terminal.worker import TerminalWorker
-
-TERMS = WorkerTerms("a", "info", "json", "", "", 0, "", None, (), 5.0, Path("lock"), 5, 20, 1)
+from tests.unit.pc_agent.terminals import terms
 
 
 class Listener:
@@ -31,7 +28,7 @@ def shown(*names: str) -> tuple[SymbolFacts, ...]:
 
 async def test_questions_to_a_terminal_that_is_away_are_answered() -> None:
     """Whoever asks learns it at once."""
-    worker = TerminalWorker(TERMS, 30)
+    worker = TerminalWorker(terms(), 30)
     assert (await worker.read_history(ReadHistory(0, "EURUSD", BEFORE_FIRST, 0, 1000))).error
     assert await worker.read_newest("EURUSD") == BEFORE_FIRST
     worker.connected = True  # and its process has just ended
@@ -41,12 +38,12 @@ async def test_questions_to_a_terminal_that_is_away_are_answered() -> None:
 
 def test_what_may_be_traded_is_what_the_terminal_shows_now() -> None:
     """Symbols come and go while the agent runs."""
-    worker, listener = TerminalWorker(TERMS, 30), Listener()
+    worker, listener = TerminalWorker(terms(), 30), Listener()
     worker.listener = listener
     worker._on(Connected(AccountFacts("broker", 1, 0), shown("EURUSD")))
-    assert worker.symbols == {"EURUSD"}
+    assert worker.symbols.keys() == {"EURUSD"}
     worker._on(SymbolsShown(shown("GBPUSD", "USDJPY")))
-    assert worker.symbols == {"GBPUSD", "USDJPY"}
+    assert worker.symbols.keys() == {"GBPUSD", "USDJPY"}
     assert worker.facts
     assert worker.facts.symbols == shown("GBPUSD", "USDJPY")
     assert listener.heard == [("ready", ["EURUSD"]), ("shown", ["GBPUSD", "USDJPY"])]

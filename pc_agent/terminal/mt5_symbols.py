@@ -1,0 +1,157 @@
+"""A terminal's symbols and what it says of them, through a module shaped like the MetaTrader5 package."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from mesh.log import get_logger
+from pc_agent.domain.symbol_names import SymbolNames
+from pc_agent.domain.symbols import DISABLED, SymbolFacts
+from pc_agent.terminal.messages import SymbolsShown
+from pc_agent.terminal.mt5_session import TerminalGoneError, answered, needed
+
+log = get_logger(__name__)
+
+# Orders wait behind a step; steps take at most one part in so many of the worker's time.
+_STEP_NS = 1_000_000
+_STEP_SHARE = 10
+# Margins and tick values move with the market: they are told anew after so long even where nothing else changed.
+_TELL_S = 180.0
+
+
+class SymbolBook:
+    """The broker's symbols: which of them the terminal carries for us, and their facts.
+
+    Thousands of symbols take seconds to be read at once, in which no order is executed. So that is done when the
+    terminal has just been joined, and again only when the broker has others; in between they are looked at one after
+    another, a millisecond at a time, each about every `look_s`.
+    """
+
+    def __init__(self, mt5: Any, names: SymbolNames, wanted: tuple[str, ...], look_s: float) -> None:
+        """`wanted`: what to carry, by the mesh's names; none: all that the terminal shows."""
+        self._mt5 = mt5
+        self._names = names
+        self._wanted = wanted
+        self._look_s = look_s
+        self._every: list[str] = []
+        self._facts: dict[str, SymbolFacts] = {}  # by the broker's name
+        self._told: dict[str, SymbolFacts] = {}
+        self._told_at = self._next_round = self._next_step = 0.0
+        self._round: list[str] = []
+
+    def read_all(self) -> tuple[SymbolFacts, ...]:
+        """All that is carried; symbols that are wanted are shown from here on.
+
+        Raises:
+            TerminalGoneError: it does not answer, or has not got what is wanted.
+        """
+        infos = {info.name: info for info in needed(self._mt5, self._mt5.symbols_get(), "symbols_get")}
+        self._every = list(infos)
+        self._names.learn(infos)
+        for name in self._wanted:
+            broker = self._names.broker(name)
+            if broker not in infos or not self._mt5.symbol_select(broker, True):
+                raise TerminalGoneError(f"the terminal has no symbol {broker!r}: correct the setting 'symbols'")
+        carried = [self._names.broker(name) for name in self._wanted] or [n for n, info in infos.items() if info.select]
+        self._facts = {name: self._facts_of(infos[name]) for name in carried}
+        return self._tell()
+
+    def carry(self, wanted: tuple[str, ...]) -> None:
+        """These from now on; told with the next look."""
+        if wanted != self._wanted:
+            self._wanted, self._every = wanted, []
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Something was not as it is known here: look at all of them, and tell."""
+        self._round, self._told, self._next_round = [], {}, 0.0
+
+    def look(self) -> SymbolsShown | None:
+        """A step, when it is time for one; at the end of a round what is to be told.
+
+        Raises:
+            TerminalGoneError: the terminal does not answer.
+        """
+        now = time.monotonic()
+        if now < self._next_step or (not self._round and now < self._next_round):
+            return None
+        if not self._round and not self._begin_round():
+            return SymbolsShown(self.read_all())
+        self._step()
+        spent = time.monotonic() - now
+        self._next_step = now + _STEP_SHARE * spent
+        if self._round:
+            return None
+        self._next_round = now + self._look_s
+        return SymbolsShown(self._tell()) if self._is_news(now) else None
+
+    def _begin_round(self) -> bool:
+        """False: the broker has other symbols than before."""
+        if needed(self._mt5, self._mt5.symbols_total(), "symbols_total") != len(self._every):
+            return False
+        self._round = [self._names.broker(name) for name in self._wanted] or list(self._every)
+        return True
+
+    def _step(self) -> None:
+        until = time.monotonic_ns() + _STEP_NS
+        while self._round:
+            name = self._round.pop()
+            info = answered(self._mt5, self._mt5.symbol_info(name), f"symbol_info {name}")
+            if info is not None and (info.select or self._wanted):
+                self._facts[name] = self._facts_of(info)
+            else:
+                self._facts.pop(name, None)
+            if time.monotonic_ns() > until:
+                return
+
+    def _is_news(self, now: float) -> bool:
+        return now - self._told_at > _TELL_S or _rules(self._facts) != _rules(self._told)
+
+    def _tell(self) -> tuple[SymbolFacts, ...]:
+        self._told, self._told_at = dict(self._facts), time.monotonic()
+        self._next_round = self._told_at + self._look_s
+        return tuple(self._told.values())
+
+    def _facts_of(self, info: Any) -> SymbolFacts:
+        tick = answered(self._mt5, self._mt5.symbol_info_tick(info.name), "symbol_info_tick")
+        return SymbolFacts(
+            symbol=self._names.mesh(info.name),
+            terminal_symbol=info.name,
+            digits=info.digits,
+            point=info.point,
+            tick_size=info.trade_tick_size,
+            tick_value=info.trade_tick_value,
+            contract_size=info.trade_contract_size,
+            volume_min=info.volume_min,
+            volume_max=info.volume_max,
+            volume_step=info.volume_step,
+            volume_limit=info.volume_limit,
+            stops_level=info.trade_stops_level,
+            freeze_level=info.trade_freeze_level,
+            trade_mode=info.trade_mode,
+            execution_mode=info.trade_exemode,
+            filling_mode=info.filling_mode,
+            expiration_mode=info.expiration_mode,
+            order_mode=info.order_mode,
+            margin_per_lot=self._margin_of(info, tick),
+            currency_base=info.currency_base,
+            currency_profit=info.currency_profit,
+            currency_margin=info.currency_margin,
+            newest_msc=tick.time_msc if tick else 0,
+        )
+
+    def _margin_of(self, info: Any, tick: Any) -> float:
+        """To buy one lot; asked anew when what is known is old."""
+        known = self._told.get(info.name)
+        if known is not None and known.margin_per_lot and time.monotonic() - self._told_at < _TELL_S:
+            return known.margin_per_lot
+        if tick is None or not tick.ask or info.trade_mode == DISABLED:
+            return 0.0
+        mt5 = self._mt5
+        margin = mt5.order_calc_margin(mt5.ORDER_TYPE_BUY, info.name, 1.0, float(tick.ask))
+        return answered(mt5, margin, "order_calc_margin") or 0.0
+
+
+def _rules(facts: dict[str, SymbolFacts]) -> dict[str, SymbolFacts]:
+    """Without what moves with the market."""
+    return {name: replace(one, newest_msc=0, tick_value=0.0, margin_per_lot=0.0) for name, one in facts.items()}

@@ -1,0 +1,34 @@
+"""What a terminal says of itself, in words."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pc_agent.domain.terminal_health import TerminalHealth, findings
+
+HEALTHY = TerminalHealth(True, True, False, True, True, False, 20.0, 0.1, 5_000)
+
+
+def test_a_healthy_terminal_has_no_finding() -> None:
+    """Nothing is said where nothing is to do."""
+    assert findings(HEALTHY) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "forbids", "what_to_do"),
+    [
+        ({"trade_allowed": False}, "AUTOTRADING_OFF", True, "press the button"),
+        ({"tradeapi_disabled": True}, "TRADE_API_DISABLED", True, "clear the box"),
+        ({"account_trade_allowed": False}, "ACCOUNT_MAY_NOT_TRADE", True, "log in with the trading password"),
+        ({"account_trade_expert": False}, "EXPERTS_FORBIDDEN", True, "ask the broker"),
+        ({"connected": False, "account_trade_allowed": False}, "NO_BROKER", False, "network"),
+        ({"ping_ms": 900.0}, "SLOW_BROKER", False, "900 ms"),
+        ({"retransmission_percent": 12.0}, "LOSSY_NETWORK", False, "12 %"),
+    ],
+)
+def test_each_fault_says_what_to_do(changes: dict[str, Any], reason: str, forbids: bool, what_to_do: str) -> None:
+    """And whether an order would be taken."""
+    (found,) = findings(replace(HEALTHY, **changes))
+    assert (found.reason, found.forbids_trading) == (reason, forbids)
+    assert what_to_do in found.sentence
