@@ -36,16 +36,15 @@ class Merged:
     clashes: tuple[Clash, ...]
 
 
-def merge(base: Record | None, mine: Record, theirs: Record) -> Merged:
-    """What comes of `mine`, made of `base` (None: of nothing), and of `theirs`."""
+def merge(base: Record, mine: Record, theirs: Record) -> Merged:
+    """What comes of `mine`, which was made of `base`, and of `theirs`."""
     clashes: list[Clash] = []
     chosen: dict[str, Any] = {}
     for field in fields(theirs.content):
-        before = getattr(base.content, field.name) if base is not None else _NOTHING
+        before = getattr(base.content, field.name)
         sides = getattr(mine.content, field.name), getattr(theirs.content, field.name)
         chosen[field.name] = _choose(field.name, before, sides, mine, theirs, clashes)
-    before = base.removed if base is not None else _NOTHING
-    removed = _choose("removed", before, (mine.removed, theirs.removed), mine, theirs, clashes)
+    removed = _choose("removed", base.removed, (mine.removed, theirs.removed), mine, theirs, clashes)
     content = replace(theirs.content, **chosen)
     if (content, removed) == (theirs.content, theirs.removed):
         return Merged(theirs, tuple(clashes))
@@ -60,21 +59,17 @@ def merge(base: Record | None, mine: Record, theirs: Record) -> Merged:
     return Merged(record, tuple(clashes))
 
 
-_NOTHING = object()
-
-
 def _choose(
     name: str, before: object, sides: tuple[object, object], mine: Record, theirs: Record, clashes: list[Clash]
 ) -> object:
     ours, others = sides
-    if ours in (before, others) or (before is _NOTHING and ours is None):
+    if ours in (before, others):
         return others
     if others == before:
         return ours
     undecided = mine.updated_unix_ms == theirs.updated_unix_ms
     mine_counts = mine.updated_unix_ms > theirs.updated_unix_ms
-    if before is not _NOTHING:
-        clashes.append(Clash(name, ours, others, undecided, mine_counts))
+    clashes.append(Clash(name, ours, others, undecided, mine_counts))
     return ours if mine_counts else others
 
 

@@ -61,8 +61,8 @@ def kind_of(number: "pb.RecordKind.ValueType") -> Kind:
     return Kind(pb.RecordKind.Name(number).removeprefix("RECORD_KIND_"))
 
 
-def key_message(key: Key, version: int = 0) -> pb.RecordKey:
-    return pb.RecordKey(kind=kind_number(key.kind), id=str(key.id), version=version)
+def key_message(key: Key, version: int, updated_unix_ms: int) -> pb.RecordKey:
+    return pb.RecordKey(kind=kind_number(key.kind), id=str(key.id), version=version, updated_unix_ms=updated_unix_ms)
 
 
 def record_message(record: Record) -> pb.Record:

@@ -66,9 +66,9 @@ class Store:
 
         return await self._do(read)
 
-    async def known(self) -> list[tuple[Key, int]]:
-        """Everything with its version, tombstones too."""
-        return await self._do(lambda db: [(one.key, one.version) for one in record_table.read_all(db)])
+    async def held(self) -> list[Record]:
+        """Everything, tombstones too."""
+        return await self._do(record_table.read_all)
 
     async def observe(self, seen: Sequence[Content], now_ms: int, by: str) -> None:
         """Take in how things are, each after what it refers to."""

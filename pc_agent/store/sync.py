@@ -6,18 +6,18 @@ that it was made of, so that it counts once, however often it is sent.
 
 import asyncio
 from collections.abc import Iterable
-from itertools import islice
 from uuid import UUID
 
 import duckdb
 import grpc
+from suho.common.v1 import record_pb2
 from suho.database.v1 import reference_service_pb2 as pb
 from suho.database.v1 import reference_service_pb2_grpc
 
 from mesh.errors import MeshError
 from mesh.log import get_logger
 from mesh.waiting import backoff
-from pc_agent.domain.reference import Key, Kind, Record
+from pc_agent.domain.reference import Key, Kind
 from pc_agent.store.journal import Change
 from pc_agent.store.preferences import LivePreferences
 from pc_agent.store.record_messages import key_message, kind_of, record_message, record_of
@@ -71,22 +71,24 @@ class RecordSync:
         response = await self._stub.ExchangeRecords(
             pb.ExchangeRecordsRequest(
                 changes=[_change_message(change) for change in changes],
-                known=[key_message(key, version) for key, version in await self._known()],
+                known=await self._known(),
             ),
             timeout=_TIMEOUT_S,
         )
         left = await self._store.settle(
             list(_outcomes(response.outcomes)),
-            list(_records(response.records)),
+            [record_of(message) for message in response.records],
             [Key(kind_of(key.kind), UUID(key.id)) for key in response.missing],
         )
         await self._preferences.look()
         if left:  # merged with another's, or made meanwhile
             self._store.changed.set()
 
-    async def _known(self) -> list[tuple[Key, int]]:
-        known = dict(islice(await self._store.known(), _MOST_KNOWN - 1))
-        return [*({Key(Kind.PREFERENCES, self._user): 0} | known).items()]
+    async def _known(self) -> list[record_pb2.RecordKey]:
+        held = (await self._store.held())[: _MOST_KNOWN - 1]
+        known = [key_message(one.key, one.version, one.updated_unix_ms) for one in held]
+        mine = Key(Kind.PREFERENCES, self._user)
+        return known if mine in {one.key for one in held} else [*known, key_message(mine, 0, 0)]
 
     async def _until_due(self) -> None:
         try:
@@ -111,8 +113,3 @@ def _outcomes(messages: Iterable[pb.ChangeOutcome]) -> Iterable[Outcome]:
         verdict = Verdict(pb.ChangeVerdict.Name(message.verdict).removeprefix("CHANGE_VERDICT_"))
         record = record_of(message.record) if message.HasField("record") else None
         yield Outcome(UUID(message.change_id), verdict, record, message.message)
-
-
-def _records(messages: Iterable[object]) -> Iterable[Record]:
-    for message in messages:
-        yield record_of(message)  # type: ignore[arg-type]
