@@ -27,7 +27,7 @@ _RECONNECT = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
-LaneTarget = Literal["agent-signals", "agent-ticks"]
+LaneTarget = Literal["agent-signals", "agent-ticks", "agent-records"]
 
 
 @cache

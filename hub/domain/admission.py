@@ -14,7 +14,7 @@ _HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # What looks like an IPv4 address must be one: no name ends in digits alone.
 _HOST_NAME = re.compile(rf"({_HOST_LABEL}\.)*(?![0-9]+\.?$){_HOST_LABEL}\.?")
 # What discovery itself is asked for: a service of such a name could not be told from it.
-_RESERVED = ("mesh", "agent-signals", "agent-ticks")
+_RESERVED = ("mesh", "agent-signals", "agent-ticks", "agent-records")
 _GRPC_SERVICE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*")
 

@@ -16,6 +16,7 @@ from hub.domain.status import Status
 ENTRANCES: Mapping[str, str] = {
     "agent-signals": "suho.trading.v1.AgentLinkService",
     "agent-ticks": "suho.market.v1.BridgeService",
+    "agent-records": "suho.database.v1.ReferenceService",
 }
 """Where agents come in from outside, and the gRPC service that stands behind each entrance."""
 
