@@ -124,6 +124,7 @@ class AgentStatus(_message.Message):
     SYMBOLS_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     version: _builtins.str
     started_unix_ms: _builtins.int
@@ -141,6 +142,8 @@ class AgentStatus(_message.Message):
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoggedError]:
         """Newest first."""
 
+    @_builtins.property
+    def config(self) -> Global___AppliedConfig: ...
     def __init__(
         self,
         *,
@@ -153,14 +156,70 @@ class AgentStatus(_message.Message):
         symbols: _abc.Iterable[Global___SymbolStatus] | None = ...,
         ledger: Global___LedgerStatus | None = ...,
         errors: _abc.Iterable[Global___LoggedError] | None = ...,
+        config: Global___AppliedConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "ledger", b"ledger"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "errors", b"errors", "lanes", b"lanes", "ledger", b"ledger", "missing", b"missing", "started_unix_ms", b"started_unix_ms", "symbols", b"symbols", "terminals", b"terminals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "config", b"config", "errors", b"errors", "lanes", b"lanes", "ledger", b"ledger", "missing", b"missing", "started_unix_ms", b"started_unix_ms", "symbols", b"symbols", "terminals", b"terminals", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentStatus: _TypeAlias = AgentStatus  # noqa: Y015
+
+@_typing.final
+class AppliedConfig(_message.Message):
+    """What runs of the settings that the mesh keeps for this agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class NotesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SERVICE_VERSION_FIELD_NUMBER: _builtins.int
+    INSTANCE_VERSION_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    service_version: _builtins.int
+    """0: no such document, or none that fits."""
+    instance_version: _builtins.int
+    refusal: _builtins.str
+    """Why a newer version does not run; empty: none is refused."""
+    @_builtins.property
+    def notes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of values that are not in force although the version is: why, by name."""
+
+    def __init__(
+        self,
+        *,
+        service_version: _builtins.int = ...,
+        instance_version: _builtins.int = ...,
+        refusal: _builtins.str = ...,
+        notes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_version", b"instance_version", "notes", b"notes", "refusal", b"refusal", "service_version", b"service_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppliedConfig: _TypeAlias = AppliedConfig  # noqa: Y015
 
 @_typing.final
 class LaneStatus(_message.Message):
