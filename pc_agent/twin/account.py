@@ -1,13 +1,11 @@
 """What the account is worth: its positions at the newest quotes, equity, margin."""
 
-from collections.abc import Iterable, Sequence
-
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
+from pc_agent.twin.domain.holding import Holding, holding
 from pc_agent.twin.domain.instrument import profit
 from pc_agent.twin.domain.netting import Exposure
 from pc_agent.twin.domain.order_types import side_of
-from pc_agent.twin.domain.situation import exposure
 from pc_agent.twin.domain.terms import AccountTerms
 from pc_agent.twin.quotes import Quotes
 from pc_agent.twin.results import AccountInfo, TradeOrder, TradePosition
@@ -28,6 +26,7 @@ class Account:
         self.terms = terms
         self._quotes = quotes
         self._books = books
+        self._holdings: dict[str, tuple[int, Holding]] = {}  # with the books' revision
 
     def positions(self) -> list[TradePosition]:
         """Open positions, valued at the newest quotes."""
@@ -48,21 +47,36 @@ class Account:
         return position._replace(price_current=closing, profit=earned)
 
     def equity(self) -> float:
-        return round(self._books.balance + sum(p.profit + p.swap for p in self.positions()), 2)
+        """Balance, swaps and what closing everything now would earn."""
+        return self._books.balance + sum(map(self.earned, self._books.symbols_held()))
 
-    def blocked(self, instead: tuple[str, Sequence[Exposure]] | None = None) -> float:
-        """The margin of all positions; with `instead`, those of one symbol are taken to be these."""
-        by_symbol: dict[str, list[Exposure]] = {}
-        for position in self._books.positions.values():
-            by_symbol.setdefault(position.symbol, []).append(exposure(position))
-        if instead is not None:
-            by_symbol[instead[0]] = list(instead[1])
-        return round(sum(self._margin(symbol, held) for symbol, held in by_symbol.items()), 2)
+    def earned(self, symbol: str) -> float:
+        """What closing all of the symbol now would earn, its swaps with it."""
+        what, held, quote = self._quotes.instruments[symbol], self.holding(symbol), self._quotes.newest(symbol)
+        rate = self._quotes.quote_rate(what)
+        if quote is None or rate is None:
+            return held.swap
+        return held.points(*quote) * what.contract_size * rate + held.swap
 
-    def _margin(self, symbol: str, held: Iterable[Exposure]) -> float:
+    def holding(self, symbol: str) -> Holding:
+        revision, held = self._holdings.get(symbol, (-1, None))
+        if held is None or revision != self._books.revision:
+            held = holding(self._books.positions_of(symbol))
+            self._holdings[symbol] = self._books.revision, held
+        return held
+
+    def blocked(self, changed: tuple[str, Exposure | None, Exposure | None] | None = None) -> float:
+        """The margin of all positions; with `changed`, as if one of a symbol's had become another."""
+        held = {symbol: self.holding(symbol) for symbol in self._books.symbols_held()}
+        if changed is not None:
+            symbol, before, after = changed
+            held[symbol] = self.holding(symbol).changed(before, after)
+        return round(sum(self._margin(symbol, one) for symbol, one in held.items()), 2)
+
+    def _margin(self, symbol: str, held: Holding) -> float:
         what = self._quotes.instruments[symbol]
         rate = self._quotes.quote_rate(what)
-        return 0.0 if rate is None else self._quotes.margin_rule(what, rate).of_positions(held)
+        return 0.0 if rate is None else self._quotes.margin_rule(what, rate).of_holding(held)
 
     def info(self) -> AccountInfo:
         terms, balance, positions = self.terms, self._books.balance, self.positions()

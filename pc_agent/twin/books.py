@@ -1,7 +1,7 @@
 """The account's books: orders, deals, positions and how far the market has got, in one SQLite file."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -33,8 +33,13 @@ class Books:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._create()
-        self.positions: Mapping[int, TradePosition] = self._by_ticket(TradePosition, "positions")
-        self.working: Mapping[int, TradeOrder] = self._by_ticket(TradeOrder, "working")
+        self.positions: dict[int, TradePosition] = {}  # by ticket
+        self.working: dict[int, TradeOrder] = {}
+        self._held: dict[str, dict[int, TradePosition]] = {}  # by symbol
+        for position in self._read(TradePosition, "positions", "1", ()):
+            self._keep(position)
+        for order in self._read(TradeOrder, "working", "1", ()):
+            self.working[order.ticket] = order
         self.revision = 0  # of positions and working orders
         (total,) = self._db.execute("SELECT total(profit + commission + swap + fee) FROM deals").fetchone()
         self._balance = float(total)
@@ -82,7 +87,10 @@ class Books:
 
     def positions_of(self, symbol: str) -> tuple[TradePosition, ...]:
         """The oldest first."""
-        return tuple(position for position in self.positions.values() if position.symbol == symbol)
+        return tuple(self._held.get(symbol, {}).values())
+
+    def symbols_held(self) -> Collection[str]:
+        return self._held.keys()
 
     def working_of(self, symbol: str) -> tuple[TradeOrder, ...]:
         return tuple(order for order in self.working.values() if order.symbol == symbol)
@@ -141,21 +149,30 @@ class Books:
         self.released_msc = time_msc
 
     def _apply(self, change: Change) -> None:
-        positions, working = dict(self.positions), dict(self.working)
         for order in change.done:
-            working.pop(order.ticket, None)
-            self._last_order = max(self._last_order, order.ticket)
+            self.working.pop(order.ticket, None)
         for order in change.working:
-            working[order.ticket] = order
+            self.working[order.ticket] = order
+        for order in (*change.done, *change.working):
             self._last_order = max(self._last_order, order.ticket)
         for deal in change.deals:
             self._balance += deal.profit + deal.commission + deal.swap + deal.fee
             self._last_deal = max(self._last_deal, deal.ticket)
         for ticket in change.closed:
-            positions.pop(ticket, None)
-        positions |= {position.ticket: position for position in change.positions}
-        self.positions, self.working = positions, working
+            self._drop(self.positions.pop(ticket))
+        for position in change.positions:
+            self._keep(position)
         self.revision += 1
+
+    def _keep(self, position: TradePosition) -> None:
+        self.positions[position.ticket] = position
+        self._held.setdefault(position.symbol, {})[position.ticket] = position
+
+    def _drop(self, position: TradePosition) -> None:
+        of_symbol = self._held[position.symbol]
+        del of_symbol[position.ticket]
+        if not of_symbol:
+            del self._held[position.symbol]
 
     @contextmanager
     def _transaction(self, lasts: bool = True) -> Iterator[None]:
@@ -212,9 +229,6 @@ class Books:
     def _insert(self, table: str, row: TradeOrder | TradeDeal | TradePosition) -> None:
         values = row._replace(magic=_signed(row.magic))
         self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(values))})", values)
-
-    def _by_ticket(self, kind: type[R], table: str) -> dict[int, R]:
-        return {row.ticket: row for row in self._read(kind, table, "1", ())}
 
     def _read(self, kind: type[R], table: str, where: str, values: Iterable[int]) -> list[R]:
         rows = self._db.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY ticket", tuple(values))

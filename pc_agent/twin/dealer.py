@@ -253,7 +253,7 @@ class Dealer:
 
     def _blocked_after(self, s: Situation) -> float:
         is_deal = s.request.action == mt5.TRADE_ACTION_DEAL
-        return self.account.blocked((s.request.symbol, s.exposures_after()) if is_deal else None)
+        return self.account.blocked((s.request.symbol, s.before, s.netted().after) if is_deal else None)
 
 
 def _deposit(now_msc: int, money: float) -> TradeDeal:

@@ -8,12 +8,10 @@ from pc_agent.twin.account import Account
 from pc_agent.twin.books import Books
 from pc_agent.twin.domain.instrument import Quote
 from pc_agent.twin.domain.sessions import week
-from pc_agent.twin.domain.situation import exposure
 from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.domain.watches import Cause, Prices, Touch, Watches
 from pc_agent.twin.market import Clock
 from pc_agent.twin.quotes import Quotes
-from pc_agent.twin.results import TradePosition
 from pc_agent.twin.trades import Trades
 
 _TICKS_AT_A_TIME = 8192
@@ -77,7 +75,7 @@ class Matching:
     def _watches_of(self, symbol: str) -> Watches:
         revision, watches = self._watches.get(symbol, (-1, None))
         if watches is None or revision != self._books.revision:
-            positions = [(position, exposure(position).side) for position in self._books.positions_of(symbol)]
+            positions = [p for p in self._books.positions_of(symbol) if p.sl or p.tp]
             watches = Watches(self._books.working_of(symbol), positions)
             self._watches[symbol] = self._books.revision, watches
         return watches
@@ -86,34 +84,22 @@ class Matching:
 
     def _first_stop_out(self, symbol: str, prices: Prices, start: int, end: int) -> int | None:
         """The first tick at which the margin level is under the stop-out level."""
-        held = self._books.positions_of(symbol)
-        if not held:
-            return None
-        blocked = self._account.blocked()
+        blocked = self._account.blocked() if symbol in self._books.symbols_held() else 0.0
         if not blocked:
             return None
-        others = sum(p.profit for p in map(self._account.valued, self._others(symbol)))
-        swaps = sum(p.swap for p in self._books.positions.values())
-        equity = self._books.balance + swaps + others + self._profits(held, prices, start, end)
+        others = sum(self._account.earned(other) for other in self._books.symbols_held() if other != symbol)
+        equity = self._books.balance + others + self._earned(symbol, prices, start, end)
         broke = equity < blocked * self._account.terms.stop_out / 100
         return start + int(broke.argmax()) if broke.any() else None
 
-    def _others(self, symbol: str) -> list[TradePosition]:
-        return [position for position in self._books.positions.values() if position.symbol != symbol]
-
-    def _profits(self, held: tuple[TradePosition, ...], prices: Prices, start: int, end: int) -> NDArray[np.float64]:
-        """Of all the symbol's positions, at each tick."""
-        what = self._quotes.instruments[held[0].symbol]
+    def _earned(self, symbol: str, prices: Prices, start: int, end: int) -> NDArray[np.float64]:
+        """By all that is held of the symbol, its swaps with it, at each tick."""
+        what, held = self._quotes.instruments[symbol], self._account.holding(symbol)
         bids, asks = prices.bids[start:end], prices.asks[start:end]
-        total = np.zeros(end - start)
-        for side, closing in ((1, bids), (-1, asks)):
-            legs = [one for one in map(exposure, held) if one.side == side]
-            lots = sum(leg.volume for leg in legs)
-            if lots:
-                total += side * (closing * lots - sum(leg.volume * leg.price for leg in legs))
-        own_rate = what.base == self._account.terms.currency
-        rate = 1.0 / asks if own_rate else self._quotes.quote_rate(what) or 0.0
-        return np.asarray(total * what.contract_size * rate, np.float64)
+        # Where the base currency is the account's, the quote currency is worth what the tick itself says.
+        in_base = what.base == self._account.terms.currency
+        rate = 1.0 / asks if in_base else self._quotes.quote_rate(what) or 0.0
+        return np.asarray(held.points(bids, asks) * what.contract_size * rate + held.swap, np.float64)
 
     def _stop_out(self, symbol: str, quote: Quote) -> None:
         """Close the position that has lost most: one of `symbol` at `quote`, others at their newest."""

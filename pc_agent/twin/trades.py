@@ -39,7 +39,8 @@ class Trades:
             return None
         ticket, _ = self._books.next_tickets()
         held = s.held
-        order = new_order(request, ticket, self._clock(), position_id=held.identifier if held is not None else 0)
+        position_id = held.identifier if held is not None else 0
+        order = new_order(request, ticket, self._clock(), fate.reason, position_id)
         if not found:
             self._books.commit(Change(working=(order,)))
             return order, None
@@ -149,10 +150,9 @@ class Trades:
     def _has_money(self, order: TradeOrder, held: TradePosition | None, volume: float, price: float) -> bool:
         before = exposure(held) if held is not None else None
         netted = net(before, side_of(order.type), volume, price)
-        if not netted.opened or netted.after is None:
+        if not netted.opened:
             return True
-        others = [exposure(p) for p in self._books.positions_of(order.symbol) if p is not held]
-        return self._account.blocked((order.symbol, [*others, netted.after])) <= self._account.equity()
+        return self._account.blocked((order.symbol, before, netted.after)) <= self._account.equity()
 
 
 def found_volume(volume: float, terms: Terms, liquidity: float | None) -> float:

@@ -1,10 +1,10 @@
 """What can be traded, and what it is worth in the account's currency."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pc_agent.twin import constants as mt5
-from pc_agent.twin.domain.netting import Exposure
+from pc_agent.twin.domain.holding import Holding
 
 _METALS = {"XAU": 100.0, "XAG": 5000.0}
 _FOREX_LOT = 100_000.0
@@ -85,19 +85,19 @@ class MarginRule:
         unit = 1.0 if in_base else price * self.quote_rate
         return volume * self.what.contract_size * unit / self.leverage
 
-    def of_positions(self, held: Iterable[Exposure]) -> float:
+    def of_holding(self, held: Holding) -> float:
         """Of all that is held of the symbol."""
-        legs = {1: (0.0, 0.0), -1: (0.0, 0.0)}  # lots, lots times price
-        for one in held:
-            lots, worth = legs[one.side]
-            legs[one.side] = lots + one.volume, worth + one.volume * one.price
-        (bought, bought_worth), (sold, sold_worth) = legs[1], legs[-1]
-        margins = [self.of(lots, worth / lots) for lots, worth in legs.values() if lots]
+        margins = [
+            self.of(lots, worth / lots)
+            for lots, worth in ((held.bought, held.bought_worth), (held.sold, held.sold_worth))
+            if lots
+        ]
         if len(margins) < 2:
             return sum(margins)
         if self.uses_larger_leg:
             return max(margins)
-        larger = bought_worth / bought if bought >= sold else sold_worth / sold
-        uncovered = self.of(abs(bought - sold), larger)
-        mean = (bought_worth + sold_worth) / (bought + sold)
-        return uncovered + self.of(min(bought, sold), mean) * self.hedged_share
+        buys_more = held.bought >= held.sold
+        larger = held.bought_worth / held.bought if buys_more else held.sold_worth / held.sold
+        uncovered = self.of(abs(held.bought - held.sold), larger)
+        mean = (held.bought_worth + held.sold_worth) / (held.bought + held.sold)
+        return uncovered + self.of(min(held.bought, held.sold), mean) * self.hedged_share

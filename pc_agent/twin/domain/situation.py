@@ -63,14 +63,10 @@ class Situation:
             return self.position(self.request.position)
         return self.positions[0] if self.positions and not self.account.is_hedging else None
 
+    @property
+    def before(self) -> Exposure | None:
+        return exposure(self.held) if self.held is not None else None
+
     def netted(self) -> Netted:
         """What executing the whole of a market order would do."""
-        held = self.held
-        before = exposure(held) if held is not None else None
-        return net(before, self.side, self.request.volume, self.price(self.side))
-
-    def exposures_after(self) -> list[Exposure]:
-        """What would be held of the symbol, had the market order been executed."""
-        held, after = self.held, self.netted().after
-        others = [exposure(position) for position in self.positions if position is not held]
-        return others if after is None else [*others, after]
+        return net(self.before, self.side, self.request.volume, self.price(self.side))

@@ -1,13 +1,13 @@
 """Which tick is the first that reaches any of many prices: orders that wait, stops of positions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pc_agent.twin.domain.netting import Side
+from pc_agent.twin.constants import POSITION_TYPE_BUY
 from pc_agent.twin.domain.order_types import Watch, watch_of
 from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.results import TradeOrder, TradePosition
@@ -47,11 +47,11 @@ class Prices:
 class Watches:
     """Every price that something of one symbol waits for, as columns."""
 
-    def __init__(self, orders: Sequence[TradeOrder], positions: Sequence[tuple[TradePosition, Side]]) -> None:
+    def __init__(self, orders: Iterable[TradeOrder], positions: Iterable[TradePosition]) -> None:
         self._rows = [(watch_of(order), Cause.ORDER, order.ticket) for order in orders]
-        for position, side in positions:
+        for position in positions:
             # A position is closed at the other side's price: bought at the ask, sold back at the bid.
-            bought = side == 1
+            bought = position.type == POSITION_TYPE_BUY
             if position.sl:
                 self._rows.append((Watch(bought, bought, position.sl), Cause.STOP_LOSS, position.ticket))
             if position.tp:
