@@ -67,6 +67,14 @@ class Reason(StrEnum):
     EPOCH_SUPERSEDED = "EPOCH_SUPERSEDED"
     REPORT_CONFLICT = "REPORT_CONFLICT"
     LIVE_MONEY_NOT_ALLOWED = "LIVE_MONEY_NOT_ALLOWED"
+    LEASE_HELD = "LEASE_HELD"
+    AGENT_NOT_CONNECTED = "AGENT_NOT_CONNECTED"
+    UNKNOWN_TICKET = "UNKNOWN_TICKET"
+    ENGINE_AWAY = "ENGINE_AWAY"
+    # the agent's own service
+    TOKEN_WRONG = "TOKEN_WRONG"
+    NOT_IN_DOUBT = "NOT_IN_DOUBT"
+    TERMINAL_AWAY = "TERMINAL_AWAY"
 
 
 STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
@@ -112,6 +120,13 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.EPOCH_SUPERSEDED: StatusCode.FAILED_PRECONDITION,
         Reason.REPORT_CONFLICT: StatusCode.INVALID_ARGUMENT,
         Reason.LIVE_MONEY_NOT_ALLOWED: StatusCode.FAILED_PRECONDITION,
+        Reason.LEASE_HELD: StatusCode.FAILED_PRECONDITION,
+        Reason.AGENT_NOT_CONNECTED: StatusCode.FAILED_PRECONDITION,
+        Reason.UNKNOWN_TICKET: StatusCode.NOT_FOUND,
+        Reason.ENGINE_AWAY: StatusCode.UNAVAILABLE,
+        Reason.TOKEN_WRONG: StatusCode.UNAUTHENTICATED,
+        Reason.NOT_IN_DOUBT: StatusCode.FAILED_PRECONDITION,
+        Reason.TERMINAL_AWAY: StatusCode.UNAVAILABLE,
     }
 )
 
@@ -152,11 +167,26 @@ class MeshError(Exception):
         message: str = error.details() or code.name
         for key, value in _metadata(error):
             if key == "grpc-status-details-bin":
-                for detail in status_pb2.Status.FromString(value).details:
-                    info = error_details_pb2.ErrorInfo()
-                    if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason.__members__:
-                        return cls(Reason(info.reason), message, **dict(info.metadata))
+                told = _told(status_pb2.Status.FromString(value))
+                if told is not None:
+                    return cls(Reason(told.reason), message, **dict(told.metadata))
         return cls(_REASON_OF_STATUS.get(code, Reason.INTERNAL), f"{message} ({code.name})")
+
+    @classmethod
+    def of_status(cls, status: status_pb2.Status) -> "MeshError":
+        """A refusal that travelled as `status()` made it, by another way than a call."""
+        told = _told(status)
+        if told is None:
+            return cls(Reason.INTERNAL, status.message)
+        return cls(Reason(told.reason), status.message, **dict(told.metadata))
+
+
+def _told(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason.__members__:
+            return info
+    return None
 
 
 def _metadata(error: Any) -> list[tuple[str, Any]]:

@@ -75,17 +75,20 @@ async def open_server(
     services: Sequence[Service],
     draining: Draining | None = None,
     options: Iterable[tuple[str, Any]] = (),
+    interceptors: Iterable[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncIterator[MeshServer]:
     """Bind, start, and stop at the end of the block.
 
     `draining` is set while the server is out of discovery: streams that would stay open end themselves then.
+    `interceptors` stand around everything that is served; what they raise is answered as handlers' errors are.
 
     Raises:
         SettingsError: the address is not loopback, or taken.
     """
     address = _loopback(settings.host)
     # Of one option given twice gRPC takes the first.
-    server = grpc.aio.server(interceptors=[Around()], options=list({**dict(_OPTIONS), **dict(options)}.items()))
+    every = list({**dict(_OPTIONS), **dict(options)}.items())
+    server = grpc.aio.server(interceptors=[Around(), *interceptors], options=every)
     for item in services:
         item.add(server)
     checks = health.aio.HealthServicer()
