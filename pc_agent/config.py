@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field, field_validator
 
@@ -36,6 +37,12 @@ class AgentSettings(LiveFields):
         60, gt=0, description="How long books must show nothing of an order before it counts as not executed."
     )
     idle_ms: int = Field(5, ge=1, le=1000, description="Pause between two looks at a terminal that has no new tick.")
+    user_id: UUID | None = Field(
+        None, description="Whose preferences count here: the same on each of a person's PCs; none: this agent's own."
+    )
+    records_sync_s: float = Field(
+        10, gt=0, description="Time between two looks at the database service for preferences and records changed there."
+    )
     worker_hang_s: float = Field(
         30, ge=1, description="A worker that stands still for so long, waiting for no terminal, is replaced."
     )

@@ -39,3 +39,4 @@ class SymbolFacts:
     currency_base: str = ""
     currency_profit: str = ""
     currency_margin: str = ""
+    spread_float: bool = True

@@ -251,6 +251,10 @@ class HealthSeen:
 
     health: TerminalHealth
     broker_since: float | None
+    path: str = ""
+    company: str = ""
+    balance: float = 0.0
+    equity: float = 0.0
 
     def differs(self, other: "HealthSeen") -> bool:
         """In more than its measurements."""

@@ -114,11 +114,15 @@ class BrokerLink:
         """What the last check saw, when it is to be told."""
         if self._infos is None:
             return None
-        seen, told, now = HealthSeen(_health(*self._infos), self._since), self._told, time.monotonic()
+        seen, told, now = _seen(*self._infos, self._since), self._told, time.monotonic()
         if told is not None and not seen.differs(told) and now - self._told_at < self.health_s:
             return None
         self._told, self._told_at = seen, now
         return seen
+
+
+def _seen(info: Any, account: Any, since: float | None) -> HealthSeen:
+    return HealthSeen(_health(info, account), since, info.path, account.company, account.balance, account.equity)
 
 
 def _health(info: Any, account: Any) -> TerminalHealth:

@@ -137,6 +137,7 @@ class SymbolBook:
             currency_base=info.currency_base,
             currency_profit=info.currency_profit,
             currency_margin=info.currency_margin,
+            spread_float=bool(info.spread_float),
             newest_msc=tick.time_msc if tick else 0,
         )
 
