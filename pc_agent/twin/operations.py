@@ -10,8 +10,11 @@ from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
 from pc_agent.twin.domain.history import Replacement
 from pc_agent.twin.domain.ticks import TICK_DTYPE, Ticks, first_at
+from pc_agent.twin.downloads import Depth, Downloads
 from pc_agent.twin.market import FeedStatus, Market
 from pc_agent.twin.wire import TerminalError
+
+_TICK_READS = ("copy_ticks_from", "copy_ticks_range")
 
 
 class Operations:
@@ -20,12 +23,13 @@ class Operations:
     def __init__(self, market: Market, books: Books) -> None:
         self._market = market
         self._books = books
+        self._downloads = Downloads(market)
         self._delay_s = 0.0
         self._failures = 0
         functions: tuple[Callable[..., Any], ...] = (
             self.feed_status, self.hold_feeds, self.deal_count,
             self.correct_tick, self.remove_ticks, self.insert_ticks, self.show_symbol, self.step_clock,
-            self.disturb_history,
+            self.disturb_history, self.slow_history,
         )  # fmt: skip
         self.functions = {function.__name__: function for function in functions}
 
@@ -81,13 +85,23 @@ class Operations:
     def disturb_history(self, delay_s: float, failures: int) -> None:
         self._delay_s, self._failures = delay_s, failures
 
-    def before_history_read(self) -> None:
-        """Raises TerminalError while history reads are to fail; outside the lock, for it may take its time."""
+    def slow_history(self, at_hand_days: float | None, s_per_day: float) -> None:
+        self._downloads.slow(None if at_hand_days is None else Depth(at_hand_days, s_per_day))
+
+    def before_history_read(self, function: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether there is anything to read: outside the lock, for it may take its time.
+
+        Raises TerminalError while history reads are to fail.
+        """
         if self._delay_s:
             time.sleep(self._delay_s)
         if self._failures > 0:
             self._failures -= 1
             raise TerminalError(mt5.RES_E_FAIL, "Terminal: Call failed")
+        if function not in _TICK_READS:
+            return True
+        symbol, since_s, *_ = arguments
+        return self._downloads.has(symbol, since_s)
 
     def _bounds(self, symbol: str, from_msc: int, to_msc: int) -> tuple[int, int]:
         if symbol not in self._market.symbols:

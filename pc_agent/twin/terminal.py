@@ -15,6 +15,7 @@ from pc_agent.twin.dealer import Dealer
 from pc_agent.twin.domain.interference import Fate, Interference, NoInterference
 from pc_agent.twin.market import Market
 from pc_agent.twin.operations import Operations
+from pc_agent.twin.person import Person
 from pc_agent.twin.results import AccountInfo, OrderCheckResult, OrderSendResult, TerminalInfo, TradeRequest
 from pc_agent.twin.symbols import Symbols
 from pc_agent.twin.wire import SUCCESS, Reply, TerminalError
@@ -56,6 +57,7 @@ class Terminal:
         self._state = TerminalState()
         self._lock = threading.Lock()
         self._closed = False
+        self._person = Person(books, dealer)
         own: tuple[Callable[..., Any], ...] = (
             self.login, self.version, self.terminal_info, self.account_info, self.order_check,
         )  # fmt: skip
@@ -66,6 +68,8 @@ class Terminal:
             **Charts(market).functions,
             **self._operations.functions,
             **BackOffice(dealer, self._state).functions,
+            **self._person.functions,
+            **self._interference.functions,
         }
 
     def handle(self, function: str, arguments: tuple[Any, ...]) -> Reply:
@@ -76,11 +80,12 @@ class Terminal:
         """
         try:
             self._interference.before_call(function)
-            if function in _HISTORY_READS:
-                self._operations.before_history_read()
+            if function in _HISTORY_READS and not self._operations.before_history_read(function, arguments):
+                return (*SUCCESS, b"")
             if function == "order_send":
                 return (*SUCCESS, self._disturbed_order_send(*arguments))
-            return (*SUCCESS, self._locked(self._functions[function], *arguments))
+            answering = self._person.other_account.get(function, self._functions[function])
+            return (*SUCCESS, self._locked(answering, *arguments))
         except TerminalError as error:
             return error.code, error.message, None
 
@@ -88,7 +93,9 @@ class Terminal:
         """Let the market move and meet its stops when nobody calls."""
         with self._lock:
             self._advance()
-        self._market.settle()  # may wait for the disk: nobody waits for it
+        # These may wait for the disk; nobody waits for them.
+        self._market.settle()
+        self._books.settle()
 
     def close(self) -> None:
         """Finish the call that is being answered; answer no more."""
@@ -108,6 +115,8 @@ class Terminal:
             return function(*args, **kwargs)
 
     def _advance(self) -> None:
+        if not self._state.connected:
+            return  # what happens meanwhile is heard of later
         with self._books.together():
             self._dealer.pass_time()
             for symbol, fresh in self._market.advance():
@@ -123,6 +132,8 @@ class Terminal:
         )
         if wrong:
             raise TerminalError(*AUTH_FAILED)
+        if login is not None:
+            self._person.leave_other_account()
 
     def version(self) -> tuple[int, int, str]:
         return _TERMINAL, BUILD, RELEASED
@@ -155,6 +166,8 @@ class Terminal:
         """The terminal's own state stands before the broker's rules."""
         if self._state.tradeapi_disabled:
             raise TerminalError(*API_DISABLED)
+        if self._person.other_account:
+            return self._dealer.send(request, self._person.refusal())
         if not self._state.connected:
             return self._dealer.send(request, Fate(retcode=mt5.TRADE_RETCODE_CONNECTION))
         if not self._state.trade_allowed:

@@ -1,8 +1,11 @@
 """What may come between a client and its broker: latency, refusals, slippage, answers that are lost."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
+from pc_agent.twin.constants import ORDER_REASON_EXPERT
 from pc_agent.twin.results import OrderSendResult, TradeRequest
 
 
@@ -13,6 +16,7 @@ class Fate:
     retcode: int = 0  # refuses the request, whatever it is; 0: it is judged by the rules
     slippage_points: float = 0.0  # how much worse than the quote it fills
     liquidity: float | None = None  # lots that can be filled at once; None: as the symbol's terms say
+    reason: int = ORDER_REASON_EXPERT  # who asks for it
 
 
 UNDISTURBED = Fate()
@@ -23,6 +27,10 @@ class Interference(Protocol):
 
     Each may raise TerminalError (the call fails with that) or ConnectionError (the client is hung up on).
     """
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """What those who started the twin may ask of it, under the terminal's lock."""
 
     def before_call(self, function: str) -> None:
         """Before any function that a client calls, `order_send` included."""
@@ -36,6 +44,8 @@ class Interference(Protocol):
 
 class NoInterference:
     """A broker on its best day."""
+
+    functions: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
     def before_call(self, function: str) -> None:
         pass
