@@ -15,6 +15,7 @@ R = TypeVar("R", TradeOrder, TradeDeal, TradePosition)
 Durability = Literal["process", "power"]
 
 _SQL_TYPE = {int: "INTEGER", float: "REAL", str: "TEXT"}
+_SETTLE_AFTER = 100
 _TABLES = {"orders": TradeOrder, "working": TradeOrder, "deals": TradeDeal, "positions": TradePosition}
 
 
@@ -31,6 +32,10 @@ class Books:
     def __init__(self, path: Path, durability: Durability = "process") -> None:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
+        # Moving the log into the file waits for the disk: it is done aside, by `settle`.
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")
+        self._aside = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._unsettled = 0  # commits since
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._create()
         self.positions: dict[int, TradePosition] = {}  # by ticket
@@ -148,6 +153,12 @@ class Books:
             self._db.execute("UPDATE progress SET released_msc = ?", (time_msc,))
         self.released_msc = time_msc
 
+    def settle(self) -> None:
+        """Keep the log short; from any thread, nobody waits for it."""
+        if self._unsettled >= _SETTLE_AFTER:
+            self._unsettled = 0
+            self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def _apply(self, change: Change) -> None:
         for order in change.done:
             self.working.pop(order.ticket, None)
@@ -193,6 +204,7 @@ class Books:
     def _end(self, how: str) -> None:
         if self._db.in_transaction:
             self._db.execute(how)
+            self._unsettled += 1
 
     # Reads
 
@@ -220,6 +232,7 @@ class Books:
         return int(count)
 
     def close(self) -> None:
+        self._aside.close()
         self._db.close()
 
     def _highest(self, table: str) -> int:
