@@ -70,6 +70,24 @@ def storage(data: DataOption = None, results: ResultsOption = _RESULTS, as_json:
 
 
 @app.command()
+def signals(
+    count: Annotated[int, typer.Option("--signals", min=10, help="How many are measured in each situation.")] = 300,
+    results: ResultsOption = _RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """From a signal's commit to the terminal: idle, beside 50,000 ticks/s, sharing a tick lane's connection."""
+    from bench.race import NoShowError
+    from bench.report import Report
+    from bench.signals.benchmark import run
+
+    report = Report("signals", results, as_json)
+    try:
+        report.close(asyncio.run(run(count, report)))
+    except NoShowError as error:
+        fail(str(error))
+
+
+@app.command()
 def hub(
     part: Annotated[
         list[str] | None,

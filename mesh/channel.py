@@ -27,6 +27,8 @@ _RECONNECT = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
+_OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
+
 LaneTarget = Literal["agent-signals", "agent-ticks", "agent-records"]
 
 
@@ -87,16 +89,20 @@ async def mesh_channel(
 async def lane_channel(settings: MeshSettings, service: str, target: LaneTarget) -> AsyncIterator[grpc.aio.Channel]:
     """One of the agent's channels: a TCP connection of its own."""
     _export_bootstrap(settings, service, ())
-    own = ("grpc.use_local_subchannel_pool", 1)
-    async with grpc.aio.insecure_channel(f"xds:///{target}", options=(own, *KEEPALIVE, *_RECONNECT)) as channel:
+    options = (_OWN_CONNECTION, *KEEPALIVE, *_RECONNECT)
+    async with grpc.aio.insecure_channel(f"xds:///{target}", options=options) as channel:
         yield channel
 
 
 @asynccontextmanager
-async def direct_channel(addresses: Sequence[str]) -> AsyncIterator[grpc.aio.Channel]:
-    """To one of `addresses` (IP:port, all IPv4 or all IPv6), whichever answers; for hubs, and where no hub is."""
+async def direct_channel(addresses: Sequence[str], *, own: bool = False) -> AsyncIterator[grpc.aio.Channel]:
+    """To one of `addresses` (IP:port, all IPv4 or all IPv6), whichever answers; for hubs, and where no hub is.
+
+    `own`: over a connection that no other channel of the process uses.
+    """
     target = f"{'ipv6' if addresses[0].startswith('[') else 'ipv4'}:{','.join(addresses)}"
-    async with grpc.aio.insecure_channel(target, options=(*KEEPALIVE, *_RECONNECT)) as channel:
+    options = (*((_OWN_CONNECTION,) if own else ()), *KEEPALIVE, *_RECONNECT)
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
         yield channel
 
 
