@@ -1,5 +1,6 @@
 """What the PC's store keeps of terminals, brokers, accounts and a person's preferences."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -8,6 +9,8 @@ from uuid import UUID, uuid5
 
 # Of all ids of ours: two PCs that see the same thing call it the same.
 _NAMESPACE = UUID("5b0f5b5e-64f7-5d4c-9a3e-0c1d6f0a7a11")
+
+_LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -95,6 +98,11 @@ class Preferences:
     language: str = "en"
     auto_close_trades: bool = False
     trade_confirmation: bool = False
+
+
+def is_language(code: str) -> bool:
+    """Whether it is a code such as en or pt-BR."""
+    return _LANGUAGE.fullmatch(code) is not None
 
 
 Content = Broker | Instance | TradingAccount | Preferences

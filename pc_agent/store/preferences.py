@@ -28,11 +28,11 @@ class LivePreferences:
     """One person's preferences, from the store; a change is in force at once."""
 
     def __init__(self, store: Store, user: UUID, by: str) -> None:
-        self.changed = asyncio.Event()
         self._store = store
         self._user = user
         self._by = by
         self._now = Preferences(user)
+        self._changed = asyncio.Event()
 
     @property
     def now(self) -> Preferences:
@@ -45,6 +45,12 @@ class LivePreferences:
     @property
     def auto_close_trades(self) -> bool:
         return self._now.auto_close_trades
+
+    async def changed(self, known: Preferences) -> Preferences:
+        """The preferences in force, as soon as they are others than the known ones."""
+        while self._now == known:
+            await self._changed.wait()
+        return self._now
 
     async def begin(self) -> None:
         """Read them. Where the store was lost, trades wait for the person's word until it is known what he wants."""
@@ -69,4 +75,5 @@ class LivePreferences:
                 trade_confirmation=preferences.trade_confirmation,
                 auto_close_trades=preferences.auto_close_trades,
             )
-            self.changed.set()
+            self._changed.set()
+            self._changed = asyncio.Event()

@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from suho.common.v1 import record_pb2 as suho_dot_common_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/agent/v1/store.proto\x12\rsuho.agent.v1\x1a google/protobuf/field_mask.proto\x1a\x1bsuho/common/v1/record.proto\"D\n\x18ListStoredRecordsRequest\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\"I\n\x19ListStoredRecordsResponse\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.suho.agent.v1.StoredRecord\"G\n\x0cStoredRecord\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.suho.common.v1.Record\x12\x0f\n\x07waiting\x18\x02 \x01(\x08\"u\n\x15SetPreferencesRequest\x12\x30\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1b.suho.common.v1.Preferences\x12*\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x16SetPreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1b.suho.common.v1.Preferences\"K\n\x13RemoveRecordRequest\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x02 \x01(\t\"\x16\n\x14RemoveRecordResponse\"#\n\x12ListChangesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x13ListChangesResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.suho.agent.v1.StoredChange\"\xaf\x01\n\x0cStoredChange\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x03 \x01(\t\x12\x14\n\x0cmade_unix_ms\x18\x04 \x01(\x10\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .suho.agent.v1.StoredChangeState\x12\x0f\n\x07outcome\x18\x06 \x01(\t*\xd9\x01\n\x11StoredChangeState\x12#\n\x1fSTORED_CHANGE_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTORED_CHANGE_STATE_PENDING\x10\x01\x12\x1c\n\x18STORED_CHANGE_STATE_SENT\x10\x02\x12\x1f\n\x1bSTORED_CHANGE_STATE_APPLIED\x10\x03\x12\x1e\n\x1aSTORED_CHANGE_STATE_MERGED\x10\x04\x12\x1f\n\x1bSTORED_CHANGE_STATE_REFUSED\x10\x05\x32\x98\x03\n\x0cStoreService\x12k\n\x11ListStoredRecords\x12\'.suho.agent.v1.ListStoredRecordsRequest\x1a(.suho.agent.v1.ListStoredRecordsResponse\"\x03\x90\x02\x01\x12\x62\n\x0eSetPreferences\x12$.suho.agent.v1.SetPreferencesRequest\x1a%.suho.agent.v1.SetPreferencesResponse\"\x03\x90\x02\x02\x12\\\n\x0cRemoveRecord\x12\".suho.agent.v1.RemoveRecordRequest\x1a#.suho.agent.v1.RemoveRecordResponse\"\x03\x90\x02\x02\x12Y\n\x0bListChanges\x12!.suho.agent.v1.ListChangesRequest\x1a\".suho.agent.v1.ListChangesResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19suho/agent/v1/store.proto\x12\rsuho.agent.v1\x1a google/protobuf/field_mask.proto\x1a\x1bsuho/common/v1/record.proto\"D\n\x18ListStoredRecordsRequest\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\"I\n\x19ListStoredRecordsResponse\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.suho.agent.v1.StoredRecord\"G\n\x0cStoredRecord\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.suho.common.v1.Record\x12\x0f\n\x07waiting\x18\x02 \x01(\x08\"\x17\n\x15GetPreferencesRequest\"J\n\x16GetPreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1b.suho.common.v1.Preferences\"u\n\x15SetPreferencesRequest\x12\x30\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1b.suho.common.v1.Preferences\x12*\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x16SetPreferencesResponse\x12\x30\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1b.suho.common.v1.Preferences\"K\n\x13RemoveRecordRequest\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x02 \x01(\t\"\x16\n\x14RemoveRecordResponse\"#\n\x12ListChangesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x13ListChangesResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.suho.agent.v1.StoredChange\"\xaf\x01\n\x0cStoredChange\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x03 \x01(\t\x12\x14\n\x0cmade_unix_ms\x18\x04 \x01(\x10\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .suho.agent.v1.StoredChangeState\x12\x0f\n\x07outcome\x18\x06 \x01(\t*\xd9\x01\n\x11StoredChangeState\x12#\n\x1fSTORED_CHANGE_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTORED_CHANGE_STATE_PENDING\x10\x01\x12\x1c\n\x18STORED_CHANGE_STATE_SENT\x10\x02\x12\x1f\n\x1bSTORED_CHANGE_STATE_APPLIED\x10\x03\x12\x1e\n\x1aSTORED_CHANGE_STATE_MERGED\x10\x04\x12\x1f\n\x1bSTORED_CHANGE_STATE_REFUSED\x10\x05\x32\xfc\x03\n\x0cStoreService\x12k\n\x11ListStoredRecords\x12\'.suho.agent.v1.ListStoredRecordsRequest\x1a(.suho.agent.v1.ListStoredRecordsResponse\"\x03\x90\x02\x01\x12\x62\n\x0eGetPreferences\x12$.suho.agent.v1.GetPreferencesRequest\x1a%.suho.agent.v1.GetPreferencesResponse\"\x03\x90\x02\x01\x12\x62\n\x0eSetPreferences\x12$.suho.agent.v1.SetPreferencesRequest\x1a%.suho.agent.v1.SetPreferencesResponse\"\x03\x90\x02\x02\x12\\\n\x0cRemoveRecord\x12\".suho.agent.v1.RemoveRecordRequest\x1a#.suho.agent.v1.RemoveRecordResponse\"\x03\x90\x02\x02\x12Y\n\x0bListChanges\x12!.suho.agent.v1.ListChangesRequest\x1a\".suho.agent.v1.ListChangesResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,34 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STORESERVICE'].methods_by_name['ListStoredRecords']._loaded_options = None
   _globals['_STORESERVICE'].methods_by_name['ListStoredRecords']._serialized_options = b'\220\002\001'
+  _globals['_STORESERVICE'].methods_by_name['GetPreferences']._loaded_options = None
+  _globals['_STORESERVICE'].methods_by_name['GetPreferences']._serialized_options = b'\220\002\001'
   _globals['_STORESERVICE'].methods_by_name['SetPreferences']._loaded_options = None
   _globals['_STORESERVICE'].methods_by_name['SetPreferences']._serialized_options = b'\220\002\002'
   _globals['_STORESERVICE'].methods_by_name['RemoveRecord']._loaded_options = None
   _globals['_STORESERVICE'].methods_by_name['RemoveRecord']._serialized_options = b'\220\002\002'
   _globals['_STORESERVICE'].methods_by_name['ListChanges']._loaded_options = None
   _globals['_STORESERVICE'].methods_by_name['ListChanges']._serialized_options = b'\220\002\001'
-  _globals['_STOREDCHANGESTATE']._serialized_start=906
-  _globals['_STOREDCHANGESTATE']._serialized_end=1123
+  _globals['_STOREDCHANGESTATE']._serialized_start=1007
+  _globals['_STOREDCHANGESTATE']._serialized_end=1224
   _globals['_LISTSTOREDRECORDSREQUEST']._serialized_start=107
   _globals['_LISTSTOREDRECORDSREQUEST']._serialized_end=175
   _globals['_LISTSTOREDRECORDSRESPONSE']._serialized_start=177
   _globals['_LISTSTOREDRECORDSRESPONSE']._serialized_end=250
   _globals['_STOREDRECORD']._serialized_start=252
   _globals['_STOREDRECORD']._serialized_end=323
-  _globals['_SETPREFERENCESREQUEST']._serialized_start=325
-  _globals['_SETPREFERENCESREQUEST']._serialized_end=442
-  _globals['_SETPREFERENCESRESPONSE']._serialized_start=444
-  _globals['_SETPREFERENCESRESPONSE']._serialized_end=518
-  _globals['_REMOVERECORDREQUEST']._serialized_start=520
-  _globals['_REMOVERECORDREQUEST']._serialized_end=595
-  _globals['_REMOVERECORDRESPONSE']._serialized_start=597
-  _globals['_REMOVERECORDRESPONSE']._serialized_end=619
-  _globals['_LISTCHANGESREQUEST']._serialized_start=621
-  _globals['_LISTCHANGESREQUEST']._serialized_end=656
-  _globals['_LISTCHANGESRESPONSE']._serialized_start=658
-  _globals['_LISTCHANGESRESPONSE']._serialized_end=725
-  _globals['_STOREDCHANGE']._serialized_start=728
-  _globals['_STOREDCHANGE']._serialized_end=903
-  _globals['_STORESERVICE']._serialized_start=1126
-  _globals['_STORESERVICE']._serialized_end=1534
+  _globals['_GETPREFERENCESREQUEST']._serialized_start=325
+  _globals['_GETPREFERENCESREQUEST']._serialized_end=348
+  _globals['_GETPREFERENCESRESPONSE']._serialized_start=350
+  _globals['_GETPREFERENCESRESPONSE']._serialized_end=424
+  _globals['_SETPREFERENCESREQUEST']._serialized_start=426
+  _globals['_SETPREFERENCESREQUEST']._serialized_end=543
+  _globals['_SETPREFERENCESRESPONSE']._serialized_start=545
+  _globals['_SETPREFERENCESRESPONSE']._serialized_end=619
+  _globals['_REMOVERECORDREQUEST']._serialized_start=621
+  _globals['_REMOVERECORDREQUEST']._serialized_end=696
+  _globals['_REMOVERECORDRESPONSE']._serialized_start=698
+  _globals['_REMOVERECORDRESPONSE']._serialized_end=720
+  _globals['_LISTCHANGESREQUEST']._serialized_start=722
+  _globals['_LISTCHANGESREQUEST']._serialized_end=757
+  _globals['_LISTCHANGESRESPONSE']._serialized_start=759
+  _globals['_LISTCHANGESRESPONSE']._serialized_end=826
+  _globals['_STOREDCHANGE']._serialized_start=829
+  _globals['_STOREDCHANGE']._serialized_end=1004
+  _globals['_STORESERVICE']._serialized_start=1227
+  _globals['_STORESERVICE']._serialized_end=1735
 # @@protoc_insertion_point(module_scope)

@@ -41,6 +41,11 @@ class StoreServiceStub(object):
                 request_serializer=suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsRequest.SerializeToString,
                 response_deserializer=suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetPreferences = channel.unary_unary(
+                '/suho.agent.v1.StoreService/GetPreferences',
+                request_serializer=suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesRequest.SerializeToString,
+                response_deserializer=suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesResponse.FromString,
+                _registered_method=True)
         self.SetPreferences = channel.unary_unary(
                 '/suho.agent.v1.StoreService/SetPreferences',
                 request_serializer=suho_dot_agent_dot_v1_dot_store__pb2.SetPreferencesRequest.SerializeToString,
@@ -64,6 +69,12 @@ class StoreServiceServicer(object):
     """
 
     def ListStoredRecords(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPreferences(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +108,11 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.ListStoredRecords,
                     request_deserializer=suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsRequest.FromString,
                     response_serializer=suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsResponse.SerializeToString,
+            ),
+            'GetPreferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPreferences,
+                    request_deserializer=suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesRequest.FromString,
+                    response_serializer=suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesResponse.SerializeToString,
             ),
             'SetPreferences': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPreferences,
@@ -143,6 +159,33 @@ class StoreService(object):
             '/suho.agent.v1.StoreService/ListStoredRecords',
             suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsRequest.SerializeToString,
             suho_dot_agent_dot_v1_dot_store__pb2.ListStoredRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPreferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.agent.v1.StoreService/GetPreferences',
+            suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesRequest.SerializeToString,
+            suho_dot_agent_dot_v1_dot_store__pb2.GetPreferencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

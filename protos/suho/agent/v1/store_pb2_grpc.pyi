@@ -36,6 +36,7 @@ class StoreServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StoreServiceAsyncStub: ...
     ListStoredRecords: _grpc.UnaryUnaryMultiCallable[_store_pb2.ListStoredRecordsRequest, _store_pb2.ListStoredRecordsResponse]
+    GetPreferences: _grpc.UnaryUnaryMultiCallable[_store_pb2.GetPreferencesRequest, _store_pb2.GetPreferencesResponse]
     SetPreferences: _grpc.UnaryUnaryMultiCallable[_store_pb2.SetPreferencesRequest, _store_pb2.SetPreferencesResponse]
     """In force at once."""
     RemoveRecord: _grpc.UnaryUnaryMultiCallable[_store_pb2.RemoveRecordRequest, _store_pb2.RemoveRecordResponse]
@@ -51,6 +52,7 @@ class StoreServiceAsyncStub(StoreServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListStoredRecords: _aio.UnaryUnaryMultiCallable[_store_pb2.ListStoredRecordsRequest, _store_pb2.ListStoredRecordsResponse]  # type: ignore[assignment]
+    GetPreferences: _aio.UnaryUnaryMultiCallable[_store_pb2.GetPreferencesRequest, _store_pb2.GetPreferencesResponse]  # type: ignore[assignment]
     SetPreferences: _aio.UnaryUnaryMultiCallable[_store_pb2.SetPreferencesRequest, _store_pb2.SetPreferencesResponse]  # type: ignore[assignment]
     """In force at once."""
     RemoveRecord: _aio.UnaryUnaryMultiCallable[_store_pb2.RemoveRecordRequest, _store_pb2.RemoveRecordResponse]  # type: ignore[assignment]
@@ -69,6 +71,13 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _store_pb2.ListStoredRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_store_pb2.ListStoredRecordsResponse, _abc.Awaitable[_store_pb2.ListStoredRecordsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetPreferences(
+        self,
+        request: _store_pb2.GetPreferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_store_pb2.GetPreferencesResponse, _abc.Awaitable[_store_pb2.GetPreferencesResponse]]: ...
 
     @_abc_1.abstractmethod
     def SetPreferences(

@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsuho/common/v1/record.proto\x12\x0esuho.common.v1\"\xc2\x02\n\x06Record\x12(\n\x06\x62roker\x18\x01 \x01(\x0b\x32\x16.suho.common.v1.BrokerH\x00\x12\x34\n\x08instance\x18\x02 \x01(\x0b\x32 .suho.common.v1.TerminalInstanceH\x00\x12\x31\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1e.suho.common.v1.TradingAccountH\x00\x12\x32\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1b.suho.common.v1.PreferencesH\x00\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0f\n\x07removed\x18\x06 \x01(\x08\x12\x17\n\x0f\x63reated_unix_ms\x18\x07 \x01(\x10\x12\x17\n\x0fupdated_unix_ms\x18\x08 \x01(\x10\x12\x12\n\nupdated_by\x18\t \x01(\tB\t\n\x07\x63ontent\"R\n\tRecordKey\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\"\xc4\x01\n\x06\x42roker\x12\x11\n\tbroker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\x1a\n\x12\x63ommission_per_lot\x18\x04 \x01(\t\x12/\n\x0bspread_type\x18\x05 \x01(\x0e\x32\x1a.suho.common.v1.SpreadType\x12\x1a\n\x12margin_requirement\x18\x06 \x01(\t\x12 \n\x18\x63urrency_pairs_supported\x18\x07 \x03(\t\"\xaa\x01\n\x10TerminalInstance\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.suho.common.v1.RecordStatus\x12\x11\n\tbroker_id\x18\x04 \x01(\t\x12\x19\n\x11\x63pu_limit_percent\x18\x05 \x01(\x01\x12\x17\n\x0fmemory_limit_mb\x18\x06 \x01(\x01\"\x81\x02\n\x0eTradingAccount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tbroker_id\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x31\n\x0c\x61\x63\x63ount_type\x18\x04 \x01(\x0e\x32\x1b.suho.common.v1.AccountType\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08leverage\x18\x06 \x01(\x01\x12\x0f\n\x07\x62\x61lance\x18\x07 \x01(\t\x12\x0e\n\x06\x65quity\x18\x08 \x01(\t\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.suho.common.v1.RecordStatus\x12\r\n\x05login\x18\n \x01(\x04\"\xdb\x01\n\x0bPreferences\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05theme\x18\x02 \x01(\x0e\x32\x15.suho.common.v1.Theme\x12-\n\nchart_type\x18\x03 \x01(\x0e\x32\x19.suho.common.v1.ChartType\x12\x1d\n\x15notifications_enabled\x18\x04 \x01(\x08\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x19\n\x11\x61uto_close_trades\x18\x06 \x01(\x08\x12\x1a\n\x12trade_confirmation\x18\x07 \x01(\x08*\x91\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RECORD_KIND_BROKER\x10\x01\x12\x18\n\x14RECORD_KIND_INSTANCE\x10\x02\x12\x17\n\x13RECORD_KIND_ACCOUNT\x10\x03\x12\x1b\n\x17RECORD_KIND_PREFERENCES\x10\x04*Z\n\nSpreadType\x12\x1b\n\x17SPREAD_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SPREAD_TYPE_FIXED\x10\x01\x12\x18\n\x14SPREAD_TYPE_VARIABLE\x10\x02*c\n\x0cRecordStatus\x12\x1d\n\x19RECORD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16RECORD_STATUS_INACTIVE\x10\x02*s\n\x0b\x41\x63\x63ountType\x12\x1c\n\x18\x41\x43\x43OUNT_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_TYPE_DEMO\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_TYPE_CONTEST\x10\x02\x12\x15\n\x11\x41\x43\x43OUNT_TYPE_LIVE\x10\x03*?\n\x05Theme\x12\x15\n\x11THEME_UNSPECIFIED\x10\x00\x12\x0e\n\nTHEME_DARK\x10\x01\x12\x0f\n\x0bTHEME_LIGHT\x10\x02*g\n\tChartType\x12\x1a\n\x16\x43HART_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HART_TYPE_CANDLE\x10\x01\x12\x13\n\x0f\x43HART_TYPE_LINE\x10\x02\x12\x12\n\x0e\x43HART_TYPE_BAR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsuho/common/v1/record.proto\x12\x0esuho.common.v1\"\xc2\x02\n\x06Record\x12(\n\x06\x62roker\x18\x01 \x01(\x0b\x32\x16.suho.common.v1.BrokerH\x00\x12\x34\n\x08instance\x18\x02 \x01(\x0b\x32 .suho.common.v1.TerminalInstanceH\x00\x12\x31\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1e.suho.common.v1.TradingAccountH\x00\x12\x32\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1b.suho.common.v1.PreferencesH\x00\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0f\n\x07removed\x18\x06 \x01(\x08\x12\x17\n\x0f\x63reated_unix_ms\x18\x07 \x01(\x10\x12\x17\n\x0fupdated_unix_ms\x18\x08 \x01(\x10\x12\x12\n\nupdated_by\x18\t \x01(\tB\t\n\x07\x63ontent\"k\n\tRecordKey\x12(\n\x04kind\x18\x01 \x01(\x0e\x32\x1a.suho.common.v1.RecordKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x04 \x01(\x10\"\xc4\x01\n\x06\x42roker\x12\x11\n\tbroker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\x1a\n\x12\x63ommission_per_lot\x18\x04 \x01(\t\x12/\n\x0bspread_type\x18\x05 \x01(\x0e\x32\x1a.suho.common.v1.SpreadType\x12\x1a\n\x12margin_requirement\x18\x06 \x01(\t\x12 \n\x18\x63urrency_pairs_supported\x18\x07 \x03(\t\"\xaa\x01\n\x10TerminalInstance\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.suho.common.v1.RecordStatus\x12\x11\n\tbroker_id\x18\x04 \x01(\t\x12\x19\n\x11\x63pu_limit_percent\x18\x05 \x01(\x01\x12\x17\n\x0fmemory_limit_mb\x18\x06 \x01(\x01\"\x81\x02\n\x0eTradingAccount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tbroker_id\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x31\n\x0c\x61\x63\x63ount_type\x18\x04 \x01(\x0e\x32\x1b.suho.common.v1.AccountType\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08leverage\x18\x06 \x01(\x01\x12\x0f\n\x07\x62\x61lance\x18\x07 \x01(\t\x12\x0e\n\x06\x65quity\x18\x08 \x01(\t\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.suho.common.v1.RecordStatus\x12\r\n\x05login\x18\n \x01(\x04\"\xdb\x01\n\x0bPreferences\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12$\n\x05theme\x18\x02 \x01(\x0e\x32\x15.suho.common.v1.Theme\x12-\n\nchart_type\x18\x03 \x01(\x0e\x32\x19.suho.common.v1.ChartType\x12\x1d\n\x15notifications_enabled\x18\x04 \x01(\x08\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x19\n\x11\x61uto_close_trades\x18\x06 \x01(\x08\x12\x1a\n\x12trade_confirmation\x18\x07 \x01(\x08*\x91\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RECORD_KIND_BROKER\x10\x01\x12\x18\n\x14RECORD_KIND_INSTANCE\x10\x02\x12\x17\n\x13RECORD_KIND_ACCOUNT\x10\x03\x12\x1b\n\x17RECORD_KIND_PREFERENCES\x10\x04*Z\n\nSpreadType\x12\x1b\n\x17SPREAD_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SPREAD_TYPE_FIXED\x10\x01\x12\x18\n\x14SPREAD_TYPE_VARIABLE\x10\x02*c\n\x0cRecordStatus\x12\x1d\n\x19RECORD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16RECORD_STATUS_INACTIVE\x10\x02*s\n\x0b\x41\x63\x63ountType\x12\x1c\n\x18\x41\x43\x43OUNT_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_TYPE_DEMO\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_TYPE_CONTEST\x10\x02\x12\x15\n\x11\x41\x43\x43OUNT_TYPE_LIVE\x10\x03*?\n\x05Theme\x12\x15\n\x11THEME_UNSPECIFIED\x10\x00\x12\x0e\n\nTHEME_DARK\x10\x01\x12\x0f\n\x0bTHEME_LIGHT\x10\x02*g\n\tChartType\x12\x1a\n\x16\x43HART_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HART_TYPE_CANDLE\x10\x01\x12\x13\n\x0f\x43HART_TYPE_LINE\x10\x02\x12\x12\n\x0e\x43HART_TYPE_BAR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.common.v1.record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORDKIND']._serialized_start=1311
-  _globals['_RECORDKIND']._serialized_end=1456
-  _globals['_SPREADTYPE']._serialized_start=1458
-  _globals['_SPREADTYPE']._serialized_end=1548
-  _globals['_RECORDSTATUS']._serialized_start=1550
-  _globals['_RECORDSTATUS']._serialized_end=1649
-  _globals['_ACCOUNTTYPE']._serialized_start=1651
-  _globals['_ACCOUNTTYPE']._serialized_end=1766
-  _globals['_THEME']._serialized_start=1768
-  _globals['_THEME']._serialized_end=1831
-  _globals['_CHARTTYPE']._serialized_start=1833
-  _globals['_CHARTTYPE']._serialized_end=1936
+  _globals['_RECORDKIND']._serialized_start=1336
+  _globals['_RECORDKIND']._serialized_end=1481
+  _globals['_SPREADTYPE']._serialized_start=1483
+  _globals['_SPREADTYPE']._serialized_end=1573
+  _globals['_RECORDSTATUS']._serialized_start=1575
+  _globals['_RECORDSTATUS']._serialized_end=1674
+  _globals['_ACCOUNTTYPE']._serialized_start=1676
+  _globals['_ACCOUNTTYPE']._serialized_end=1791
+  _globals['_THEME']._serialized_start=1793
+  _globals['_THEME']._serialized_end=1856
+  _globals['_CHARTTYPE']._serialized_start=1858
+  _globals['_CHARTTYPE']._serialized_end=1961
   _globals['_RECORD']._serialized_start=48
   _globals['_RECORD']._serialized_end=370
   _globals['_RECORDKEY']._serialized_start=372
-  _globals['_RECORDKEY']._serialized_end=454
-  _globals['_BROKER']._serialized_start=457
-  _globals['_BROKER']._serialized_end=653
-  _globals['_TERMINALINSTANCE']._serialized_start=656
-  _globals['_TERMINALINSTANCE']._serialized_end=826
-  _globals['_TRADINGACCOUNT']._serialized_start=829
-  _globals['_TRADINGACCOUNT']._serialized_end=1086
-  _globals['_PREFERENCES']._serialized_start=1089
-  _globals['_PREFERENCES']._serialized_end=1308
+  _globals['_RECORDKEY']._serialized_end=479
+  _globals['_BROKER']._serialized_start=482
+  _globals['_BROKER']._serialized_end=678
+  _globals['_TERMINALINSTANCE']._serialized_start=681
+  _globals['_TERMINALINSTANCE']._serialized_end=851
+  _globals['_TRADINGACCOUNT']._serialized_start=854
+  _globals['_TRADINGACCOUNT']._serialized_end=1111
+  _globals['_PREFERENCES']._serialized_start=1114
+  _globals['_PREFERENCES']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

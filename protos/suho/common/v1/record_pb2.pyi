@@ -192,19 +192,23 @@ class RecordKey(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    UPDATED_UNIX_MS_FIELD_NUMBER: _builtins.int
     kind: Global___RecordKind.ValueType
     id: _builtins.str
     version: _builtins.int
+    updated_unix_ms: _builtins.int
+    """Two of one version and different times are two records: one of them was restored from a backup."""
     def __init__(
         self,
         *,
         kind: Global___RecordKind.ValueType = ...,
         id: _builtins.str = ...,
         version: _builtins.int = ...,
+        updated_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -111,7 +111,9 @@ class ExchangeRecordsResponse(_message.Message):
     def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangeOutcome]: ...
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Record]:
-        """Of `known`, those with a newer version, and what they refer to; what `outcomes` say is not repeated."""
+        """Of `known`, those with a newer version, or another one of the same, and what they refer to; what `outcomes` say is
+        not repeated.
+        """
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.RecordKey]:
