@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, configs, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
+from cli import agent, bench, configs, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
 from cli.call import call
 from cli.top import top
 from cli.up import up
@@ -47,6 +47,7 @@ app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
 app.command()(call)
 app.command()(top)
+app.add_typer(agent.app, name="agent")
 app.add_typer(ticks.app, name="ticks")
 app.add_typer(bench.app, name="bench")
 app.add_typer(orders.app, name="signal")

@@ -106,8 +106,8 @@ class SettingsKeeper:
 
     async def _refuse(self, kept: KeptConfig, because: str) -> None:
         """The version before goes on; the mesh is told why."""
-        self.applied = replace(self.applied, refusal=f"{_title(kept)}: {because}")
-        log.error("settings of the mesh are refused; those before go on", version=_title(kept), because=because)
+        self.applied = replace(self.applied, refusal=f"{title_of(kept)}: {because}")
+        log.error("settings of the mesh are refused; those before go on", version=title_of(kept), because=because)
         try:
             await asyncio.to_thread(append, self._folder, self._record("mesh", kept, (), because))
         except OSError as error:
@@ -123,7 +123,7 @@ class SettingsKeeper:
         self.applied = Applied(self._kept.of_service.version, self._kept.of_instance.version, "", {**waiting, **held})
         self.live.set(live)
         set_level(live.log_level)
-        log.info("settings are in force", version=_title(self._kept), notes=self.applied.notes)
+        log.info("settings are in force", version=title_of(self._kept), notes=self.applied.notes)
 
     def _changes(self, judged: Judged, kept: Mapping[str, Any]) -> list[Change]:
         before, after = _shown(self._wanted), _shown(judged.settings)
@@ -136,7 +136,7 @@ class SettingsKeeper:
 
     def _origin(self, name: str) -> str:
         own = getattr(self._own, name) == getattr(self._started, name)
-        return self._own.origin(name) if own else _title(self._kept)
+        return self._own.origin(name) if own else title_of(self._kept)
 
     def _record(self, source: str, kept: KeptConfig, changes: Iterable[Change], refused: str = "") -> Mapping[str, Any]:
         return {
@@ -155,7 +155,7 @@ def _shown(settings: AgentSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def _title(kept: KeptConfig) -> str:
+def title_of(kept: KeptConfig) -> str:
     """Of which versions it is, for people."""
     versions = [f"{what} {made.version}" for what, made in
                 (("service", kept.of_service), ("instance", kept.of_instance)) if made.version]  # fmt: skip

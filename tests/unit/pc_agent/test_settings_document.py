@@ -1,0 +1,47 @@
+"""The agent's settings as a file for people."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pc_agent.config import AgentSettings
+from pc_agent.settings.document import DocumentError, commented, unit_of, with_values
+from pc_agent.settings.terminals import TerminalSettings
+
+
+def test_every_setting_stands_in_the_file_under_what_it_means(tmp_path: Path) -> None:
+    """With unit and default; read again it is the same settings."""
+    settings = AgentSettings(state_dir=tmp_path / "agent", max_order_volume="0.5", symbols=("EURUSD", "XAUUSD"))
+    text = commented(settings)
+    assert AgentSettings.model_validate(tomllib.loads(text)) == settings
+    own, _, table = text.partition("[[terminals]]")
+    for part, fields in ((own, AgentSettings.model_fields), (table, TerminalSettings.model_fields)):
+        blocks = {_name(block): block for block in part.strip().split("\n\n")}
+        for name, field in fields.items():
+            if name != "terminals":
+                assert blocks[name].startswith(f"# {field.description}\n")
+                assert unit_of(name) in blocks[name]
+    stricter = "# points; default 20; the mesh may change it at once, to what is stricter only"
+    assert f"{stricter}\ndeviation_points = 20" in text
+
+
+def _name(block: str) -> str:
+    return block.splitlines()[-1].removeprefix("# ").partition(" = ")[0]
+
+
+def test_a_change_leaves_what_people_wrote(tmp_path: Path) -> None:
+    """Comments, order, what is not named; a setting that was not there comes before the tables, with its meaning."""
+    text = f"# mine\nstate_dir = '{tmp_path}' # here\nidle_ms=7\n\n[[terminals]]\nname = 'a' # first\n"
+    changed = with_values(text, {"idle_ms": 9, "symbols": ["EURUSD"]})
+    for kept in ("# mine\n", f"state_dir = '{tmp_path}' # here\n", "name = 'a' # first\n"):
+        assert kept in changed
+    read = AgentSettings.model_validate(tomllib.loads(changed))
+    assert (read.idle_ms, read.symbols, read.terminals[0].name) == (9, ("EURUSD",), "a")
+    assert "# Symbols to stream" in changed
+
+
+def test_what_is_no_toml_is_said_to_be_none() -> None:
+    """With the place."""
+    with pytest.raises(DocumentError, match="line 2"):
+        with_values("a = 1\nb = =\n", {"idle_ms": 1})
