@@ -45,7 +45,7 @@ _LIMIT = Rule(Reach.LIVE, Guard.LESS_BUT_ZERO)
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "symbols": Rule(Reach.RESTART),
+        "symbols": Rule(Reach.LIVE),
         "execution_timeout_ms": Rule(Reach.LIVE, Guard.LESS),
         "deviation_points": Rule(Reach.LIVE, Guard.LESS),
         "max_spread_points": _LIMIT,
