@@ -18,10 +18,16 @@ from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
 from pc_agent.desk import Desk
 from pc_agent.domain.lanes import TICK_LANES, LaneWatch
+from pc_agent.domain.reference import user_id
 from pc_agent.file_lock import LockedError
 from pc_agent.orders.ledger import open_ledger
 from pc_agent.settings.keeper import KeptByMesh, SettingsKeeper
 from pc_agent.settings.terminals import pools_of
+from pc_agent.store.duckdb_file import StoreMigrationError
+from pc_agent.store.observer import Limits, Observer
+from pc_agent.store.preferences import LivePreferences
+from pc_agent.store.store import Store, open_store
+from pc_agent.store.sync import RecordSync
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
 
@@ -80,10 +86,16 @@ class Agent:
         async with AsyncExitStack() as stack:
             try:
                 ledger = stack.enter_context(open_ledger(settings.state_dir))
-            except LockedError as error:
+                store = await stack.enter_async_context(open_store(settings.state_dir))
+            except (LockedError, StoreMigrationError) as error:
                 raise SettingsError(f"setting 'state_dir': {error}") from None
             keeper = SettingsKeeper(settings)
             settings, live = keeper.start(), keeper.live
+            user = settings.user_id or user_id(settings.instance)
+            preferences = LivePreferences(store, user, settings.instance)
+            await preferences.begin()
+            records = await stack.enter_async_context(self._dial("agent-records"))
+            sync = RecordSync(records, store, preferences, user, settings.records_sync_s)
             channel = await stack.enter_async_context(self._dial("agent-signals"))
             desks = [Desk(settings, live, terminals, ledger, channel) for terminals in pools_of(settings.terminals)]
             pool = desks[0].pool
@@ -95,7 +107,11 @@ class Agent:
             pool.listen(ticks)
             self._missing = lambda: ticks.missing() or _first(desk.missing() for desk in desks)
             async with asyncio.TaskGroup() as tasks:
-                works = [tasks.create_task(_work(desks, lanes, ticks))]
+                works = [
+                    tasks.create_task(_work(desks, lanes, ticks)),
+                    tasks.create_task(_observer(settings, store, desks).run(), name="look at the terminals"),
+                    tasks.create_task(sync.run(), name="records"),
+                ]
                 if self._mesh is not None:
                     works.append(tasks.create_task(keeper.run(self._mesh), name="settings"))
                 await stop.wait()
@@ -118,6 +134,12 @@ async def _work(desks: Sequence[Desk], lanes: Sequence[TickLane], ticks: TickLan
         tasks.create_task(ticks.run(), name="tick lanes")
         for desk in desks:
             tasks.create_task(desk.run(), name=f"desk {desk.names}")
+
+
+def _observer(settings: AgentSettings, store: Store, desks: Sequence[Desk]) -> Observer:
+    limits = {one.name: Limits(one.cpu_limit_percent, one.memory_limit_mb) for one in settings.terminals}
+    terminals = [(worker, limits[worker.name]) for desk in desks for worker in desk.pool.workers]
+    return Observer(settings.instance, store, terminals)
 
 
 def _first(sentences: Iterable[str]) -> str:

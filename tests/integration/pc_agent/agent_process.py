@@ -15,7 +15,8 @@ async def run(config: str, bridge: str, engine: str) -> None:
     from pc_agent.app import Agent
     from pc_agent.config import AgentSettings
 
-    addresses = {"agent-ticks": bridge, "agent-signals": engine}
+    # Nobody there keeps records: the agent works without.
+    addresses = {"agent-ticks": bridge, "agent-signals": engine, "agent-records": engine}
 
     @asynccontextmanager
     async def dial(target: LaneTarget) -> AsyncIterator[grpc.aio.Channel]:
