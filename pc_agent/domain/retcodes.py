@@ -2,9 +2,11 @@
 
 from enum import Enum
 
+from pc_agent.domain.orders import ENTRIES, PENDING_KINDS, Kind, OrderState
+
 REQUOTE, PLACED, DONE, DONE_PARTIAL = 10004, 10008, 10009, 10010
 ERROR, TIMEOUT, PRICE_CHANGED, PRICE_OFF = 10011, 10012, 10020, 10021
-TOO_MANY_REQUESTS, LOCKED, CONNECTION = 10024, 10028, 10031
+TOO_MANY_REQUESTS, NO_CHANGES, LOCKED, CONNECTION = 10024, 10025, 10028, 10031
 
 NAMES = {
     REQUOTE: "REQUOTE",
@@ -27,7 +29,7 @@ NAMES = {
     10022: "INVALID_EXPIRATION",
     10023: "ORDER_CHANGED",
     TOO_MANY_REQUESTS: "TOO_MANY_REQUESTS",
-    10025: "NO_CHANGES",
+    NO_CHANGES: "NO_CHANGES",
     10026: "SERVER_DISABLES_AT",
     10027: "CLIENT_DISABLES_AT",
     LOCKED: "LOCKED",
@@ -76,9 +78,32 @@ _VERDICTS = {
 }
 
 
-def verdict(retcode: int | None) -> Verdict:
-    """None stands for no answer at all, whatever the terminal says was its reason."""
-    return Verdict.AMBIGUOUS if retcode is None else _VERDICTS.get(retcode, Verdict.REJECTED)
+_MODIFYING = frozenset({Kind.MODIFY_POSITION, Kind.MODIFY_ORDER})
+# Their fills are told; the others change something, or make an order that waits.
+_FILLED = (ENTRIES - PENDING_KINDS) | {Kind.CLOSE}
+
+
+def verdict(kind: Kind, retcode: int) -> Verdict:
+    """A code that is not known is the broker's word, and it did not say done."""
+    if retcode == NO_CHANGES and kind in _MODIFYING:
+        return Verdict.COMPLETE  # it is as asked already
+    return _VERDICTS.get(retcode, Verdict.REJECTED)
+
+
+def state_of(kind: Kind, retcode: int, is_told: bool) -> OrderState:
+    """What an answer makes of an order. `is_told`: it names deal, price and volume."""
+    outcome = verdict(kind, retcode)
+    if outcome is Verdict.AMBIGUOUS:
+        return OrderState.UNKNOWN
+    if outcome is not Verdict.COMPLETE:
+        return OrderState.REJECTED
+    if kind in PENDING_KINDS:
+        return OrderState.PLACED
+    if retcode == PLACED or (kind in _FILLED and not is_told):
+        return OrderState.UNKNOWN  # the broker has it: the books know what comes of it
+    if kind in _FILLED:
+        return OrderState.PARTIALLY_FILLED if retcode == DONE_PARTIAL else OrderState.FILLED
+    return OrderState.DONE
 
 
 def name(retcode: int) -> str:

@@ -42,6 +42,11 @@ class ServerClock:
             return None
         return unix_ns - self._offset_ns()
 
+    def ahead_ns(self, monotonic_ns: int) -> int:
+        """What the engine's clock shows more than the monotonic one; 0 before the first measurement."""
+        now = self.unix_ns(monotonic_ns)
+        return 0 if now is None else now - monotonic_ns
+
     def _offset_ns(self) -> int:
         return min(self._samples, key=lambda sample: sample.round_trip_ns).offset_ns
 

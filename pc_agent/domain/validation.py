@@ -3,12 +3,12 @@
 Nothing is refused here that makes an exposure smaller and that the broker might take.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from pc_agent.domain.orders import ENTRIES, PENDING_KINDS, Account, Kind, Side, Signal
-from pc_agent.domain.refusal import Check, Refusal
+from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.symbols import CLOSE_ONLY, DISABLED, LONG_ONLY, SHORT_ONLY, SymbolFacts
 
 _NEEDED = {
@@ -40,15 +40,9 @@ class Terms:
     now_unix_ms: int | None
 
 
-def refusals(signals: Sequence[Signal], terms: Terms, checks: Sequence[Check] = ()) -> list[Refusal | None]:
-    """For each signal why it is not to be executed, None: it may. Own `checks` come last, of what is right so far."""
-    seen: set[str] = set()
-    found = []
-    for signal in signals:
-        refused = _doubled(signal, seen) or refusal(signal, terms)
-        found.append(refused or _first(check(signal) for check in checks))
-        seen.add(signal.signal_id)
-    return found
+def refusals(signals: Sequence[Signal], terms: Terms) -> list[Refusal | None]:
+    """For each signal why it is not to be executed; None: it may."""
+    return [refusal(signal, terms) for signal in signals]
 
 
 def refusal(signal: Signal, terms: Terms) -> Refusal | None:
@@ -88,12 +82,6 @@ def decimal(text: str) -> Decimal:
     except InvalidOperation:
         return Decimal(-1)
     return number if number.is_finite() else Decimal(-1)
-
-
-def _doubled(signal: Signal, seen: set[str]) -> Refusal | None:
-    if signal.signal_id not in seen:
-        return None
-    return Refusal("DUPLICATE", f"signal {signal.signal_id!r} stands twice in one batch")
 
 
 def _misdirected(signal: Signal, terms: Terms) -> Refusal | None:
@@ -179,7 +167,3 @@ def _expiration(signal: Signal, facts: SymbolFacts, now_unix_ms: int | None) -> 
 
 def _exact(value: float) -> Decimal:
     return Decimal(repr(float(value)))
-
-
-def _first(found: Iterable[Refusal | None]) -> Refusal | None:
-    return next((refused for refused in found if refused), None)

@@ -1,75 +1,58 @@
-"""Sending a market order through a module shaped like the MetaTrader5 package."""
+"""Sending orders through a module shaped like the MetaTrader5 package."""
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from pc_agent.domain.orders import OrderState, Result, Side, plain
-from pc_agent.domain.retcodes import DONE_PARTIAL, Verdict, name, verdict
-from pc_agent.terminal.messages import OrderTask
-from pc_agent.terminal.mt5_session import TerminalGoneError, needed
+from mesh.failpoint import failpoint
+from pc_agent.domain.orders import OrderState, Result, plain
+from pc_agent.domain.retcodes import Verdict, name, state_of, verdict
+from pc_agent.terminal.mt5_requests import RefusedError, request_of
+from pc_agent.terminal.mt5_session import TerminalGoneError
+from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, Sending
+from pc_agent.terminal.quote_ages import QuoteAges
 
-_ATTEMPTS = 3
-_PAUSE_S = 0.2
-# SYMBOL_FILLING_* is a bit mask with a numbering of its own; the package lacks its constants.
-_SYMBOL_FOK, _SYMBOL_IOC = 1, 2
+# What a terminal that is away, or a broker that had too many requests, is given to recover.
+_PAUSE_MS = 200
+_BEHIND = Result(OrderState.REJECTED, "NOT_SENT", "an earlier order of its symbol must be done first")
 
-
-def execute(mt5: Any, task: OrderTask) -> Result:
-    """Send `task` unless its time or the lease has run out, at most three times while the broker proves refusal."""
-    result = Result(OrderState.REJECTED, "NOT_SENT")
-    for attempt in range(_ATTEMPTS):
-        try:
-            request = _request(mt5, task)
-        except TerminalGoneError as gone:
-            return Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", f"not sent: {gone}")
-        except _AccountChangedError as changed:
-            return Result(OrderState.REJECTED, "ACCOUNT_CHANGED", str(changed))
-        if late := _too_late(task):
-            return late
-        sent = time.time_ns()
-        answer = mt5.order_send(request)
-        result = _judge(mt5, answer, sent, time.time_ns())
-        outcome = verdict(None if answer is None else answer.retcode)
-        if outcome is Verdict.RETRY_LATER and attempt + 1 < _ATTEMPTS:
-            time.sleep(_PAUSE_S)
-        elif outcome is not Verdict.RETRY:
-            break
-    return result
+Say = Callable[[Sending | OrderDone], None]
 
 
-class _AccountChangedError(Exception):
-    pass
+def send_orders(mt5: Any, tasks: Iterable[OrderTask], ages: QuoteAges, say: Say) -> None:
+    """One after the other, each once. Behind one that is in doubt or has to be tried again its symbol waits."""
+    waiting: set[str] = set()
+    for task in tasks:
+        if task.symbol in waiting:
+            say(OrderDone(task.signal_id, _BEHIND, Again(task.first_price)))
+            continue
+        done = send_order(mt5, task, ages, say)
+        if done.again or done.result.state is OrderState.UNKNOWN:
+            waiting.add(task.symbol)
+        say(done)
 
 
-def _request(mt5: Any, task: OrderTask) -> dict[str, Any]:
-    """With the price of this moment. The package wants floats where it says double, and takes no None."""
-    account = needed(mt5, mt5.account_info(), "account_info")
-    if account.login != task.login:
-        raise _AccountChangedError(f"not sent: the terminal is now logged in to {account.login}, not {task.login}")
-    info = needed(mt5, mt5.symbol_info(task.symbol), "symbol_info")
-    tick = needed(mt5, mt5.symbol_info_tick(task.symbol), "symbol_info_tick")
-    signal = task.signal
-    buys = signal.side is Side.BUY
-    request = {
-        "action": mt5.TRADE_ACTION_DEAL,
-        "symbol": task.symbol,
-        "volume": float(signal.volume),
-        "type": mt5.ORDER_TYPE_BUY if buys else mt5.ORDER_TYPE_SELL,
-        "price": float(tick.ask if buys else tick.bid),
-        "deviation": task.bounds.deviation_points,
-        "magic": task.mark.magic,
-        "comment": task.mark.comment,
-        "type_time": mt5.ORDER_TIME_GTC,
-        "type_filling": _filling(mt5, info.filling_mode),
-    }
-    stops = {"sl": float(signal.stop_loss or 0), "tp": float(signal.take_profit or 0)}
-    return request | {key: price for key, price in stops.items() if price}
-
-
-def _filling(mt5: Any, mask: int) -> int:
-    if mask & _SYMBOL_FOK:
-        return int(mt5.ORDER_FILLING_FOK)
-    return int(mt5.ORDER_FILLING_IOC if mask & _SYMBOL_IOC else mt5.ORDER_FILLING_RETURN)
+def send_order(mt5: Any, task: OrderTask, ages: QuoteAges, say: Say) -> OrderDone:
+    """One call of `order_send`, unless something forbids it. Expiry and lease are looked at last of all."""
+    try:
+        request = request_of(mt5, task, ages, time.monotonic_ns())
+    except TerminalGoneError as gone:
+        away = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", f"not sent: {gone}")
+        return OrderDone(task.signal_id, away, Again(task.first_price, _PAUSE_MS))
+    except RefusedError as refused:
+        return _refused(task, *refused.refusal)
+    if late := _too_late(task):
+        return OrderDone(task.signal_id, late)
+    called = time.time_ns()
+    say(Sending(task.signal_id, called))
+    failpoint("order_send.called")
+    answer = mt5.order_send(request)
+    answered = time.time_ns()
+    failpoint("order_send.returned")
+    if answer is None:
+        return OrderDone(task.signal_id, _unanswered(mt5, called, answered))
+    again = _again(task, request, answer.retcode)
+    return OrderDone(task.signal_id, _result(task, answer, called, answered), again)
 
 
 def _too_late(task: OrderTask) -> Result | None:
@@ -81,19 +64,28 @@ def _too_late(task: OrderTask) -> Result | None:
     return None
 
 
-def _judge(mt5: Any, answer: Any, sent: int, done: int) -> Result:
-    if answer is None:
-        code, text = mt5.last_error()
-        message = f"order_send gave no answer: {text} ({code})"
-        return Result(OrderState.UNKNOWN, "NO_ANSWER", message, called_unix_ns=sent, answered_unix_ns=done)
-    states = {Verdict.COMPLETE: OrderState.FILLED, Verdict.AMBIGUOUS: OrderState.UNKNOWN}
-    state = states.get(verdict(answer.retcode), OrderState.REJECTED)
-    if state is OrderState.FILLED and answer.retcode == DONE_PARTIAL:
-        state = OrderState.PARTIALLY_FILLED
+def _again(task: OrderTask, request: dict[str, Any], retcode: int) -> Again | None:
+    outcome = verdict(task.signal.kind, retcode)
+    first_price = task.first_price or request.get("price", 0.0)
+    if outcome is Verdict.RETRY:
+        return Again(first_price)
+    return Again(first_price, _PAUSE_MS) if outcome is Verdict.RETRY_LATER else None
+
+
+def _refused(task: OrderTask, reason: str, message: str) -> OrderDone:
+    return OrderDone(task.signal_id, Result(OrderState.REJECTED, reason, f"not sent: {message}"))
+
+
+def _unanswered(mt5: Any, called: int, answered: int) -> Result:
+    code, text = mt5.last_error()
+    message = f"order_send gave no answer: {text} ({code})"
+    return Result(OrderState.UNKNOWN, "NO_ANSWER", message, called_unix_ns=called, answered_unix_ns=answered)
+
+
+def _result(task: OrderTask, answer: Any, called: int, answered: int) -> Result:
+    is_told = bool(answer.deal and answer.price and answer.volume)
+    state = state_of(task.signal.kind, answer.retcode, is_told)
     is_filled = state in (OrderState.FILLED, OrderState.PARTIALLY_FILLED)
-    if is_filled and not (answer.deal and answer.price and answer.volume):
-        # Placed, or done by a server that names neither deal nor price: the books know what came of it.
-        state, is_filled = OrderState.UNKNOWN, False
     return Result(
         state,
         name(answer.retcode),
@@ -103,6 +95,6 @@ def _judge(mt5: Any, answer: Any, sent: int, done: int) -> Result:
         volume=plain(answer.volume) if is_filled else "",
         price=plain(answer.price) if is_filled else "",
         retcode=answer.retcode,
-        called_unix_ns=sent,
-        answered_unix_ns=done,
+        called_unix_ns=called,
+        answered_unix_ns=answered,
     )

@@ -40,7 +40,8 @@ class OrderTask:
 
 @dataclass(frozen=True, slots=True)
 class SendOrders:
-    """In this order, ahead of everything else. Each is answered by one OrderDone."""
+    """In this order, ahead of everything else. Each is answered by one OrderDone; no others of their symbols follow
+    before that."""
 
     tasks: tuple[OrderTask, ...]
 
