@@ -14,6 +14,7 @@ from pc_agent.twin.config import TwinSettings
 from pc_agent.twin.dealer import Dealer
 from pc_agent.twin.domain.random_walk import HABITS
 from pc_agent.twin.domain.terms import AccountTerms
+from pc_agent.twin.faults import Faults
 from pc_agent.twin.feeds import FeedError, check_speed, plan_feeds, replayed_files, server_name
 from pc_agent.twin.listener import TerminalListener
 from pc_agent.twin.market import Clock, open_market
@@ -75,7 +76,8 @@ def _open_terminal(settings: TwinSettings, stack: ExitStack) -> Terminal:
         )
     )  # fmt: skip
     dealer = Dealer(_account_terms(settings, server_name(feeds, settings.seed)), market, books, clock, terms)
-    terminal = Terminal(settings.folder, settings.password.get_secret_value(), market, books, dealer)
+    faults = Faults(settings.faults, settings.fault_seed, settings.latency_ms)
+    terminal = Terminal(settings.folder, settings.password.get_secret_value(), market, books, dealer, faults)
     stack.callback(terminal.close)
     return terminal
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
 
 from mesh.config import ProgramSettings
+from pc_agent.twin.domain.faults import parse_chances
 from pc_agent.twin.domain.sessions import SessionsError, week
 from pc_agent.twin.domain.terms import Terms
 
@@ -52,11 +53,29 @@ class TwinSettings(ProgramSettings):
         "process",
         description="What each trade survives when it is answered: the death of the process, or of the machine too.",
     )
+    latency_ms: float = Field(
+        0.0,
+        ge=0,
+        le=60_000,
+        description="How long a trade request is on its way to the broker, give or take half of it.",
+    )
+    faults: tuple[str, ...] = Field(
+        (),
+        description="What goes wrong by chance: 'FAULT=PROBABILITY' of trade requests, such as 'requote=0.05', or"
+        " 'FUNCTION:FAULT=PROBABILITY'; docs/twin.md lists the faults.",
+    )
+    fault_seed: int = Field(1, ge=0, lt=2**32, description="Seed of the faults and of the latency.")
     terms: dict[str, dict[str, Any]] = Field(
         {},
         description="Terms by symbol (the feed's name, or '*' for all) such as trade_stops_level, trade_mode,"
         " filling_mode, commission, swap_long, liquidity, sessions = 'mon-fri 00:05-23:55'; only in a file.",
     )
+
+    @field_validator("faults")
+    @classmethod
+    def _faults_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_chances(value)
+        return value
 
     @field_validator("terms")
     @classmethod
