@@ -60,10 +60,14 @@ fix: setup
 protos: setup
 	$(BIN)/python -m protos.generate
 
-# The exact versions that were tested, for every platform that runs servers.
+# The exact versions that were tested, for every platform that runs servers; and of those what the agent needs on
+# Windows, where each must be there as a wheel.
 lock: .venv/.ready
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
 	  --extra server --extra embedded --extra kafka --extra top --extra bench --group dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --python-platform x86_64-pc-windows-msvc --only-binary :all: --no-emit-index-url --no-header \
+	  --no-annotate --python-version 3.11 --constraint requirements.lock --extra agent pyproject.toml \
+	  --output-file requirements-windows.lock
 
 clean:
 	rm -rf .venv .venv-protos .pytest_cache .mypy_cache .ruff_cache
