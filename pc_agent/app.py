@@ -28,6 +28,7 @@ from pc_agent.store.observer import Limits, Observer
 from pc_agent.store.preferences import LivePreferences
 from pc_agent.store.store import Store, open_store
 from pc_agent.store.sync import RecordSync
+from pc_agent.ticks.sources import TickSources
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
 
@@ -98,14 +99,14 @@ class Agent:
             sync = RecordSync(records, store, preferences, user, settings.records_sync_s)
             channel = await stack.enter_async_context(self._dial("agent-signals"))
             desks = [Desk(settings, live, terminals, ledger, channel) for terminals in pools_of(settings.terminals)]
-            pool = desks[0].pool
+            sources = TickSources([desk.pool for desk in desks])
             lanes = [
-                TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, pool)
+                TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, sources)
                 for number in range(1, TICK_LANES + 1)
             ]
-            ticks = TickLanes(lanes, pool, settings.instance, settings.history_start_msc(), _watch(settings))
-            pool.listen(ticks)
-            self._missing = lambda: ticks.missing() or _first(desk.missing() for desk in desks)
+            ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), _watch(settings))
+            sources.listener = ticks
+            self._missing = lambda: _first(desk.missing() for desk in desks) or ticks.missing()
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(_work(desks, lanes, ticks)),
@@ -133,7 +134,7 @@ async def _work(desks: Sequence[Desk], lanes: Sequence[TickLane], ticks: TickLan
             tasks.create_task(lane.run(), name=f"tick lane {lane.number}")
         tasks.create_task(ticks.run(), name="tick lanes")
         for desk in desks:
-            tasks.create_task(desk.run(), name=f"desk {desk.names}")
+            tasks.create_task(desk.run(), name=f"desk {desk.pool.name}")
 
 
 def _observer(settings: AgentSettings, store: Store, desks: Sequence[Desk]) -> Observer:

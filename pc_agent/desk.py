@@ -17,7 +17,7 @@ from pc_agent.orders.reconciler import Reconciler
 from pc_agent.orders.signal_lane import SignalLane
 from pc_agent.settings.live import Live
 from pc_agent.settings.terminals import TerminalSettings
-from pc_agent.terminal.messages import Connected, WorkerTerms
+from pc_agent.terminal.messages import Adjust, Connected, WorkerTerms
 from pc_agent.terminal.pool import TerminalPool
 from pc_agent.terminal.worker import TerminalWorker
 
@@ -33,27 +33,33 @@ class Desk:
         ledger: Ledger,
         channel: grpc.aio.Channel,
     ) -> None:
-        self.names = tuple(terminal.name for terminal in terminals)
         self.pool = TerminalPool(
             [TerminalWorker(_terms(settings, live, terminal), settings.worker_hang_s) for terminal in terminals]
         )
         self._settings = settings
+        self._live = live
+        self._terminals = tuple(terminals)
         self._ledger = ledger
         self._clock, self._lease = ServerClock(), Lease()
         self.signals = SignalLane(channel, settings.instance, ledger, self._clock, self._lease)
 
     def missing(self) -> str:
         """What stands between the account and its trades, in words; empty: nothing."""
-        if self.pool.facts is None:
-            return f"{self._title} has not answered yet"
-        if not self.pool.connected:
-            return f"{self._title} is away"
+        for worker in self.pool.workers:
+            title = "the terminal" if worker.name == "terminal" else f"terminal {worker.name}"
+            if worker.facts is None:
+                return f"{title} has not answered yet"
+            if not worker.connected:
+                return f"{title} is away"
+        if finding := self.pool.trading_disabled():
+            return finding.sentence
         return "" if self.signals.stands else "lane 0 has no engine"
 
     async def run(self) -> None:
         """Work until `stop`; lane 0 must say whose account it is."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.pool.run(), name=f"terminals {self.names}")
+            tasks.create_task(self.pool.run(), name=f"terminals {self.pool.name}")
+            tasks.create_task(self._follow_settings(), name=f"settings of {self.pool.name}")
             await self._trade(await self.pool.first_facts(), tasks)
 
     async def stop(self) -> None:
@@ -65,15 +71,23 @@ class Desk:
         pool, ledger, signals = self.pool, self._ledger, self.signals
         sequence = SignalSequence(account, *await ledger.last_seq(account))
         reconciler = Reconciler(ledger, pool, self._clock, self._settings.reconcile_after_s, signals.tell)
+        pool.is_frozen = reconciler.is_frozen
         permission = Permission(pool, self._clock, self._lease)
         execution = Execution(account, pool.symbols, ledger, pool, permission, reconciler, signals.tell)
         tasks.create_task(reconciler.run(), name=f"reconciler {account}")
         tasks.create_task(execution.run(), name=f"execution {account}")
         tasks.create_task(signals.run(lambda: pool.facts or facts, sequence, execution), name=f"lane 0 {account}")
 
-    @property
-    def _title(self) -> str:
-        return "the terminal" if self.names == ("terminal",) else f"terminal {', '.join(self.names)}"
+    async def _follow_settings(self) -> None:
+        known = self._live.now
+        while True:
+            known = await self._live.changed(known)
+            self.pool.adjust(
+                [
+                    Adjust(one.symbols or known.symbols, known.health_interval_s, known.execution_timeout_ms)
+                    for one in self._terminals
+                ]
+            )
 
 
 def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> WorkerTerms:

@@ -8,7 +8,7 @@ TICK_LANES = 4
 
 def lane_of(server: str, symbol: str) -> int:
     """The home, 1 to 4; the same in every process and at every start."""
-    return 1 + _hash(server, symbol) % TICK_LANES
+    return 1 + stable_hash(server, symbol) % TICK_LANES
 
 
 def carrier_of(server: str, symbol: str, fit: Iterable[int]) -> int:
@@ -18,7 +18,7 @@ def carrier_of(server: str, symbol: str, fit: Iterable[int]) -> int:
     """
     lanes = frozenset(fit)
     home = lane_of(server, symbol)
-    return home if home in lanes else max(lanes, key=lambda lane: _hash(server, symbol, str(lane)))
+    return home if home in lanes else max(lanes, key=lambda lane: stable_hash(server, symbol, str(lane)))
 
 
 class LaneWatch:
@@ -53,5 +53,6 @@ class LaneWatch:
         return frozenset(self._steady) - self._lost
 
 
-def _hash(*names: str) -> int:
+def stable_hash(*names: str) -> int:
+    """The same in every process and at every start."""
     return int.from_bytes(blake2b("\0".join(names).encode(), digest_size=8).digest(), "big")

@@ -16,6 +16,7 @@ from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.domain.terminal_health import findings
 from pc_agent.terminal.messages import (
     AccountFacts,
+    Adjust,
     Again,
     BooksRead,
     Command,
@@ -55,16 +56,16 @@ class WorkerLostError(Exception):
     """The worker died, or was killed because it hung: what it was doing may have happened."""
 
 
-class TickListener(Protocol):
-    """Hears what the worker reads."""
+class WorkerListener(Protocol):
+    """Hears what the worker reads, and how its terminal is."""
 
-    def ticks_read(self, ticks: TicksRead) -> None: ...
-    def history_found(self, found: HistoryFound) -> None: ...
-    def reader_ready(self, facts: Connected) -> None:
+    def ticks_read(self, worker: "TerminalWorker", ticks: TicksRead) -> None: ...
+    def history_found(self, worker: "TerminalWorker", found: HistoryFound) -> None: ...
+    def terminal_joined(self, worker: "TerminalWorker") -> None:
         """The terminal answers, and the worker has no symbol open."""
 
-    def symbols_shown(self, facts: Connected) -> None:
-        """The terminal shows other symbols than before."""
+    def terminal_changed(self, worker: "TerminalWorker") -> None:
+        """Whether it answers, what it carries, or how it is."""
 
 
 class OrderListener(Protocol):
@@ -95,23 +96,17 @@ class TerminalWorker:
         self.connected = False
         # What the terminal carries now.
         self.symbols: dict[str, SymbolFacts] = {}
-        self.listener: TickListener | None = None
+        self.listener: WorkerListener | None = None
         self.restarts = 0
         self.seen: HealthSeen | None = None
         self._terms = terms
         self._hang_s = hang_s
-        self._known = asyncio.Event()
         self._pipe: WorkerPipe | None = None
         self._orders: dict[str, _Held] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
+        self._away = "its worker starts"
         self._stopping = False
-
-    async def first_facts(self) -> Connected:
-        """What the terminal is, once it has answered."""
-        await self._known.wait()
-        assert self.facts is not None
-        return self.facts
 
     async def run(self) -> None:
         """Keep a worker until `stop`.
@@ -143,6 +138,26 @@ class TerminalWorker:
                     await self._pipe.ended.wait()
             except TimeoutError:
                 log.warning("the worker did not stop in time")
+
+    def adjust(self, settings: Adjust) -> None:
+        """These from now on, and in every worker to come."""
+        self._terms = replace(
+            self._terms,
+            symbols=settings.symbols,
+            health_s=settings.health_s,
+            execution_timeout_ms=settings.execution_timeout_ms,
+        )
+        self.send(settings)
+
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong and what to do; none: it is healthy."""
+        if not self.connected:
+            return (f"the terminal does not answer: {self._away}",)
+        return tuple(finding.sentence for finding in findings(self.seen.health)) if self.seen else ()
+
+    @property
+    def queued_orders(self) -> int:
+        return len(self._orders)
 
     @property
     def pid(self) -> int | None:
@@ -245,16 +260,17 @@ class TerminalWorker:
             case HealthSeen():
                 self._take_health(event)
             case Disconnected():
-                self.connected, self.seen = False, None
+                self.connected, self.seen, self._away = False, None, event.reason
+                self._tell_change()
                 log.warning("the terminal is away", terminal=self.name, because=event.reason)
 
     def _on_ticks(self, event: TicksRead | HistoryFound) -> None:
         if self.listener is None:
             return
         if isinstance(event, TicksRead):
-            self.listener.ticks_read(event)
+            self.listener.ticks_read(self, event)
         else:
-            self.listener.history_found(event)
+            self.listener.history_found(self, event)
 
     def _on_order(self, event: Sending | OrderDone) -> None:
         if (held := self._orders.get(event.signal_id)) is None:
@@ -271,17 +287,15 @@ class TerminalWorker:
             raise AccountChangedError(f"the terminal had {self.facts.account}, now it has {facts.account}")
         self.facts, self.connected = facts, True
         self._note_symbols()
-        self._known.set()
         log.info("terminal connected", terminal=self.name, account=facts.account.login, server=facts.account.server)
         if self.listener:
-            self.listener.reader_ready(facts)
+            self.listener.terminal_joined(self)
 
     def _take_symbols(self, shown: SymbolsShown) -> None:
         if self.facts:
             self.facts = replace(self.facts, symbols=shown.symbols)
             self._note_symbols()
-            if self.listener:
-                self.listener.symbols_shown(self.facts)
+            self._tell_change()
 
     def _note_symbols(self) -> None:
         assert self.facts is not None
@@ -296,9 +310,14 @@ class TerminalWorker:
                 log.warning("terminal", terminal=self.name, reason=finding.reason, what=finding.sentence)
         if before and not now:
             log.info("the terminal is healthy", terminal=self.name)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        if self.listener:
+            self.listener.terminal_changed(self)
 
     def _lose(self, is_all_said: bool) -> None:
-        self.connected, self.seen = False, None
+        self.connected, self.seen, self._away = False, None, "its worker starts anew"
         orders, lost = self._orders, list(self._answers.values())
         self._orders = {}
         self._answers.clear()
@@ -310,6 +329,7 @@ class TerminalWorker:
         for future in lost:
             if not future.done():
                 future.set_exception(WorkerLostError("the worker died before it answered"))
+        self._tell_change()
 
 
 def _owner(account: AccountFacts) -> tuple[str, int]:

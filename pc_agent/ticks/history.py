@@ -13,8 +13,8 @@ from mesh.market.batch import COLUMNS
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.terminal.messages import HistoryPage, ReadHistory
-from pc_agent.terminal.pool import TerminalPool
 from pc_agent.ticks.lane_symbols import MESSAGE_TICKS, LaneSymbols, place_of
+from pc_agent.ticks.sources import TickSources
 
 MOST_QUESTIONS = 10_000
 _MESSAGES_READY = 2
@@ -36,12 +36,12 @@ class HistoryDesk:
     """
 
     def __init__(
-        self, lane: int, agent: str, terminal: TerminalPool, symbols: LaneSymbols, wake: Callable[[], None]
+        self, lane: int, agent: str, sources: TickSources, symbols: LaneSymbols, wake: Callable[[], None]
     ) -> None:
         """`wake` is called when something is ready."""
         self._lane = lane
         self._agent = agent
-        self._terminal = terminal
+        self._sources = sources
         self._symbols = symbols
         self._wake = wake
         self._ranges: asyncio.Queue[tuple[SymbolFeed, Asked]] = asyncio.Queue()
@@ -92,10 +92,9 @@ class HistoryDesk:
     async def _answer_positions(self) -> None:
         while True:
             feed, asked = await self._positions.get()
-            newest = await self._terminal.read_newest(asked.symbol)
-            position = pb.AgentPosition(
-                terminal=place_of(newest), terminal_connected=self._terminal.connected, lane=self._lane
-            )
+            newest = await self._sources.read_newest(feed.server, feed.symbol)
+            connected = self._sources.connected((feed.server, feed.symbol))
+            position = pb.AgentPosition(terminal=place_of(newest), terminal_connected=connected, lane=self._lane)
             if feed.welcomed:
                 position.read.CopyFrom(place_of(feed.read_last))
                 position.sent.CopyFrom(place_of(feed.sent_last))
@@ -106,14 +105,14 @@ class HistoryDesk:
     async def _answer_ranges(self) -> None:
         while True:
             feed, asked = await self._ranges.get()
-            answer = await (self._digest(asked) if asked.question is Question.DIGEST else self._resend(feed, asked))
+            answer = await (self._digest if asked.question is Question.DIGEST else self._resend)(feed, asked)
             await self._say(pb.StreamTicksRequestTwin(answers=[answer]))
 
-    async def _digest(self, asked: Asked) -> pb.HistoryAnswer:
+    async def _digest(self, feed: SymbolFeed, asked: Asked) -> pb.HistoryAnswer:
         total = DigestSum(asked)
         page = HistoryPage(0, asked.before, ended=False)
         while not page.ended:
-            page = await self._page(asked, page.last, asked.bucket_ms)
+            page = await self._page(feed, asked, page.last, asked.bucket_ms)
             total.add(page.digests)
         if page.error:
             return pb.HistoryAnswer(request=asked.request, error=page.error)
@@ -127,7 +126,7 @@ class HistoryDesk:
         prev = BEFORE_FIRST
         page = HistoryPage(0, asked.before, ended=False)
         while not page.ended:
-            page = await self._page(asked, page.last)
+            page = await self._page(feed, asked, page.last)
             if page.columns:
                 columns: dict[str, Any] = {
                     name: np.frombuffer(page.columns[name], dtype) for name, dtype in COLUMNS.items()
@@ -143,7 +142,6 @@ class HistoryDesk:
                 resent = pb.ResentBatchTwin(request=request, batch=tick_pb2.TickBatchTwin(**codec.fields(piece)))
                 await self._say(pb.StreamTicksRequestTwin(resent=[resent]))
 
-    async def _page(self, asked: Asked, after: TickId, bucket_ms: int = 0) -> HistoryPage:
-        return await self._terminal.read_history(
-            ReadHistory(0, asked.symbol, after, asked.from_msc, asked.to_msc, bucket_ms)
-        )
+    async def _page(self, feed: SymbolFeed, asked: Asked, after: TickId, bucket_ms: int = 0) -> HistoryPage:
+        ask = ReadHistory(0, asked.symbol, after, asked.from_msc, asked.to_msc, bucket_ms)
+        return await self._sources.read_history(feed.server, ask)

@@ -12,7 +12,7 @@ from mesh.market import BEFORE_FIRST, TickId, codec
 from pc_agent.domain.symbol_feed import WINDOW_TICKS, SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.terminal.messages import CloseSymbol, Credit
-from pc_agent.terminal.pool import TerminalPool
+from pc_agent.ticks.sources import Place, TickSources
 
 log = get_logger(__name__)
 
@@ -52,10 +52,10 @@ class LaneSymbols:
     share that shrank counts from when what was granted before is used.
     """
 
-    def __init__(self, lane: int, terminal: TerminalPool) -> None:
+    def __init__(self, lane: int, sources: TickSources) -> None:
         self._lane = lane
-        self._terminal = terminal
-        self._symbols: dict[str, _LaneSymbol] = {}
+        self._sources = sources
+        self._symbols: dict[Place, _LaneSymbol] = {}
         self._unopened: list[_LaneSymbol] = []
         self._changed: list[pb.HistoryChanged] = []
         self._under_way: Counter[int] = Counter()
@@ -70,33 +70,33 @@ class LaneSymbols:
 
     def feed(self, server: str, symbol: str) -> SymbolFeed | None:
         """None: it is not carried here."""
-        held = self._symbols.get(symbol)
-        return held.feed if held and held.feed.server == server else None
+        held = self._symbols.get((server, symbol))
+        return held.feed if held else None
 
     def add(self, feed: SymbolFeed) -> None:
         """Carry this symbol too, from now on."""
-        symbol = self._symbols[feed.symbol] = _LaneSymbol(feed)
+        symbol = self._symbols[feed.server, feed.symbol] = _LaneSymbol(feed)
         self._unopened.append(symbol)
         self._share()
 
-    def leave(self, name: str, at_once: bool) -> None:
+    def leave(self, place: Place, at_once: bool) -> None:
         """Send nothing more of it. It is gone when what was sent is acknowledged and its close is written.
 
         `at_once`: there is no stream that either could come from.
         """
-        symbol = self._symbols.get(name)
+        symbol = self._symbols.get(place)
         if symbol is None:
             return
         if not symbol.leaving:
             symbol.leaving = True
             symbol.feed.halt()
-            self._terminal.send(CloseSymbol(name))
+            self._close(symbol)
         if at_once or symbol in self._unopened:
             symbol.feed.interrupt()
             self._drop(symbol)
 
-    def holds(self, name: str) -> bool:
-        return name in self._symbols
+    def holds(self, place: Place) -> bool:
+        return place in self._symbols
 
     def interrupt(self) -> None:
         """The stream broke: what was under way counts no more, who was leaving is gone."""
@@ -105,12 +105,15 @@ class LaneSymbols:
         for symbol in list(self._symbols.values()):
             symbol.feed.interrupt()
             symbol.standing_by = False
-            self._terminal.send(CloseSymbol(symbol.feed.symbol))
+            self._close(symbol)
             if symbol.leaving:
                 self._drop(symbol)
 
+    def _close(self, symbol: _LaneSymbol) -> None:
+        self._sources.send(symbol.feed.server, CloseSymbol(symbol.feed.symbol))
+
     def _drop(self, symbol: _LaneSymbol) -> None:
-        del self._symbols[symbol.feed.symbol]
+        del self._symbols[symbol.feed.server, symbol.feed.symbol]
         if symbol in self._unopened:
             self._unopened.remove(symbol)
         self._share()
@@ -142,7 +145,7 @@ class LaneSymbols:
     def written(self, request: pb.StreamTicksRequestTwin) -> None:
         """The symbols that it closed are gone."""
         for ref in request.close:
-            if (symbol := self._symbols.get(ref.symbol)) and symbol.leaving:
+            if (symbol := self._of(ref)) and symbol.leaving:
                 self._drop(symbol)
 
     def _counts(self) -> list[pb.SymbolCount]:
@@ -183,21 +186,24 @@ class LaneSymbols:
 
     def take(self, response: pb.StreamTicksResponse) -> None:
         for welcome in response.welcome:
-            if symbol := self._symbols.get(welcome.symbol.symbol):
+            if symbol := self._of(welcome.symbol):
                 self._welcome(symbol, welcome)
         for ack in response.acks:
-            if symbol := self._symbols.get(ack.symbol.symbol):
+            if symbol := self._of(ack.symbol):
                 self._acknowledge(symbol, _id(ack.last))
         for lost in response.out_of_sync:
-            if symbol := self._symbols.get(lost.symbol.symbol):
+            if symbol := self._of(lost.symbol):
                 self._resynchronise(symbol, _id(lost.cursor))
         for other in response.stand_by:
-            if symbol := self._symbols.get(other.symbol.symbol):
+            if symbol := self._of(other.symbol):
                 self._stand_by(symbol, other.holder)
 
-    def history_found(self, name: str, anchor: Anchor) -> None:
+    def _of(self, ref: tick_pb2.SymbolRef) -> _LaneSymbol | None:
+        return self._symbols.get((ref.server, ref.symbol))
+
+    def history_found(self, place: Place, anchor: Anchor) -> None:
         """Compare the bridge's newest tick with the history at its place; once, because later anchors lie elsewhere."""
-        symbol = self._symbols[name]
+        symbol = self._symbols[place]
         expected, symbol.expected = symbol.expected, None
         if expected is None:
             return
@@ -207,7 +213,8 @@ class LaneSymbols:
         self._changed.append(pb.HistoryChanged(symbol=symbol.ref, at=place_of(cursor), bid=anchor.bid, ask=anchor.ask))
         log.error(
             "HISTORY_CHANGED: the terminal's history differs from what was stored",
-            symbol=name,
+            symbol=place[1],
+            server=place[0],
             time_msc=cursor.time_msc,
             ordinal=cursor.ordinal,
             stored=(bid, ask),
@@ -229,7 +236,7 @@ class LaneSymbols:
     def _stand_by(self, symbol: _LaneSymbol, holder: str) -> None:
         """Another agent streams it: nothing is read or sent until a welcome."""
         self._settle(symbol.feed.interrupt())
-        self._terminal.send(CloseSymbol(symbol.feed.symbol))
+        self._close(symbol)
         symbol.standing_by = True
         if not symbol.stand_by_told:
             symbol.stand_by_told = True
@@ -239,7 +246,7 @@ class LaneSymbols:
         reading, void = symbol.feed.rewind(cursor)
         self._settle(void)
         symbol.rewound = (cursor, time.monotonic())
-        self._terminal.send(reading)
+        self._sources.send(symbol.feed.server, reading)
 
     def _resynchronise(self, symbol: _LaneSymbol, cursor: TickId) -> None:
         if symbol.leaving:  # where it goes it is sent again from its welcome on
@@ -258,7 +265,7 @@ class LaneSymbols:
         if settled:
             self._progress = time.monotonic()
         if credit:
-            self._terminal.send(Credit(symbol.feed.symbol, credit))
+            self._sources.send(symbol.feed.server, Credit(symbol.feed.symbol, credit))
 
     def _settle(self, messages: Iterable[int]) -> None:
         for message in messages:

@@ -13,9 +13,9 @@ from mesh.waiting import backoff
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.stream_errors import reason_of
-from pc_agent.terminal.pool import TerminalPool
 from pc_agent.ticks.history import HistoryDesk, TooManyQuestionsError
 from pc_agent.ticks.lane_symbols import COUNT_S, LaneSymbols
+from pc_agent.ticks.sources import Place, TickSources
 
 log = get_logger(__name__)
 
@@ -32,18 +32,18 @@ class _StalledError(Exception):
 class TickLane:
     """Lane `number`, 1 to 4. Symbols come and leave while it runs."""
 
-    def __init__(self, number: int, channel: grpc.aio.Channel, agent: str, terminal: TerminalPool) -> None:
+    def __init__(self, number: int, channel: grpc.aio.Channel, agent: str, sources: TickSources) -> None:
         self.number = number
         # Monotonic seconds; None: it does not stand.
         self.stood_since: float | None = None
         self._agent = agent
-        self._terminal = terminal
+        self._sources = sources
         self._stream: Any = channel.stream_stream(
             _METHOD,
             request_serializer=pb.StreamTicksRequestTwin.SerializeToString,
             response_deserializer=pb.StreamTicksResponse.FromString,
         )
-        self._symbols = LaneSymbols(number, terminal)
+        self._symbols = LaneSymbols(number, sources)
         self._wake = asyncio.Event()
         self._draining = False
         self._history_next = False
@@ -59,22 +59,22 @@ class TickLane:
         self._symbols.add(feed)
         self._wake.set()
 
-    def leave(self, symbol: str) -> bool:
+    def leave(self, place: Place) -> bool:
         """Carry it no more; whether it is gone: until then ask again.
 
         What was sent is acknowledged first, or the stream broke: then the next welcome, wherever, says what arrived.
         """
-        self._symbols.leave(symbol, at_once=self.stood_since is None)
+        self._symbols.leave(place, at_once=self.stood_since is None)
         self._wake.set()
-        return not self._symbols.holds(symbol)
+        return not self._symbols.holds(place)
 
     def wake(self) -> None:
         """There are ticks to send."""
         self._wake.set()
 
-    def history_found(self, symbol: str, anchor: Anchor) -> None:
+    def history_found(self, place: Place, anchor: Anchor) -> None:
         """What the terminal holds where the welcome told it to begin."""
-        self._symbols.history_found(symbol, anchor)
+        self._symbols.history_found(place, anchor)
         self._wake.set()
 
     async def run(self) -> None:
@@ -103,7 +103,7 @@ class TickLane:
             await call.write(pb.StreamTicksRequestTwin(hello=pb.LaneHello(agent=self._agent, lane=self.number)))
             self.stood_since = time.monotonic()
             self._symbols.open_all()
-            desk = HistoryDesk(self.number, self._agent, self._terminal, self._symbols, self._wake.set)
+            desk = HistoryDesk(self.number, self._agent, self._sources, self._symbols, self._wake.set)
             async with asyncio.TaskGroup() as tasks:
                 beside = [tasks.create_task(self._write(call, desk)), tasks.create_task(desk.run())]
                 await self._read(call, desk)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from mesh.market.batch import COLUMNS
 from pc_agent.domain.history import before
 from pc_agent.domain.lanes import LaneWatch, carrier_of
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.terminal.messages import Connected, HistoryFound, TicksRead
-from pc_agent.terminal.pool import TerminalPool
+from pc_agent.terminal.messages import HistoryFound, TicksRead
+from pc_agent.ticks.sources import Place, TickSources
 from pc_agent.ticks.tick_lane import TickLane
 
 log = get_logger(__name__)
@@ -33,7 +33,7 @@ class _Carried:
 
 
 class TickLanes:
-    """Hands each symbol's ticks to the lane that carries it; the worker's listener.
+    """Hands each symbol's ticks to the lane that carries it; the sources' listener.
 
     A symbol is on one lane at a time: it is added to the next one when it is gone from the one before.
     `start_msc`: where a symbol begins that is new to the mesh; None: after now.
@@ -42,18 +42,18 @@ class TickLanes:
     def __init__(
         self,
         lanes: Sequence[TickLane],
-        terminal: TerminalPool,
+        sources: TickSources,
         agent: str,
         start_msc: int | None,
         watch: LaneWatch,
     ) -> None:
         self._lanes = {lane.number: lane for lane in lanes}
-        self._terminal = terminal
+        self._sources = sources
         self._agent = agent
         self._start_msc = start_msc
         self._watch = watch
         self._fit = frozenset(self._lanes)
-        self._carried: dict[str, _Carried] = {}
+        self._carried: dict[Place, _Carried] = {}
         self._settled = True
 
     async def run(self) -> None:
@@ -79,57 +79,59 @@ class TickLanes:
             return f"tick lanes {', '.join(waiting)} have no bridge"
         return "" if self._settled else "symbols are on their way to another lane"
 
-    def reader_ready(self, facts: Connected) -> None:
-        for carried in self._carried.values():
-            if carried.feed.welcomed:
-                self._terminal.send(carried.feed.resume())
-        self.symbols_shown(facts)
-
-    def symbols_shown(self, facts: Connected) -> None:
-        """Carry these, and no others."""
-        shown = {symbol.symbol: symbol for symbol in facts.symbols}
-        for name, carried in self._carried.items():
-            carried.shown = name in shown
-        hidden = [name for name, carried in self._carried.items() if not carried.shown]
-        opened = shown.keys() - self._carried.keys()
-        for name in opened:
-            start = before(shown[name].newest_msc + 1 if self._start_msc is None else self._start_msc)
-            self._carried[name] = _Carried(SymbolFeed(facts.account.server, name, self._agent, start))
+    def carry(self, newest_msc: Mapping[Place, int]) -> None:
+        """See `TickListener`."""
+        for place, carried in self._carried.items():
+            carried.shown = place in newest_msc
+        hidden = [place for place, carried in self._carried.items() if not carried.shown]
+        opened = newest_msc.keys() - self._carried.keys()
+        for server, symbol in opened:
+            start = newest_msc[server, symbol] + 1 if self._start_msc is None else self._start_msc
+            self._carried[server, symbol] = _Carried(SymbolFeed(server, symbol, self._agent, before(start)))
         self._place()
         if opened or hidden:
-            lanes = {name: one.lane.number for name, one in self._carried.items() if name in opened and one.lane}
-            log.info("symbols opened", lanes=lanes, closed=hidden)
+            lanes = {
+                _title(place): one.lane.number for place, one in self._carried.items() if place in opened and one.lane
+            }
+            log.info("symbols opened", lanes=lanes, closed=[_title(place) for place in hidden])
 
-    def ticks_read(self, ticks: TicksRead) -> None:
-        carried = self._carried.get(ticks.symbol)
+    def read_anew(self, places: Collection[Place]) -> None:
+        """See `TickListener`."""
+        for place in places:
+            carried = self._carried.get(place)
+            if carried and carried.feed.welcomed:
+                self._sources.send(place[0], carried.feed.resume())
+
+    def ticks_read(self, server: str, ticks: TicksRead) -> None:
+        """See `TickListener`."""
+        carried = self._carried.get((server, ticks.symbol))
         if carried and carried.lane and carried.feed.is_current(ticks.generation):
             columns: dict[str, Any] = {
                 name: np.frombuffer(ticks.columns[name], dtype) for name, dtype in COLUMNS.items()
             }
             feed = carried.feed
-            server, agent, prev = feed.server, self._agent, feed.read_last
-            feed.offer(Batch(server, ticks.symbol, agent, ticks.read_unix_ns, prev, **columns))
+            feed.offer(Batch(server, ticks.symbol, self._agent, ticks.read_unix_ns, feed.read_last, **columns))
             carried.lane.wake()
 
-    def history_found(self, found: HistoryFound) -> None:
-        carried = self._carried.get(found.symbol)
+    def history_found(self, server: str, found: HistoryFound) -> None:
+        """See `TickListener`."""
+        carried = self._carried.get((server, found.symbol))
         if carried and carried.lane and carried.feed.is_current(found.generation):
-            carried.lane.history_found(found.symbol, found.anchor)
+            carried.lane.history_found((server, found.symbol), found.anchor)
 
     def _place(self) -> None:
         """Bring symbols nearer to where they belong; what has to wait for acknowledgements takes several turns."""
-        for name, carried in list(self._carried.items()):
-            feed = carried.feed
-            belongs = self._lanes[carrier_of(feed.server, name, self._fit)] if carried.shown else None
+        for place, carried in list(self._carried.items()):
+            belongs = self._lanes[carrier_of(*place, self._fit)] if carried.shown else None
             if carried.lane and (carried.leaving or carried.lane is not belongs):
-                carried.leaving = not carried.lane.leave(name)
+                carried.leaving = not carried.lane.leave(place)
                 if not carried.leaving:
                     carried.lane = None
             if carried.lane is None and belongs:
-                belongs.add(feed)
+                belongs.add(carried.feed)
                 carried.lane = belongs
             elif carried.lane is None:
-                del self._carried[name]
+                del self._carried[place]
         self._settled = not any(carried.leaving for carried in self._carried.values())
 
     def _tell(self, fit: frozenset[int]) -> None:
@@ -137,3 +139,8 @@ class TickLanes:
             log.warning("tick lanes are lost: their symbols move", lanes=sorted(lost), to=sorted(fit))
         if back := fit - self._fit:
             log.info("tick lanes are back: their symbols come home", lanes=sorted(back))
+
+
+def _title(place: Place) -> str:
+    server, symbol = place
+    return f"{symbol} at {server}"

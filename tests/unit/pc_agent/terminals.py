@@ -63,7 +63,7 @@ class FakeMt5:
         # Of terminal_info and account_info.
         self.terminal = {
             "connected": True, "trade_allowed": True, "tradeapi_disabled": False, "dlls_allowed": False,
-            "ping_last": 20_000, "retransmission": 0.0, "build": 5_000,
+            "ping_last": 20_000, "retransmission": 0.0, "build": 5_000, "path": "C:/mt5",
         }  # fmt: skip
         self.rights = {"trade_allowed": True, "trade_expert": True}
         self.facts: dict[str, Any] = {}  # of every symbol
@@ -85,8 +85,9 @@ class FakeMt5:
         server, login = self.account
         if self.gone:
             return None
-        values = {"trade_mode": 0, "margin_mode": 2, "currency": "USD", "leverage": 100}
-        return SimpleNamespace(server=server, login=login, **values, **self.rights)
+        values = {"trade_mode": 0, "margin_mode": 2, "currency": "USD", "leverage": 100, "company": "a broker"}
+        money = {"balance": 100.0, "equity": 100.0}
+        return SimpleNamespace(server=server, login=login, **values, **money, **self.rights)
 
     def terminal_info(self) -> Any:
         return None if self.gone else SimpleNamespace(**self.terminal)
@@ -117,6 +118,7 @@ class FakeMt5:
             "volume_step": 0.01, "volume_limit": 0.0, "trade_stops_level": 0, "trade_freeze_level": 0,
             "trade_mode": 4, "trade_exemode": 2, "filling_mode": 3, "expiration_mode": 15, "order_mode": 127,
             "currency_base": "EUR", "currency_profit": "USD", "currency_margin": "EUR",
+            "spread_float": True,
         }  # fmt: skip
         return SimpleNamespace(**(values | self.facts))
 

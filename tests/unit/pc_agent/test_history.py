@@ -31,8 +31,6 @@ TICKS = ticks_at(FROM + np.sort(np.random.default_rng(7).integers(0, 2 * HOUR, 1
 class Terminal:
     """Reads pages as the worker does; `away` says why it does not."""
 
-    connected = True
-
     def __init__(self) -> None:
         self.mt5 = FakeMt5(EURUSD=TICKS)
         broker = BrokerLink(self.mt5)
@@ -41,15 +39,18 @@ class Terminal:
         self.away = ""
         self.pages = 0
 
-    def send(self, _: Any) -> None:
+    def send(self, *_: Any) -> None:
         return None
 
-    async def read_history(self, ask: ReadHistory) -> HistoryPage:
+    def connected(self, _: Any) -> bool:
+        return True
+
+    async def read_history(self, _: str, ask: ReadHistory) -> HistoryPage:
         self.pages += 1
         await asyncio.sleep(0)
         return HistoryPage(0, error=self.away) if self.away else self.history.read(ask)
 
-    async def read_newest(self, symbol: str) -> TickId:
+    async def read_newest(self, _: str, symbol: str) -> TickId:
         return self.history.newest(ReadNewest(0, symbol)).newest
 
 

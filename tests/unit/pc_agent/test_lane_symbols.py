@@ -25,7 +25,7 @@ class Terminal:
         self.commands: list[Any] = []
         self.credit: dict[str, int] = {}
 
-    def send(self, command: Any) -> None:
+    def send(self, _: str, command: Any) -> None:
         self.commands.append(command)
         if isinstance(command, Reading):
             self.credit[command.symbol] = command.credit
@@ -83,10 +83,10 @@ def test_a_symbol_leaves_when_what_it_sent_is_acknowledged() -> None:
     lane.read("EURUSD", MESSAGE_TICKS + 10)
     first = lane.write()
     assert first
-    lane.symbols.leave("EURUSD", at_once=False)
+    lane.symbols.leave(("s", "EURUSD"), at_once=False)
     assert "EURUSD" not in lane.terminal.credit
     assert lane.write() is None
-    assert lane.symbols.holds("EURUSD")
+    assert lane.symbols.holds(("s", "EURUSD"))
     lane.acknowledge("EURUSD", TickId(JANUARY_END + MESSAGE_TICKS, 0))
     count, close = lane.write(), lane.write()
     assert count
@@ -94,8 +94,8 @@ def test_a_symbol_leaves_when_what_it_sent_is_acknowledged() -> None:
     assert [(one.symbol.symbol, one.count) for one in count.counts] == [("EURUSD", MESSAGE_TICKS)]
     assert close
     assert [one.symbol for one in close.close] == ["EURUSD"]
-    assert not lane.symbols.holds("EURUSD")
-    assert lane.symbols.holds("GBPUSD")
+    assert not lane.symbols.holds(("s", "EURUSD"))
+    assert lane.symbols.holds(("s", "GBPUSD"))
     assert lane.symbols.ready
 
 
@@ -106,7 +106,7 @@ def test_a_leaving_symbol_goes_whatever_the_bridge_says(answer: str) -> None:
     lane.welcome("EURUSD")
     lane.read("EURUSD", 100)
     assert lane.write()
-    lane.symbols.leave("EURUSD", at_once=False)
+    lane.symbols.leave(("s", "EURUSD"), at_once=False)
     if answer == "out of sync":
         lost = pb.OutOfSync(symbol=ref("EURUSD"), cursor=CURSOR._asdict())
         lane.symbols.take(pb.StreamTicksResponse(out_of_sync=[lost]))
@@ -119,7 +119,7 @@ def test_a_leaving_symbol_goes_whatever_the_bridge_says(answer: str) -> None:
         lane.acknowledge("EURUSD", lane.feeds["EURUSD"].sent_last)
     while (request := lane.write()) is not None:
         assert not request.batches
-    assert not lane.symbols.holds("EURUSD")
+    assert not lane.symbols.holds(("s", "EURUSD"))
     assert "EURUSD" not in lane.terminal.credit
 
 
@@ -129,8 +129,8 @@ def test_where_no_stream_stands_a_symbol_leaves_at_once() -> None:
     lane.welcome("EURUSD")
     lane.read("EURUSD", 100)
     lane.write()
-    lane.symbols.leave("EURUSD", at_once=True)
-    assert not lane.symbols.holds("EURUSD")
+    lane.symbols.leave(("s", "EURUSD"), at_once=True)
+    assert not lane.symbols.holds(("s", "EURUSD"))
     assert lane.feeds["EURUSD"].held == 0
 
 
@@ -138,8 +138,8 @@ def test_a_symbol_that_was_not_opened_yet_leaves_unsaid() -> None:
     """The bridge never heard of it."""
     lane = Lane()
     lane.symbols.add(SymbolFeed("s", "EURUSD", "a"))
-    lane.symbols.leave("EURUSD", at_once=False)
-    assert not lane.symbols.holds("EURUSD")
+    lane.symbols.leave(("s", "EURUSD"), at_once=False)
+    assert not lane.symbols.holds(("s", "EURUSD"))
     assert lane.write() is None
 
 
@@ -174,11 +174,11 @@ def test_a_history_that_differs_is_told() -> None:
         lane.welcome(name)
     lane.welcome("XAUUSD", bid=0.0, ask=0.0)  # behind refused ticks the bridge knows no quote
     with capture_logs() as logs:
-        lane.symbols.history_found("EURUSD", Anchor(True, 1.1, 1.2))
-        lane.symbols.history_found("EURUSD", Anchor(True, 1.3, 1.4))  # a new worker reads on from elsewhere
-        lane.symbols.history_found("GBPUSD", Anchor(True, 1.3, 1.4))
-        lane.symbols.history_found("USDJPY", Anchor(False, 0.0, 0.0))
-        lane.symbols.history_found("XAUUSD", Anchor(True, 1.1, 1.2))
+        lane.symbols.history_found(("s", "EURUSD"), Anchor(True, 1.1, 1.2))
+        lane.symbols.history_found(("s", "EURUSD"), Anchor(True, 1.3, 1.4))  # a new worker reads on from elsewhere
+        lane.symbols.history_found(("s", "GBPUSD"), Anchor(True, 1.3, 1.4))
+        lane.symbols.history_found(("s", "USDJPY"), Anchor(False, 0.0, 0.0))
+        lane.symbols.history_found(("s", "XAUUSD"), Anchor(True, 1.1, 1.2))
     assert [log["symbol"] for log in logs] == ["GBPUSD", "USDJPY"]
     request = lane.write()
     assert request

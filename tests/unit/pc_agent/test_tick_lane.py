@@ -71,7 +71,7 @@ class Terminal:
     def __init__(self) -> None:
         self.commands: list[Any] = []
 
-    def send(self, command: Any) -> None:
+    def send(self, _: str, command: Any) -> None:
         self.commands.append(command)
 
 

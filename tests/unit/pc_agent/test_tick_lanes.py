@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pc_agent.domain.lanes import LaneWatch, lane_of
 from pc_agent.domain.symbol_feed import SymbolFeed
-from pc_agent.terminal.messages import AccountFacts, Connected, SymbolFacts
+from pc_agent.ticks.sources import Place
 from pc_agent.ticks.tick_lanes import TickLanes
 
 NAMES = [f"SYMBOL{n}" for n in range(12)]
@@ -28,7 +28,8 @@ class Lane:
         assert feed.symbol not in self.symbols
         self.symbols[feed.symbol] = feed
 
-    def leave(self, name: str) -> bool:
+    def leave(self, place: Place) -> bool:
+        name = place[1]
         left = self.leaving.setdefault(name, self.patience)
         if left and self.stood_since is not None:
             self.leaving[name] -= 1
@@ -47,8 +48,7 @@ class Rig:
         self.ticks = TickLanes(lanes, terminal, "a", 0, self.watch)
 
     def show(self, names: set[str]) -> None:
-        symbols = tuple(SymbolFacts(name, 5, 0.01, 1.0, 0.01, 1.0, 0) for name in sorted(names))
-        self.ticks.symbols_shown(Connected(AccountFacts("broker", 1, 0), symbols))
+        self.ticks.carry({("broker", name): 0 for name in sorted(names)})
 
     def where(self) -> dict[str, list[int]]:
         return {name: [lane.number for lane in self.lanes if name in lane.symbols] for name in NAMES}

@@ -7,19 +7,19 @@ from tests.unit.pc_agent.terminals import terms
 
 
 class Listener:
-    """Hears which symbols there are."""
+    """Hears of what there is to read."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, list[str]]] = []
 
-    def reader_ready(self, facts: Connected) -> None:
-        self.heard.append(("ready", [symbol.symbol for symbol in facts.symbols]))
+    def terminal_joined(self, worker: TerminalWorker) -> None:
+        self.heard.append(("joined", list(worker.symbols)))
 
-    def symbols_shown(self, facts: Connected) -> None:
-        self.heard.append(("shown", [symbol.symbol for symbol in facts.symbols]))
+    def terminal_changed(self, worker: TerminalWorker) -> None:
+        self.heard.append(("changed", list(worker.symbols)))
 
-    def ticks_read(self, _: object) -> None: ...
-    def history_found(self, _: object) -> None: ...
+    def ticks_read(self, *_: object) -> None: ...
+    def history_found(self, *_: object) -> None: ...
 
 
 def shown(*names: str) -> tuple[SymbolFacts, ...]:
@@ -46,4 +46,4 @@ def test_what_may_be_traded_is_what_the_terminal_shows_now() -> None:
     assert worker.symbols.keys() == {"GBPUSD", "USDJPY"}
     assert worker.facts
     assert worker.facts.symbols == shown("GBPUSD", "USDJPY")
-    assert listener.heard == [("ready", ["EURUSD"]), ("shown", ["GBPUSD", "USDJPY"])]
+    assert listener.heard == [("joined", ["EURUSD"]), ("changed", ["GBPUSD", "USDJPY"])]
