@@ -1,4 +1,4 @@
-"""The MetaTrader5 package, spoken to a twin terminal: import it in place of MetaTrader5.
+"""The MetaTrader5 package, spoken to a twin terminal; scripts and workers take this module in its place.
 
 Same names, argument rules, results and constants; `path` is the terminal's folder.
 """
