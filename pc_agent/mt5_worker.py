@@ -22,6 +22,7 @@ from pc_agent.domain.orders import OrderState, Result, Signal
 from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.file_lock import LockedError, file_lock
 from pc_agent.terminal.call_board import CallBoard, WatchedCalls
+from pc_agent.terminal.limits import Limits, limit_this_process
 from pc_agent.terminal.messages import (
     Adjust,
     BooksRead,
@@ -66,6 +67,7 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
     _die_with(terms.agent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent ends it, in order
     configure_logging("pc-agent", f"{terms.instance} {terms.name}", terms.log_level, terms.log_format)
+    limit_this_process(terms.name, Limits(terms.cpu_limit_percent, terms.memory_limit_mb))
     try:
         _with_the_lock(terms, pipe, board)
     except (EOFError, ConnectionError):
