@@ -96,8 +96,7 @@ class Matching:
         """By all that is held of the symbol, its swaps with it, at each tick."""
         what, held = self._quotes.instruments[symbol], self._account.holding(symbol)
         bids, asks = prices.bids[start:end], prices.asks[start:end]
-        # Where the base currency is the account's, the quote currency is worth what the tick itself says.
-        in_base = what.base == self._account.terms.currency
+        in_base = what.is_based_on(self._account.terms.currency)
         rate = 1.0 / asks if in_base else self._quotes.quote_rate(what) or 0.0
         return np.asarray(held.points(bids, asks) * what.contract_size * rate + held.swap, np.float64)
 

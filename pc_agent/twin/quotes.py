@@ -36,8 +36,7 @@ class Quotes:
 
     def quote_rate(self, what: Instrument) -> float | None:
         """What one unit of the symbol's quote currency is worth in the account's."""
-        own = self.newest(what.name)
-        if what.base == self._account.currency and own is not None:
+        if what.is_based_on(self._account.currency) and (own := self.newest(what.name)) is not None:
             return 1.0 / own[1]
         return rate(what.quote, self._account.currency, self._pair)
 

@@ -18,6 +18,9 @@ from pc_agent.twin.market import Clock
 from pc_agent.twin.quotes import Quotes
 from pc_agent.twin.results import TradeDeal, TradeOrder, TradePosition, TradeRequest
 
+# What is not filled at once goes on waiting.
+_REST_STAYS = (mt5.ORDER_FILLING_RETURN, mt5.ORDER_FILLING_BOC)
+
 
 class Trades:
     """Each call is one change, committed when it returns."""
@@ -34,7 +37,7 @@ class Trades:
         """Execute a market order, as far as there is liquidity; None: it wants all or nothing, and there is less."""
         request = s.request
         found = found_volume(request.volume, s.terms, fate.liquidity)
-        stays = request.type_filling == mt5.ORDER_FILLING_RETURN
+        stays = request.type_filling in _REST_STAYS
         if found < request.volume and not stays and (request.type_filling == mt5.ORDER_FILLING_FOK or not found):
             return None
         ticket, _ = self._books.next_tickets()
@@ -101,7 +104,7 @@ class Trades:
                 return
             volume = min(volume, held.volume)
         found = found_volume(volume, self._quotes.terms[order.symbol], None)
-        stays = order.type_filling == mt5.ORDER_FILLING_RETURN
+        stays = order.type_filling in _REST_STAYS
         if found < volume and not stays and (order.type_filling != mt5.ORDER_FILLING_IOC or not found):
             self.end(order, mt5.ORDER_STATE_CANCELED)
         elif found and not self._has_money(order, held, found, price):

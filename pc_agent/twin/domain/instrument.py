@@ -32,6 +32,10 @@ class Instrument:
     def is_forex(self) -> bool:
         return self.calc_mode == mt5.SYMBOL_CALC_MODE_FOREX
 
+    def is_based_on(self, currency: str) -> bool:
+        """Whether its own price says what its quote currency is worth in `currency`."""
+        return self.base == currency != self.quote
+
     @property
     def margin_currency(self) -> str:
         return self.base if self.is_forex else self.quote

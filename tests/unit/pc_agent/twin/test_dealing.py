@@ -8,45 +8,23 @@ import pytest
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books, ForeignFolderError
-from pc_agent.twin.results import AccountInfo, OrderSendResult, TradeDeal, TradePosition, TradeRequest
+from pc_agent.twin.results import TradePosition, TradeRequest
 from pc_agent.twin.terminal import Terminal
+from tests.unit.pc_agent.twin.trading import BUY, SELL, account, ask, deals, send
+from tests.unit.pc_agent.twin.trading import request as trade
 
 EURUSD = [(1000, 1.10000, 1.10010), (2000, 1.10100, 1.10110), (3000, 1.09900, 1.09910), (4000, 1.09800, 1.09810)]
 Open = Callable[..., Terminal]
 Replay = Callable[..., str]
 
 
-def request(side: int = mt5.ORDER_TYPE_BUY, volume: float = 0.1, **fields: Any) -> TradeRequest:
-    given = {"action": mt5.TRADE_ACTION_DEAL, "symbol": "EURUSD", "magic": 7, "comment": "s1", **fields}
-    return TradeRequest(type=side, volume=volume, **given)
-
-
-def ask(terminal: Terminal, function: str, *arguments: Any) -> Any:
-    code, message, value = terminal.handle(function, arguments)
-    assert code == 1, message
-    return value
-
-
-def send(terminal: Terminal, *arguments: Any, **fields: Any) -> OrderSendResult:
-    result: OrderSendResult = ask(terminal, "order_send", request(*arguments, **fields))
-    return result
+def request(side: int = BUY, volume: float = 0.1, action: int = mt5.TRADE_ACTION_DEAL, **fields: Any) -> TradeRequest:
+    return trade(action, type=side, volume=volume, **fields)
 
 
 def position(terminal: Terminal) -> TradePosition | None:
     held = ask(terminal, "positions_get", "EURUSD", None, None)
     return held[0] if held else None
-
-
-def deals(terminal: Terminal) -> list[TradeDeal]:
-    return list(ask(terminal, "history_deals_get", (0, 2**31 - 1), None, None, None))[1:]  # the deposit left out
-
-
-def account(terminal: Terminal) -> AccountInfo:
-    info: AccountInfo = ask(terminal, "account_info")
-    return info
-
-
-BUY, SELL = mt5.ORDER_TYPE_BUY, mt5.ORDER_TYPE_SELL
 
 
 def test_a_buy_fills_at_the_ask_and_is_in_the_books(open_terminal: Open, replay: Replay) -> None:
