@@ -137,7 +137,7 @@ async def test_refusals_bear_reasons_and_watches_begin_where_they_were() -> None
 
 async def test_a_program_hears_of_what_is_kept_and_not_twice_of_the_same() -> None:
     """Nothing kept is not told; it goes on with what it knew while no hub is there."""
-    async with run_hub() as hub, config_of(hub) as config, watching(hub.address) as (_, watch):
+    async with run_hub() as hub, config_of(hub) as config, watching(hub.address) as (session, watch):
         await put(config, pb.ConfigTarget(service="other"), spread=1)
         await put(config, DESK, spread=1)
         kept = await watch.newer(None)
@@ -146,4 +146,5 @@ async def test_a_program_hears_of_what_is_kept_and_not_twice_of_the_same() -> No
         newer = await watch.newer(kept)
         assert newer.values == {"spread": 1, "symbols": ["EURUSD"]}
         hub.stop.set()
+        assert await session.other_hub(hub.address) == ""
         assert await watch.newer(KeptConfig()) == newer

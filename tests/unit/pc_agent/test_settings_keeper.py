@@ -168,8 +168,9 @@ async def test_a_restart_without_a_hub_goes_on_with_what_was_kept_last(tmp_path:
     assert keeper.live.now.deviation_points == 5
     assert (keeper.applied.service_version, keeper.applied.notes) == (1, {})
     count = len(list(records(tmp_path)))
+    told = len(mesh.reports)
     async with running(tmp_path, mesh):
-        await reported(mesh, 1)
+        await eventually(lambda: len(mesh.reports) == told + 2)
     assert len(list(records(tmp_path))) == count
 
 
