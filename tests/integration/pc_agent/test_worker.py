@@ -3,6 +3,8 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -10,7 +12,9 @@ import pytest
 
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
 from pc_agent.terminal.messages import OrderDone, OrderTask, PriceBounds, ReadBooks, Sending, WorkerTerms
+from pc_agent.terminal.pool import TerminalPool
 from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.twin.control import script_fault
 from tests.integration.pc_agent.conftest import PASSWORD, Rig
 from tests.support import eventually
 from tests.support.replay_file import generate
@@ -18,47 +22,69 @@ from tests.support.replay_file import generate
 pytestmark = pytest.mark.integration
 
 
-class Heard:
-    """Remembers what came of orders."""
+class Answers:
+    """What becomes of orders."""
 
     def __init__(self) -> None:
-        self.done: list[OrderDone] = []
+        self.sending: list[str] = []
+        self.done: dict[str, OrderDone] = {}
 
     def order_sending(self, sending: Sending) -> None:
-        raise AssertionError(f"a suspended worker can not say {sending}")
+        self.sending.append(sending.signal_id)
 
     def order_done(self, done: OrderDone) -> None:
-        self.done.append(done)
+        self.done[done.signal_id] = done
+
+
+def task(signal_id: str, pool: TerminalPool) -> OrderTask:
+    """To buy a tenth of EURUSD within a minute."""
+    assert pool.facts
+    account = Account(pool.facts.account.server, pool.facts.account.login)
+    late = time.monotonic_ns() + 60 * 10**9
+    signal = Signal(signal_id, account, 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", 2**53)
+    return OrderTask(signal, mark_of(signal_id), account.login, late, late, PriceBounds(20))
+
+
+@asynccontextmanager
+async def running_pool(rig: Rig, folder: Path) -> AsyncIterator[TerminalPool]:
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    terms = WorkerTerms(
+        "agent", "terminal", folder / "terminal.lock", os.getpid(), "pc_agent.twin.client", str(rig.terminal),
+        login=1_000_001, password_file=secret, execution_timeout_ms=200,
+    )  # fmt: skip
+    pool = TerminalPool([TerminalWorker(terms, hang_s=1.0)])
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(pool.run())
+        await pool.first_facts()
+        yield pool
+        await pool.stop()
+        await running
 
 
 async def test_a_worker_that_hangs_is_replaced_and_its_order_is_in_doubt(rig: Rig, tmp_path: Path) -> None:
-    """Silent for too long it is killed; who waited for it learns that nobody knows; the next one serves."""
+    """In a call that takes longer than it may, or in its own loop; what it did not say it was sending was not sent."""
     await rig.start_terminal([generate(tmp_path, "EURUSD", 500, 1).feed], "max")
-    secret = tmp_path / "password"
-    secret.write_text(PASSWORD)
-    terms = WorkerTerms(
-        "agent", "terminal", tmp_path / "terminal.lock", os.getpid(), "pc_agent.twin.client", str(rig.terminal),
-        login=1_000_001, password_file=secret,
-    )  # fmt: skip
-    worker = TerminalWorker(terms, hang_s=4.0)
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(worker.run())
-        facts = await worker.first_facts()
-        assert [symbol.symbol for symbol in facts.symbols] == ["EURUSD"]
+    async with running_pool(rig, tmp_path) as pool:
+        worker, answers = pool.workers[0], Answers()
         first = worker.pid
         assert first
-        psutil.Process(first).suspend()
-        late = time.monotonic_ns() + 60 * 10**9
-        signal = Signal("s1", Account("", 1_000_001), 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", 0)
-        task = OrderTask(signal, mark_of("s1"), 1_000_001, late, late, PriceBounds(20))
-        heard = Heard()
-        worker.send_orders([task], heard)
-        await eventually(lambda: heard.done)
-        assert heard.done[0].result.state is OrderState.UNKNOWN
+        script_fault(rig.terminal, "hang")
+        pool.send_orders([task("hangs", pool), task("behind", pool)], answers)
+        await eventually(lambda: len(answers.done) == 2)
+        assert answers.sending == ["hangs"]
+        assert answers.done["hangs"].result.state is OrderState.UNKNOWN
+        assert answers.done["hangs"].again is None
+        assert answers.done["behind"].again is not None
         assert not psutil.pid_exists(first)
-        await eventually(lambda: worker.connected and worker.pid != first)
-        books = await worker.read_books(ReadBooks(0, int(time.time()), (mark_of("s1"),)))
+        await eventually(lambda: pool.connected and worker.pid != first)
+        second = worker.pid
+        assert second
+        psutil.Process(second).suspend()
+        await eventually(lambda: worker.restarts == 2 and pool.connected)
+        assert not psutil.pid_exists(second)
+        pool.send_orders([task("behind", pool)], answers)
+        await eventually(lambda: answers.done["behind"].result.state is OrderState.FILLED)
+        books = await pool.read_books(ReadBooks(0, 1, (mark_of("hangs"), mark_of("behind"))))
         assert books
-        assert not books.deals
-        await worker.stop()
-        await running
+        assert [deal.symbol for deal in books.deals] == ["EURUSD"]
