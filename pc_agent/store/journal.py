@@ -1,7 +1,7 @@
 """The changes that were made here, until the database has answered them, and the newest of the answered ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,7 +80,7 @@ def to_send(db: Connection, limit: int) -> list[Change]:
     for change in found:
         if change.state is State.PENDING:
             db.execute("UPDATE change SET state = 'SENT' WHERE change_id = ?", [change.change_id])
-    return found
+    return [replace(change, state=State.SENT) for change in found]
 
 
 def find_sent(db: Connection, change_id: UUID) -> Change | None:
