@@ -109,6 +109,7 @@ class Hub:
     ) -> None:
         self._settings = settings
         self._shared = shared
+        self._replica = replica
         self._news = news
         self._tasks = tasks
         self._token = uuid4().hex
@@ -163,7 +164,7 @@ class Hub:
             TrafficServicer(settings.instance, self._traffic, discovery, streams.clients).service(),
             MaintenanceServicer(self._maintenance).service(),
             ConfigServicer(
-                settings.instance, self._configurations, ConfigReports(self._registry.catalog), self._news
+                settings.instance, self._configurations, ConfigReports(self._registry.catalog), self._replica.configured
             ).service(),
         ]
         pings = keepalive(round(max(_PING_AFTER_S, 2 * settings.lease_ttl_s) * 1000), round(_PING_ANSWER_S * 1000))
@@ -189,7 +190,7 @@ class Hub:
     async def _leave(self, server: MeshServer) -> None:
         server.draining.set()
         await self._registry.leave_itself(self._settings.instance, self._token)
-        for bell in (self._sessions.bell, self._news, self._discovery.bell):
+        for bell in (self._sessions.bell, self._news, self._discovery.bell, self._replica.configured):
             bell.stop()
         await server.stop(_STOP_GRACE_S)
 

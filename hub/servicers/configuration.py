@@ -21,11 +21,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ConfigServicer(config_pb2_grpc.ConfigServiceServicer):
     """Documents, their history, and those who follow them."""
 
-    def __init__(self, hub_id: str, configurations: Configurations, reports: ConfigReports, news: Bell) -> None:
+    def __init__(self, hub_id: str, configurations: Configurations, reports: ConfigReports, changes: Bell) -> None:
         self._hub_id = hub_id
         self._configurations = configurations
         self._reports = reports
-        self._news = news
+        self._changes = changes
 
     def service(self) -> Service:
         """As a server takes it."""
@@ -87,8 +87,8 @@ class ConfigServicer(config_pb2_grpc.ConfigServiceServicer):
     ) -> AsyncIterator[pb.WatchConfigResponse]:
         """A watcher has a revision and no queue: of what came while it was slow it is told the newest."""
         target, known = target_from(request.target), request.known_revision
-        with self._news.listening() as ear:
-            while not self._news.stopping:
+        with self._changes.listening() as ear:
+            while not self._changes.stopping:
                 with canonical():
                     effective = self._configurations.effective(target)
                 if effective.revision != known:

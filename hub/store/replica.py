@@ -39,10 +39,14 @@ _AT_ONCE = 64
 
 
 class Replica:
-    """The store's entries and the catalog made of them; `news` rings at every change."""
+    """The store's entries and the catalog made of them; `news` rings at every change.
+
+    `configured` rings at changes of documents only: every program follows one, and instances come and go all the time.
+    """
 
     def __init__(self, hub_id: str, store: Store, catalog: Catalog, news: Bell) -> None:
         self.catalog = catalog
+        self.configured = Bell()
         self._hub_id = hub_id
         self._store = store
         self._news = news
@@ -104,6 +108,8 @@ class Replica:
                 self._wake()
                 self._loaded.set()
                 self._news.ring()
+                if isinstance(news, Snapshot) or (isinstance(news, Delta) and news.key.kind == "config"):
+                    self.configured.ring()
 
     def _take(self, news: News) -> None:
         match news:

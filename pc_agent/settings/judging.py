@@ -35,7 +35,8 @@ def judge(own: AgentSettings, kept: Mapping[str, Any]) -> Judged:
     for name in kept:
         _admit(name)
     try:
-        said = AgentSettings.model_validate({**own.model_dump(), **kept})
+        # What is the PC's own stays as it is, unjudged: it counts already.
+        said = AgentSettings.model_validate({**dict(own), **kept})
     except ValidationError as error:
         raise UnfitError("; ".join(sentences(error, PROGRAM, dict.fromkeys(kept, _ORIGIN)))) from None
     weighed = {name: weigh(name, getattr(own, name), own.origin(name), getattr(said, name)) for name in kept}

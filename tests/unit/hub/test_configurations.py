@@ -129,6 +129,15 @@ async def test_while_the_store_is_away_nothing_is_written_and_all_is_answered() 
         following.cancel()
 
 
+async def test_who_follows_a_document_is_not_woken_by_instances(world: World) -> None:
+    """Ten thousand may follow, and as many come and go."""
+    with world.replica.configured.listening() as ear:
+        await world.replica.put(record("desk-1"), 0)
+        assert not ear.is_set()
+        await world.put(AGENTS, spread=1)
+        assert ear.is_set()
+
+
 async def test_targets_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that there are can be changed still."""
     assert MAX_TARGETS == 1_000
