@@ -103,8 +103,8 @@ class Dealer:
 
     def check(self, request: TradeRequest) -> OrderCheckResult:
         """What the account would be after `request`; executes nothing."""
-        situation = self._situation(request)
-        retcode = self._refusal(request, situation)
+        situation = self._situation(request, mt5.ORDER_REASON_EXPERT)
+        retcode = self._refusal(request, situation, mt5.ORDER_REASON_EXPERT)
         words = RETCODE_WORDS[retcode] if retcode else "Done"
         if situation is None or retcode not in (0, mt5.TRADE_RETCODE_NO_MONEY):
             return OrderCheckResult(retcode, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, words, request)
@@ -125,9 +125,9 @@ class Dealer:
     def send(self, request: TradeRequest, fate: Fate = UNDISTURBED) -> OrderSendResult:
         """Execute `request` at the newest quote, or refuse it."""
         self._requests += 1
-        situation = self._situation(request)
+        situation = self._situation(request, fate.reason)
         quote = situation.quote if situation is not None else None
-        refused = fate.retcode or self._flood() or self._refusal(request, situation)
+        refused = fate.retcode or self._flood() or self._refusal(request, situation, fate.reason)
         done = _Outcome(refused) if refused or situation is None else self._execute(situation, fate)
         bid, ask = quote or (0.0, 0.0)
         return OrderSendResult(
@@ -147,10 +147,10 @@ class Dealer:
         rate = self.quotes.quote_rate(what)
         return None if rate is None else profit(what, side_of(action), volume, opened_at, closed_at, rate)
 
-    def _refusal(self, request: TradeRequest, situation: Situation | None) -> int:
+    def _refusal(self, request: TradeRequest, situation: Situation | None, reason: int) -> int:
         if not self.account.terms.trade_allowed:
             return mt5.TRADE_RETCODE_TRADE_DISABLED
-        if not self.account.terms.trade_expert:
+        if reason == mt5.ORDER_REASON_EXPERT and not self.account.terms.trade_expert:
             return mt5.TRADE_RETCODE_SERVER_DISABLES_AT
         if request.action not in _RULES:
             return mt5.TRADE_RETCODE_INVALID
@@ -212,7 +212,7 @@ class Dealer:
         retcode = mt5.TRADE_RETCODE_DONE if whole else mt5.TRADE_RETCODE_DONE_PARTIAL
         return _Outcome(retcode, deal.ticket, order.ticket, deal.volume, deal.price)
 
-    def _situation(self, request: TradeRequest) -> Situation | None:
+    def _situation(self, request: TradeRequest, reason: int) -> Situation | None:
         """None: the request is about nothing that is there."""
         request = self._named(request)
         symbol = request.symbol
@@ -231,6 +231,7 @@ class Dealer:
             orders=self._books.working_of(symbol),
             all_positions=len(self._books.positions),
             all_orders=len(self._books.working),
+            reason=reason,
         )
 
     def _named(self, request: TradeRequest) -> TradeRequest:

@@ -43,7 +43,7 @@ class Trades:
         ticket, _ = self._books.next_tickets()
         held = s.held
         position_id = held.identifier if held is not None else 0
-        order = new_order(request, ticket, self._clock(), fate.reason, position_id)
+        order = new_order(request, ticket, self._clock(), s.reason, position_id)
         if not found:
             self._books.commit(Change(working=(order,)))
             return order, None
@@ -52,7 +52,7 @@ class Trades:
 
     def place(self, s: Situation) -> TradeOrder:
         ticket, _ = self._books.next_tickets()
-        order = new_order(s.request, ticket, self._clock())
+        order = new_order(s.request, ticket, self._clock(), s.reason)
         self._books.commit(Change(working=(order,)))
         return order
 
@@ -83,7 +83,7 @@ class Trades:
         assert one is not None
         assert other is not None
         assert s.quote_rate is not None
-        change = close_by(s.request, one, other, s.what, s.quote_rate, self._books.next_tickets(), self._clock())
+        change = close_by(s, one, other, s.quote_rate, self._books.next_tickets())
         self._books.commit(change)
         return change.done[0], change.deals[0]
 

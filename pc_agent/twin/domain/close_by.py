@@ -2,25 +2,24 @@
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.domain.dealing import Change, ended, new_order, swap_share
-from pc_agent.twin.domain.instrument import Instrument, profit
+from pc_agent.twin.domain.instrument import profit
 from pc_agent.twin.domain.netting import LOT_PLACES
 from pc_agent.twin.domain.order_types import closing_type
-from pc_agent.twin.domain.situation import exposure
-from pc_agent.twin.results import TradeDeal, TradeOrder, TradePosition, TradeRequest
+from pc_agent.twin.domain.situation import Situation, exposure
+from pc_agent.twin.results import TradeDeal, TradeOrder, TradePosition
 
 
 def close_by(
-    request: TradeRequest, one: TradePosition, other: TradePosition, what: Instrument, quote_rate: float,
-    tickets: tuple[int, int], time_msc: int,
-) -> Change:  # fmt: skip
+    s: Situation, one: TradePosition, other: TradePosition, quote_rate: float, tickets: tuple[int, int]
+) -> Change:
     """`tickets` are those of the order and of its first deal."""
-    order_ticket, deal_ticket = tickets
+    (order_ticket, deal_ticket), time_msc = tickets, s.now_msc
     volume = min(one.volume, other.volume)
-    asked = request._replace(symbol=one.symbol, volume=volume, type=mt5.ORDER_TYPE_CLOSE_BY, price=other.price_open)
-    order = new_order(asked, order_ticket, time_msc, position_id=one.identifier)
+    asked = s.request._replace(symbol=one.symbol, volume=volume, type=mt5.ORDER_TYPE_CLOSE_BY, price=other.price_open)
+    order = new_order(asked, order_ticket, time_msc, s.reason, one.identifier)
     order = order._replace(position_by_id=other.identifier, volume_current=0.0, price_current=other.price_open)
     side = exposure(one).side
-    earned = profit(what, side, volume, one.price_open, other.price_open, quote_rate)
+    earned = profit(s.what, side, volume, one.price_open, other.price_open, quote_rate)
     # The first deal earns what lies between the two; the second ends the other position where it began.
     deals = (
         _deal(order, one, deal_ticket, volume, earned, time_msc),

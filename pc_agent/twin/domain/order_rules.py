@@ -69,10 +69,13 @@ PLACE_RULES = (
 )
 
 
-def _is_working(s: Situation) -> int:
+def _is_pending(s: Situation) -> int:
+    return 0 if s.request.type in PENDING else mt5.TRADE_RETCODE_INVALID
+
+
+def _is_thawed(s: Situation) -> int:
     order = s.order(s.request.order)
-    if order is None or order.type not in PENDING:
-        return mt5.TRADE_RETCODE_INVALID
+    assert order is not None
     return mt5.TRADE_RETCODE_FROZEN if is_frozen(s, order.price_open, s.price(side_of(order.type))) else 0
 
 
@@ -87,15 +90,16 @@ def _changes_something(s: Situation) -> int:
     return 0 if asked != has else mt5.TRADE_RETCODE_NO_CHANGES
 
 
-# The request bears the type and volume of the order that it changes.
+# The request bears symbol, type and volume of the order that it changes: one that waits.
 MODIFY_RULES = (
     expiration_is_valid,
     symbol_is_traded,
     market_is_open,
-    _is_working,
+    _is_pending,
+    _is_thawed,
     _prices,
     stops_are_allowed,
     _stops,
     _changes_something,
 )
-REMOVE_RULES = (symbol_is_traded, market_is_open, _is_working)
+REMOVE_RULES = (symbol_is_traded, market_is_open, _is_thawed)

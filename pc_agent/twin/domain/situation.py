@@ -32,6 +32,7 @@ class Situation:
     orders: tuple[TradeOrder, ...]  # that wait, of the symbol
     all_positions: int  # of the account
     all_orders: int
+    reason: int  # who asks
 
     @property
     def side(self) -> Side:

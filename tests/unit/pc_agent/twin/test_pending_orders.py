@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pc_agent.twin import constants as mt5
+from pc_agent.twin.books import Books
 from pc_agent.twin.domain.terms import Terms
 from pc_agent.twin.terminal import Terminal
 from tests.unit.pc_agent.twin.trading import (
@@ -280,6 +281,46 @@ def test_a_pending_order_is_filled_as_it_asked(
     assert past_order(game.terminal, ticket).state == state
     assert [deal.volume for deal in deals(game.terminal)] == about(filled)
     assert [held.ticket for held in positions(game.terminal)] == [ticket] * bool(filled)
+
+
+def test_what_remains_of_a_market_order_can_be_removed(play: Callable[..., Play]) -> None:
+    """But not changed: it has no price. History keeps what was filled of it."""
+    game = play(terms=Terms(liquidity=0.2, trade_exemode=EXCHANGE))
+    ticket = send(game.terminal, BUY, 0.5, type_filling=RETURN).order
+    assert act(game.terminal, mt5.TRADE_ACTION_MODIFY, order=ticket, price=1.09) == mt5.TRADE_RETCODE_INVALID
+    assert act(game.terminal, mt5.TRADE_ACTION_REMOVE, order=ticket) == DONE
+    game.ticks(3)
+    done = past_order(game.terminal, ticket)
+    assert (done.state, done.volume_current) == (mt5.ORDER_STATE_CANCELED, about(0.3))
+    assert [held.volume for held in positions(game.terminal)] == [0.2]
+
+
+def test_without_liquidity_an_order_waits_or_is_rejected(play: Callable[..., Play]) -> None:
+    """It is placed when its rest may wait: PLACED, without a deal."""
+    game = play(terms=Terms(liquidity=0.0, trade_exemode=EXCHANGE))
+    assert send(game.terminal, BUY, 0.5, type_filling=IOC).retcode == mt5.TRADE_RETCODE_REJECT
+    placed = send(game.terminal, BUY, 0.5, type_filling=RETURN)
+    assert (placed.retcode, placed.deal) == (mt5.TRADE_RETCODE_PLACED, 0)
+    ask(game.terminal, "change_terms", "EURUSD", {"liquidity": 9.0})
+    game.ticks(1)
+    assert [deal.order for deal in deals(game.terminal)] == [placed.order]
+
+
+def test_what_fails_half_way_did_not_happen(
+    play: Callable[..., Play], open_terminal: Open, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticks of one move and what they did to the account are kept together, or released again together."""
+    game = play()
+    ticket = place(game.terminal, LIMIT_BUY, 1.0960, sl=1.0900).order
+    with monkeypatch.context() as broken:
+        broken.setattr(Books, "release", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            game.ticks(3)
+    again = Play(open_terminal(f"EURUSD={tmp_path}/EURUSD.csv", speed="1"), game._hand)
+    assert [order.ticket for order in orders(again.terminal)] == [ticket]
+    assert ask(again.terminal, "feed_status")["EURUSD"]["sent"] == 1
+    again.ticks(3)
+    assert [deal.order for deal in deals(again.terminal)] == [ticket]
 
 
 def test_a_book_or_cancel_order_never_takes(play: Callable[..., Play]) -> None:
