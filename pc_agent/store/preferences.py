@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from mesh.clock import unix_ms
@@ -11,17 +11,6 @@ from pc_agent.domain.reference import Preferences
 from pc_agent.store.store import Store
 
 log = get_logger(__name__)
-
-
-class TradingPreferences(Protocol):
-    """What the order path asks, anew for each signal."""
-
-    @property
-    def trade_confirmation(self) -> bool:
-        """The person confirms a trade before anything is sent."""
-
-    @property
-    def auto_close_trades(self) -> bool: ...
 
 
 class LivePreferences:
