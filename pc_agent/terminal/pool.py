@@ -9,6 +9,7 @@ from dataclasses import replace
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from pc_agent.domain.books import Books
+from pc_agent.domain.orders import Result
 from pc_agent.domain.sharing import SymbolSharing
 from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.domain.terminal_health import Finding, findings
@@ -36,6 +37,14 @@ log = get_logger(__name__)
 _LOOK_S = 0.1
 # An order that is done may be in doubt: that takes a moment to be known.
 _SETTLING_S = 1.0
+_REFRESH_S = 5.0
+# Return codes of orders that the facts of their symbol should have kept from being sent.
+_FACTS_ARE_WRONG = frozenset(
+    {
+        "INVALID_VOLUME", "INVALID_PRICE", "INVALID_STOPS", "INVALID_EXPIRATION", "INVALID_FILL", "TRADE_DISABLED",
+        "LIMIT_VOLUME", "LONG_ONLY", "SHORT_ONLY", "CLOSE_ONLY",
+    }
+)  # fmt: skip
 
 
 class TerminalPool:
@@ -60,6 +69,7 @@ class TerminalPool:
         self._fit_since: list[float | None] = [None] * len(self.workers)
         self._under_way: Counter[str] = Counter()
         self._done_at: dict[str, float] = {}
+        self._refreshed_at = -_REFRESH_S
         self._known = asyncio.Event()
         for worker in self.workers:
             worker.listener = self
@@ -162,7 +172,7 @@ class TerminalPool:
         self._under_way.update(task.symbol for task in tasks)
         for worker, batch in batches.items():
             symbols = {task.signal_id: task.symbol for task in batch}
-            worker.send_orders(batch, _Counted(listener, symbols, self._done))
+            worker.send_orders(batch, _Noted(listener, symbols, self._done))
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         """The account's books, `ask.request` is given here; None while they can not be read.
@@ -259,9 +269,13 @@ class TerminalPool:
             if self._listener:
                 self._listener.readers_lost(self, list(left))
 
-    def _done(self, symbol: str) -> None:
+    def _done(self, symbol: str, result: Result) -> None:
+        now = time.monotonic()
         self._under_way[symbol] -= 1
-        self._done_at[symbol] = time.monotonic()
+        self._done_at[symbol] = now
+        if result.reason in _FACTS_ARE_WRONG and now - self._refreshed_at > _REFRESH_S:
+            self._refreshed_at = now
+            self.refresh_symbols()
 
     def _is_busy(self, symbol: str) -> bool:
         if self._under_way[symbol] > 0 or self.is_frozen(symbol):
@@ -279,19 +293,21 @@ class TerminalPool:
             raise AccountChangedError(f"the terminals {self.name} are logged in to different accounts: {accounts}")
 
 
-class _Counted:
-    """Tells the pool which symbol has an order less under way, then what became of it."""
+class _Noted:
+    """Tells the pool what became of an order, then who sent it."""
 
-    def __init__(self, listener: OrderListener, symbols: Mapping[str, str], counted: Callable[[str], None]) -> None:
+    def __init__(
+        self, listener: OrderListener, symbols: Mapping[str, str], note: Callable[[str, Result], None]
+    ) -> None:
         self._listener = listener
         self._symbols = symbols
-        self._counted = counted
+        self._note = note
 
     def order_sending(self, sending: Sending) -> None:
         self._listener.order_sending(sending)
 
     def order_done(self, done: OrderDone) -> None:
-        self._counted(self._symbols[done.signal_id])
+        self._note(self._symbols[done.signal_id], done.result)
         self._listener.order_done(done)
 
 
