@@ -104,6 +104,30 @@ def rollback(
     _tell(target, *run(ask), as_json)
 
 
+def delete(
+    target: TargetArgument,
+    reason: ReasonOption,
+    by: ByOption = "",
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget a target's settings and their history: for programs that are gone."""
+
+    async def ask() -> config_pb2.DeleteConfigResponse:
+        async with hub(state) as channel:
+            stub = config_pb2_grpc.ConfigServiceStub(channel)
+            request = config_pb2.DeleteConfigRequest(target=target, reason=reason, by=by or who())
+            return await stub.DeleteConfig(request, timeout=TIMEOUT_S)
+
+    deleted = run(ask).config
+    if as_json:
+        print_json({"target": to_dict(target), "deleted": {**to_dict(deleted), "values": values_of(deleted.values)}})
+    elif deleted.version:
+        print(f"nothing is kept for {name_of(target)} any more; it was at version {deleted.version}")
+    else:
+        print(f"nothing was kept for {name_of(target)}")
+
+
 def _change(
     state: Path,
     target: config_pb2.ConfigTarget,

@@ -18,6 +18,7 @@ app.command("set")(config_changes.set_)
 app.command()(config_changes.put)
 app.command()(config_changes.edit)
 app.command()(config_changes.rollback)
+app.command()(config_changes.delete)
 app.command()(config_watch.watch)
 
 TargetArgument = Annotated[
@@ -87,7 +88,7 @@ def history(target: TargetArgument, state: StateOption = DEFAULT_STATE, as_json:
     if as_json:
         print_json({"target": to_dict(target), "versions": [version_facts(one) for one in versions]})
         return
-    before = [values_of(one.values) for one in versions[1:]] + [{}]
+    before = [*(values_of(one.values) for one in versions[1:]), {}][: len(versions)]
     rows = [
         (one.version, utc(one.changed_unix_ms), one.by, one.reason + _from(one), _changed(was, one))
         for one, was in zip(versions, before, strict=True)

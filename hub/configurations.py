@@ -17,7 +17,7 @@ from hub.domain.configuration import (
     same_values,
     with_version,
 )
-from hub.domain.state import ConflictError
+from hub.domain.state import ConflictError, key_of
 from hub.store.replica import Replica
 from hub.store.rewriting import rewritten
 from mesh.clock import unix_ms
@@ -123,6 +123,26 @@ class Configurations:
 
         return await _written(attempt, expected)
 
+    async def delete(self, target: ConfigTarget, reason: str, by: str) -> Version | None:
+        """Forget a target's versions; gives the newest that there was.
+
+        Raises:
+            AdmissionError, ConflictError, StoreAwayError: as `put`.
+        """
+        admit_change(target, reason, by)
+
+        async def attempt() -> Version | None:
+            revision, standing = self._held(target) or (0, None)
+            if standing is None:
+                return None
+            await self._replica.remove(key_of(standing), revision)
+            return standing.newest
+
+        deleted = await rewritten(attempt)
+        if deleted is not None:
+            log.info("configuration deleted", target=str(target), version=deleted.number, by=by, reason=reason)
+        return deleted
+
     async def _write(
         self,
         target: ConfigTarget,
@@ -140,7 +160,9 @@ class Configurations:
             made_by = f" by {standing.newest.by}" if standing is not None else ""
             raise ConflictError(f"{target} was changed{made_by} meanwhile, and is at version {number}")
         if standing is None and len(self._replica.configurations()) >= MAX_TARGETS:
-            raise TooManyConfigsError(f"{MAX_TARGETS} targets have documents already; set values for services instead")
+            raise TooManyConfigsError(
+                f"{MAX_TARGETS} targets have documents already; delete those of programs that are gone"
+            )
         made = Version(number + 1, values, reason, by, self._clock(), rolled_back_to)
         await self._replica.put(with_version(standing, target, made), revision)
         log.info("configuration set", target=str(target), version=made.number, by=by, reason=reason)

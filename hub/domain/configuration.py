@@ -82,7 +82,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What counts for a target. The revision rises with each change of what it is made of; 0: of nothing."""
+    """What counts for a target. The revision is another after each change of what it is made of; 0: of nothing."""
 
     target: ConfigTarget
     values: Mapping[str, Any]

@@ -52,6 +52,14 @@ class ConfigServicer(config_pb2_grpc.ConfigServiceServicer):
             )
         return pb.PutConfigResponse(config=version_to(version))
 
+    async def DeleteConfig(self, request: pb.DeleteConfigRequest, context: _Context) -> pb.DeleteConfigResponse:
+        with canonical():
+            deleted = await self._configurations.delete(target_from(request.target), request.reason, request.by)
+        response = pb.DeleteConfigResponse()
+        if deleted is not None:
+            response.config.CopyFrom(version_to(deleted))
+        return response
+
     async def ListConfigs(self, request: pb.ListConfigsRequest, context: _Context) -> pb.ListConfigsResponse:
         summaries = [
             pb.ConfigSummary(

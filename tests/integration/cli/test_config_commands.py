@@ -123,6 +123,14 @@ def test_whole_documents_come_from_a_file_or_an_editor(
         assert suho("put", "svc-c", "-", "--reason", "r", stdin=text).exit_code == 2
 
 
+def test_what_a_program_that_is_gone_was_set_to_is_deleted(suho: Suho) -> None:
+    """With its history."""
+    assert suho("set", "svc-e", "spread=1", "--reason", "r").exit_code == 0
+    assert "it was at version 1" in suho("delete", "svc-e", "--reason", "gone").stdout
+    assert suho("delete", "svc-e", "--reason", "gone").stdout == "nothing was kept for svc-e\n"
+    assert suho("history", "svc-e").stdout == "nothing was ever kept for svc-e\n"
+
+
 def test_a_watch_tells_what_counts_and_ends_as_asked(suho: Suho) -> None:
     """A line for what there is; nothing for who has nothing."""
     assert suho("set", "svc-d", "spread=1", "--reason", "r", "--by", "ann").exit_code == 0

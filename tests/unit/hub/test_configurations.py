@@ -138,6 +138,19 @@ async def test_who_follows_a_document_is_not_woken_by_instances(world: World) ->
         assert ear.is_set()
 
 
+async def test_what_is_deleted_is_forgotten_and_watchers_see_another_revision(world: World) -> None:
+    """The service's values count for the instance again; deleting again does nothing."""
+    await world.put(AGENTS, spread=1)
+    await world.put(DESK, spread=2)
+    before = world.documents.effective(DESK)
+    assert await world.documents.delete(DESK, "sold", "ann") == before.of_instance
+    after = world.documents.effective(DESK)
+    assert (after.values, after.of_instance) == ({"spread": 1}, None)
+    assert after.revision not in (0, before.revision)
+    assert await world.documents.delete(DESK, "sold", "ann") is None
+    assert (await world.put(DESK, spread=3)).number == 1
+
+
 async def test_targets_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that there are can be changed still."""
     assert MAX_TARGETS == 1_000

@@ -93,7 +93,7 @@ class EffectiveConfig(_message.Message):
     OF_INSTANCE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """Rises with each change of either; 0: there is neither."""
+    """Another one after each change of either; 0: there is neither."""
     @_builtins.property
     def target(self) -> Global___ConfigTarget: ...
     @_builtins.property
@@ -228,6 +228,54 @@ class PutConfigResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PutConfigResponse: _TypeAlias = PutConfigResponse  # noqa: Y015
+
+@_typing.final
+class DeleteConfigRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    by: _builtins.str
+    @_builtins.property
+    def target(self) -> Global___ConfigTarget: ...
+    def __init__(
+        self,
+        *,
+        target: Global___ConfigTarget | None = ...,
+        reason: _builtins.str = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "reason", b"reason", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteConfigRequest: _TypeAlias = DeleteConfigRequest  # noqa: Y015
+
+@_typing.final
+class DeleteConfigResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def config(self) -> Global___ConfigVersion:
+        """The newest that there was."""
+
+    def __init__(
+        self,
+        *,
+        config: Global___ConfigVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteConfigResponse: _TypeAlias = DeleteConfigResponse  # noqa: Y015
 
 @_typing.final
 class ListConfigsRequest(_message.Message):

@@ -47,6 +47,11 @@ class ConfigServiceStub(object):
                 request_serializer=suho_dot_hub_dot_v1_dot_config__pb2.PutConfigRequest.SerializeToString,
                 response_deserializer=suho_dot_hub_dot_v1_dot_config__pb2.PutConfigResponse.FromString,
                 _registered_method=True)
+        self.DeleteConfig = channel.unary_unary(
+                '/suho.hub.v1.ConfigService/DeleteConfig',
+                request_serializer=suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigRequest.SerializeToString,
+                response_deserializer=suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigResponse.FromString,
+                _registered_method=True)
         self.ListConfigs = channel.unary_unary(
                 '/suho.hub.v1.ConfigService/ListConfigs',
                 request_serializer=suho_dot_hub_dot_v1_dot_config__pb2.ListConfigsRequest.SerializeToString,
@@ -94,6 +99,13 @@ class ConfigServiceServicer(object):
 
     def PutConfig(self, request, context):
         """Replaces a document; the same values again make no new version. It may be set before the program is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConfig(self, request, context):
+        """Forgets a target's document and its history: for programs that are gone. Of what is not there it says nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +166,11 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     servicer.PutConfig,
                     request_deserializer=suho_dot_hub_dot_v1_dot_config__pb2.PutConfigRequest.FromString,
                     response_serializer=suho_dot_hub_dot_v1_dot_config__pb2.PutConfigResponse.SerializeToString,
+            ),
+            'DeleteConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConfig,
+                    request_deserializer=suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigRequest.FromString,
+                    response_serializer=suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigResponse.SerializeToString,
             ),
             'ListConfigs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConfigs,
@@ -243,6 +260,33 @@ class ConfigService(object):
             '/suho.hub.v1.ConfigService/PutConfig',
             suho_dot_hub_dot_v1_dot_config__pb2.PutConfigRequest.SerializeToString,
             suho_dot_hub_dot_v1_dot_config__pb2.PutConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.hub.v1.ConfigService/DeleteConfig',
+            suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigRequest.SerializeToString,
+            suho_dot_hub_dot_v1_dot_config__pb2.DeleteConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

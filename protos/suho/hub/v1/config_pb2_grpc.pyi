@@ -40,6 +40,8 @@ class ConfigServiceStub:
     """A document, at its newest version or an older one; and what counts for an instance after its service's is merged in."""
     PutConfig: _grpc.UnaryUnaryMultiCallable[_config_pb2.PutConfigRequest, _config_pb2.PutConfigResponse]
     """Replaces a document; the same values again make no new version. It may be set before the program is there."""
+    DeleteConfig: _grpc.UnaryUnaryMultiCallable[_config_pb2.DeleteConfigRequest, _config_pb2.DeleteConfigResponse]
+    """Forgets a target's document and its history: for programs that are gone. Of what is not there it says nothing."""
     ListConfigs: _grpc.UnaryUnaryMultiCallable[_config_pb2.ListConfigsRequest, _config_pb2.ListConfigsResponse]
     """Every target that has a document, without the values."""
     GetConfigHistory: _grpc.UnaryUnaryMultiCallable[_config_pb2.GetConfigHistoryRequest, _config_pb2.GetConfigHistoryResponse]
@@ -67,6 +69,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """A document, at its newest version or an older one; and what counts for an instance after its service's is merged in."""
     PutConfig: _aio.UnaryUnaryMultiCallable[_config_pb2.PutConfigRequest, _config_pb2.PutConfigResponse]  # type: ignore[assignment]
     """Replaces a document; the same values again make no new version. It may be set before the program is there."""
+    DeleteConfig: _aio.UnaryUnaryMultiCallable[_config_pb2.DeleteConfigRequest, _config_pb2.DeleteConfigResponse]  # type: ignore[assignment]
+    """Forgets a target's document and its history: for programs that are gone. Of what is not there it says nothing."""
     ListConfigs: _aio.UnaryUnaryMultiCallable[_config_pb2.ListConfigsRequest, _config_pb2.ListConfigsResponse]  # type: ignore[assignment]
     """Every target that has a document, without the values."""
     GetConfigHistory: _aio.UnaryUnaryMultiCallable[_config_pb2.GetConfigHistoryRequest, _config_pb2.GetConfigHistoryResponse]  # type: ignore[assignment]
@@ -103,6 +107,14 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_config_pb2.PutConfigResponse, _abc.Awaitable[_config_pb2.PutConfigResponse]]:
         """Replaces a document; the same values again make no new version. It may be set before the program is there."""
+
+    @_abc_1.abstractmethod
+    def DeleteConfig(
+        self,
+        request: _config_pb2.DeleteConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_pb2.DeleteConfigResponse, _abc.Awaitable[_config_pb2.DeleteConfigResponse]]:
+        """Forgets a target's document and its history: for programs that are gone. Of what is not there it says nothing."""
 
     @_abc_1.abstractmethod
     def ListConfigs(
