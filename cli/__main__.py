@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import agent, bench, configs, drains, instances, mesh_commands, mesh_state, orders, services, ticks, watch
+from cli import agent, bench, configs, drains, instances, mesh_commands, mesh_state, orders, records, services, ticks, watch
 from cli.call import call
 from cli.top import top
 from cli.up import up
@@ -49,6 +49,7 @@ app.command()(call)
 app.command()(top)
 app.add_typer(agent.app, name="agent")
 app.add_typer(ticks.app, name="ticks")
+app.add_typer(records.app, name="records")
 app.add_typer(bench.app, name="bench")
 app.add_typer(orders.app, name="signal")
 
