@@ -54,6 +54,7 @@ def send(
         raise typer.BadParameter("it is empty; give an id, or leave --id out", param_hint="--id")
     request = trading_pb2.SubmitSignalRequest(
         signal_id=signal_id or str(uuid.uuid4()),
+        kind=order_pb2.ORDER_KIND_MARKET,
         symbol=symbol,
         side=_SIDES[side.lower()],
         volume=volume,

@@ -40,12 +40,9 @@ from services.database.jetstream import INTERRUPTED, TickLog
 from services.database.log_contents import LogContents
 from services.database.migrations import migrations
 from services.database.postgres import pool as postgres_pool
-from services.database.postgres.accounts import Accounts
 from services.database.postgres.lease import BACKFILL_SINK_LEASE, TICKS_SINK_LEASE, holder, while_leased
-from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres, migration_lock, open_postgres
-from services.database.postgres.reports import Reports
 from services.database.purge import Progress, Purge
 from services.database.recent import RecentTicks
 from services.database.servicers.orders import OrderServicer
@@ -250,8 +247,7 @@ def sinks_of(engines: Engines, followings: Sequence[Following], others: Sequence
 
 def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbox) -> list[Service]:
     """What is served."""
-    postgres = engines.postgres
-    orders = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
+    orders = OrderServicer(engines.postgres, outbox)
     stored, quality = StoredTicks(engines.clickhouse), StoredQuality(engines.clickhouse)
     history = TickHistory(engines.clickhouse)
     ticks = tick_service(

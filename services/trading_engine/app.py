@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import grpc
+from nats.aio.client import Client
 from suho.trading.v1 import agent_link_pb2_grpc, trading_pb2_grpc
 
 from mesh.bus import open_bus
@@ -16,6 +17,7 @@ from mesh.log import get_logger
 from mesh.server import MeshServer, instance_of, open_server, serve, service
 from mesh.session import open_session
 from mesh.waiting import until_available
+from services.trading_engine.accounts_everywhere import AccountsEverywhere
 from services.trading_engine.agent_lane import LaneTerms
 from services.trading_engine.config import EngineSettings
 from services.trading_engine.database import Database, DatabaseAwayError
@@ -23,10 +25,12 @@ from services.trading_engine.desk import Desk
 from services.trading_engine.domain.strategies import STRATEGIES
 from services.trading_engine.lanes import Lanes
 from services.trading_engine.order_board import OrderBoard
+from services.trading_engine.peers import Peers, answering
 from services.trading_engine.runner import StrategyRunner, StrategyTerms
 from services.trading_engine.servicers.agent_link import AgentLinkServicer
-from services.trading_engine.servicers.trading import TradingServicer
+from services.trading_engine.servicers.trading import TradingServicer, answers
 from services.trading_engine.tick_feed import TickFeed
+from services.trading_engine.trading_control import TradingControl
 
 log = get_logger(__name__)
 
@@ -48,8 +52,9 @@ class Engine:
 async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
     """Run an engine until `stop`."""
     async with (
+        open_bus(settings.nats_url.get_secret_value(), PROGRAM) as bus,
         mesh_channel(settings, PROGRAM, DEPENDENCIES) as channel,
-        open_engine(settings, channel) as engine,
+        open_engine(settings, channel, bus) as engine,
         open_session(settings, instance_of(settings, PROGRAM, engine.server, DEPENDENCIES)) as session,
     ):
         await until_available("database", engine.database.accounts, (DatabaseAwayError,))
@@ -58,15 +63,16 @@ async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel) -> AsyncIterator[Engine]:
-    """An engine that reaches the database over `channel`, until the end of the block."""
-    database, draining = Database(channel), Draining()
-    lanes = Lanes(draining)
-    board = OrderBoard(database)
-    desk = Desk(database, lanes)
+async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: Client) -> AsyncIterator[Engine]:
+    """An engine that reaches the database over `channel` and other engines over `bus`, until the end of the block."""
+    database, draining, others = Database(channel), Draining(), Peers(bus)
+    lanes, board = Lanes(draining), OrderBoard(database)
+    desk = Desk(settings.instance, database, lanes, others)
+    control = TradingControl(database, lanes, desk, settings.signal_valid_ms)
+    accounts = AccountsEverywhere(settings.instance, database, lanes, others)
     async with asyncio.TaskGroup() as tasks:
         terms = LaneTerms(settings.instance, settings.lane_valid_ms)
-        trading = TradingServicer(settings, desk, database, lanes, board)
+        trading = TradingServicer(settings, desk, control, accounts, database, board, others)
         agent_link = AgentLinkServicer(terms, database, lanes, board, tasks)
         services = [
             service(trading_pb2_grpc.add_TradingServiceServicer_to_server, trading, TRADING_SERVICE),
@@ -74,15 +80,19 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel) -> As
         ]
         running = [tasks.create_task(draining.each_time(lanes.drain), name="drain lanes")]
         if settings.strategy:
-            running.append(tasks.create_task(_run_strategy(settings, database, desk, lanes, board), name="strategy"))
-        async with open_server(settings, services, draining) as server:
+            strategy = _run_strategy(settings, database, desk, lanes, board, bus)
+            running.append(tasks.create_task(strategy, name="strategy"))
+        async with (
+            open_server(settings, services, draining) as server,
+            answering(bus, settings.instance, answers(desk, control, accounts), tasks),
+        ):
             yield Engine(server, desk, database)
         for task in running:
             task.cancel()
 
 
 async def _run_strategy(
-    settings: EngineSettings, database: Database, desk: Desk, lanes: Lanes, board: OrderBoard
+    settings: EngineSettings, database: Database, desk: Desk, lanes: Lanes, board: OrderBoard, bus: Client
 ) -> None:
     terms = StrategyTerms(
         name=settings.strategy,
@@ -93,8 +103,8 @@ async def _run_strategy(
         pause_s=settings.strategy_pause_s,
     )
     await lanes.until_joined(terms.account)
-    async with asyncio.TaskGroup() as tasks, open_bus(settings.nats_url.get_secret_value(), PROGRAM) as bus:
-        runner = StrategyRunner(terms, database, desk, board, tasks)
+    async with asyncio.TaskGroup() as tasks:
+        runner = StrategyRunner(terms, database, desk, lanes, board, tasks)
         async with TickFeed(terms.account.server, runner.take).listening(bus, settings.strategy_symbols):
             log.info("strategy is on", strategy=terms.name, account=str(terms.account), volume=str(terms.volume))
             await asyncio.Event().wait()

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mesh.config import ServerSettings
-from services.trading_engine.domain import decimals
+from mesh.orders import volume
 from services.trading_engine.domain.order import AccountId
 from services.trading_engine.domain.strategies import STRATEGIES
 
@@ -15,7 +15,7 @@ class EngineSettings(ServerSettings):
 
     port: int = Field(8007, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     nats_url: SecretStr = Field(
-        SecretStr("nats://127.0.0.1:4222"), description="NATS, where strategies hear ticks; unused while none is on."
+        SecretStr("nats://127.0.0.1:4222"), description="NATS, where engines ask each other and strategies hear ticks."
     )
     signal_valid_ms: int = Field(
         5_000, ge=100, le=60_000, description="How long a signal may wait to be sent, when it does not say."
@@ -42,7 +42,7 @@ class EngineSettings(ServerSettings):
     @field_validator("strategy_volume")
     @classmethod
     def _a_volume(cls, text: str) -> str:
-        decimals.positive("strategy_volume", text)
+        volume("strategy_volume", text)
         return text
 
     @field_validator("strategy_account")

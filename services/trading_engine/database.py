@@ -7,6 +7,7 @@ from typing import TypeVar
 import grpc
 from suho.database.v1 import order_service_pb2 as db
 from suho.database.v1 import order_service_pb2_grpc
+from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
@@ -28,6 +29,8 @@ _REFUSALS = frozenset(
         Reason.SIGNAL_ID_REUSED,
         Reason.EPOCH_SUPERSEDED,
         Reason.REPORT_CONFLICT,
+        Reason.LEASE_HELD,
+        Reason.LIVE_MONEY_NOT_ALLOWED,
     }
 )
 
@@ -42,8 +45,13 @@ class Database:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._orders: order_service_pb2_grpc.OrderServiceAsyncStub = order_service_pb2_grpc.OrderServiceStub(channel)
 
-    async def upsert_account(self, account: AccountId, trade_mode: "order_pb2.TradeMode.ValueType") -> db.Account:
-        request = db.UpsertAccountRequest(account=account_ref(account), trade_mode=trade_mode)
+    async def upsert_account(
+        self,
+        account: AccountId,
+        trade_mode: "order_pb2.TradeMode.ValueType",
+        margin_mode: "link.MarginMode.ValueType",
+    ) -> db.Account:
+        request = db.UpsertAccountRequest(account=account_ref(account), trade_mode=trade_mode, margin_mode=margin_mode)
         return (await _answer(self._orders.UpsertAccount(request, timeout=_TIMEOUT_S))).account
 
     async def account(self, account: AccountId) -> db.Account:
@@ -62,25 +70,29 @@ class Database:
     async def set_trading_state(self, request: db.SetTradingStateRequest) -> db.Account:
         return (await _answer(self._orders.SetTradingState(request, timeout=_TIMEOUT_S))).account
 
-    async def commit(self, order: order_pb2.Order, account_revision: int) -> tuple[order_pb2.Order, bool]:
-        """The order as it stands, and whether an earlier request had made it.
+    async def commit(
+        self, order: order_pb2.Order, account_revision: int, ledger: str = ""
+    ) -> tuple[order_pb2.Order, bool]:
+        """The order as it stands, and whether an earlier request had made it; `ledger`: to which it goes from here.
 
         Raises:
             MeshError: ACCOUNT_MOVED, SIGNAL_ID_REUSED.
         """
-        request = db.CommitIntentRequest(order=order, account_revision=account_revision)
+        request = db.CommitIntentRequest(order=order, account_revision=account_revision, ledger=ledger)
         response = await _answer(self._orders.CommitIntent(request, timeout=_TIMEOUT_S))
         return response.order, response.duplicate
 
     async def outbox(
-        self, account: AccountId, epoch: int, after_seq: int, to_seq: int = 0
+        self, account: AccountId, epoch: int, after_seq: int, ledger: str, to_seq: int = 0
     ) -> AsyncIterator[list[db.OutboxEntry]]:
-        """What was committed after `after_seq`, up to `to_seq`; 0: for ever.
+        """What was committed after `after_seq`, up to `to_seq` (0: for ever), to be handed to `ledger`.
 
         Raises:
             MeshError: EPOCH_SUPERSEDED.
         """
-        request = db.WatchOutboxRequest(account=account_ref(account), epoch=epoch, after_seq=after_seq, to_seq=to_seq)
+        request = db.WatchOutboxRequest(
+            account=account_ref(account), epoch=epoch, after_seq=after_seq, to_seq=to_seq, ledger=ledger
+        )
         call = self._orders.WatchOutbox(request)
         try:
             with _refusals():
@@ -98,9 +110,34 @@ class Database:
         request = db.RecordReportsRequest(reports=reports)
         return list((await _answer(self._orders.RecordReports(request, timeout=_TIMEOUT_S))).orders)
 
+    async def record_deals(self, account: AccountId, deals: Iterable[order_pb2.ExternalDeal]) -> db.Account:
+        """The account as it stands, after the deals are stored."""
+        request = db.RecordDealsRequest(account=account_ref(account), deals=deals)
+        return (await _answer(self._orders.RecordDeals(request, timeout=_TIMEOUT_S))).account
+
+    async def deals(self, request: db.ListDealsRequest) -> db.ListDealsResponse:
+        return await _answer(self._orders.ListDeals(request, timeout=_TIMEOUT_S))
+
+    async def acquire_lease(
+        self, account: AccountId, agent: str, engine: str, valid_for_ms: int, renew: bool
+    ) -> db.Account:
+        """Raises MeshError LEASE_HELD."""
+        request = db.AcquireLeaseRequest(
+            account=account_ref(account), agent=agent, engine=engine, valid_for_ms=valid_for_ms, renew=renew
+        )
+        return (await _answer(self._orders.AcquireLease(request, timeout=_TIMEOUT_S))).account
+
+    async def release_lease(self, account: AccountId, agent: str, engine: str) -> None:
+        request = db.ReleaseLeaseRequest(account=account_ref(account), agent=agent, engine=engine)
+        await _answer(self._orders.ReleaseLease(request, timeout=_TIMEOUT_S))
+
     async def order(self, signal_id: str) -> order_pb2.Order:
         """Raises MeshError UNKNOWN_ORDER."""
-        return (await _answer(self._orders.GetOrder(db.GetOrderRequest(signal_id=signal_id), timeout=_TIMEOUT_S))).order
+        return (await self.order_with_events(signal_id)).order
+
+    async def order_with_events(self, signal_id: str) -> db.GetOrderResponse:
+        """Raises MeshError UNKNOWN_ORDER."""
+        return await _answer(self._orders.GetOrder(db.GetOrderRequest(signal_id=signal_id), timeout=_TIMEOUT_S))
 
     async def orders(self, request: db.ListOrdersRequest) -> db.ListOrdersResponse:
         return await _answer(self._orders.ListOrders(request, timeout=_TIMEOUT_S))

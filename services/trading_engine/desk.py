@@ -1,19 +1,25 @@
-"""Where intents become orders: decided on one view of the account, and committed only if that still holds."""
+"""Where intents become orders: decided on one view of the account, and committed only if that still holds.
+
+The engine that has the account's lane decides: it knows what the agent says, and hands the signal down by itself.
+"""
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
+from suho.database.v1 import order_service_pb2 as db
 from suho.trading.v1 import order_pb2
+from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from services.trading_engine.database import Database
+from services.trading_engine.domain.completion import UnknownTicketError, asks_the_same, completed, is_whole
 from services.trading_engine.domain.order import AccountId, Intent
 from services.trading_engine.domain.risk import decide
-from services.trading_engine.lanes import Lanes
-from services.trading_engine.messages import order_of, view_of
+from services.trading_engine.lanes import Lane, Lanes
+from services.trading_engine.messages import intent_of_order, order_of, view_of
 
 log = get_logger(__name__)
 
@@ -28,47 +34,118 @@ class Committed(NamedTuple):
     duplicate: bool
 
 
-class Desk:
-    """One way for people's intents and strategies'."""
+class Elsewhere(Protocol):
+    """The other engines."""
 
-    def __init__(self, database: Database, lanes: Lanes) -> None:
+    async def submit(self, engine: str, order: order_pb2.Order) -> pb.SubmitSignalResponse:
+        """Raises MeshError as that engine does; ENGINE_AWAY when it does not answer."""
+
+
+class Desk:
+    """One way for people's intents and strategies'. `engine` is this one's name."""
+
+    def __init__(self, engine: str, database: Database, lanes: Lanes, elsewhere: Elsewhere) -> None:
+        self._engine = engine
         self._database = database
         self._lanes = lanes
+        self._elsewhere = elsewhere
         # One decision at a time an account: in one engine they would only make each other decide again.
         self._turns: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(self, intent: Intent) -> Committed:
-        """Decide and commit; a denied order is stored with its reason. Safe to repeat.
+        """Decide and commit, at the engine that has the account's agent; a denied order is stored with its reason.
+
+        Safe to repeat.
 
         Raises:
-            MeshError: UNKNOWN_ACCOUNT, SIGNAL_ID_REUSED, ACCOUNT_MOVED when it never stood still.
+            MeshError: UNKNOWN_ACCOUNT, SIGNAL_ID_REUSED, ENGINE_AWAY, UNKNOWN_TICKET; ACCOUNT_MOVED when it never stood
+                still.
         """
         async with self._turns.setdefault(intent.account, asyncio.Lock()):
-            for _ in range(_TRIES):
-                try:
-                    return await self._decide_and_commit(intent)
-                except MeshError as error:
-                    if error.reason is not Reason.ACCOUNT_MOVED:
-                        raise
+            account = await self._database.account(intent.account)
+            lane = self._lanes.executing(intent.account)
+            if lane is None and account.engine not in ("", self._engine):
+                answer = await self._elsewhere.submit(account.engine, order_of(intent, None))
+                return Committed(answer.order, answer.duplicate)
+            return await self._submit(intent, account)
+
+    async def submit_here(self, order: order_pb2.Order) -> Committed:
+        """What another engine passed on, because the account's agent was here."""
+        intent = intent_of_order(order)
+        async with self._turns.setdefault(intent.account, asyncio.Lock()):
+            if self._lanes.executing(intent.account) is None:
+                raise MeshError(
+                    Reason.ENGINE_AWAY, f"the agent of account {intent.account} has just left {self._engine}; try again"
+                )
+            return await self._submit(intent, await self._database.account(intent.account))
+
+    async def _submit(self, intent: Intent, account: db.Account) -> Committed:
+        if not is_whole(intent):
+            known = await self._known(intent)
+            if known is not None:
+                return known
+            intent = self._completed(intent)
+        for _ in range(_TRIES):
+            try:
+                return await self._decide_and_commit(intent, account)
+            except MeshError as error:
+                if error.reason is not Reason.ACCOUNT_MOVED:
+                    raise
+            account = await self._database.account(intent.account)
         raise MeshError(
             Reason.ACCOUNT_MOVED,
             f"account {intent.account} moved {_TRIES} times while {intent.signal_id!r} was decided; send it again",
         )
 
-    async def _decide_and_commit(self, intent: Intent) -> Committed:
-        account = await self._database.account(intent.account)
-        view = view_of(account, self._lanes.symbols(intent.account), unix_ms())
+    async def _known(self, intent: Intent) -> Committed | None:
+        """What an earlier request made of it: its position may be gone, or smaller, since."""
+        try:
+            order = await self._database.order(intent.signal_id)
+        except MeshError as error:
+            if error.reason is Reason.UNKNOWN_ORDER:
+                return None
+            raise
+        if asks_the_same(intent, intent_of_order(order)):
+            return Committed(order, True)
+        raise MeshError(
+            Reason.SIGNAL_ID_REUSED,
+            f"signal id {intent.signal_id!r} was used for another order; repeat a request unchanged, or make a new id",
+        )
+
+    def _completed(self, intent: Intent) -> Intent:
+        lane = self._lanes.executing(intent.account)
+        if lane is None or lane.said.books is None:
+            raise MeshError(
+                Reason.AGENT_NOT_CONNECTED,
+                f"no agent of account {intent.account} tells what it holds: start it, or give symbol, side and volume",
+            )
+        try:
+            return completed(intent, lane.said.books)
+        except UnknownTicketError as error:
+            raise MeshError(Reason.UNKNOWN_TICKET, f"{error}; `suho positions` lists what there is") from None
+
+    async def _decide_and_commit(self, intent: Intent, account: db.Account) -> Committed:
+        lane = self._lanes.executing(intent.account)
+        view = view_of(account, lane.said if lane else None, unix_ms())
         denial = decide(intent, view)
-        order, duplicate = await self._database.commit(order_of(intent, denial), view.revision)
+        ledger = lane.hello.ledger if lane and not denial else ""
+        order, duplicate = await self._database.commit(order_of(intent, denial), view.revision, ledger)
         if not duplicate:
+            _hand_down(lane, order)
             log.info(
                 "signal denied" if denial else "signal committed",
                 signal_id=intent.signal_id,
+                kind=str(intent.kind),
                 symbol=intent.symbol,
-                side=intent.side.name,
-                volume=str(intent.volume),
+                side=intent.side.name if intent.side else "",
+                volume=str(intent.volume or ""),
                 strategy=intent.strategy,
                 reason=order.reason,
                 seq=order.seq,
             )
         return Committed(order, duplicate)
+
+
+def _hand_down(lane: Lane | None, order: order_pb2.Order) -> None:
+    if lane is not None and order.seq:
+        lane.offer(order)

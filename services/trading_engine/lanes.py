@@ -1,36 +1,42 @@
-"""Which agent has which account: one lane an account, and never two agents that may execute at once."""
+"""Which agent has which account here: one lane an account, and who stands by for it."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 
 from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
-from mesh.log import get_logger
-from services.trading_engine.domain.order import AccountId, SymbolSpec
-
-log = get_logger(__name__)
+from services.trading_engine.agent_said import AgentSaid
+from services.trading_engine.domain.order import AccountId
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """How an agent introduced itself. It holds its account's signals up to `last_seq` of `epoch`."""
+    """How an agent introduced itself. Its `ledger` holds its account's signals up to `last_seq` of `epoch`."""
 
     agent: str
     account: AccountId
     trade_mode: "order_pb2.TradeMode.ValueType"
-    symbols: Mapping[str, SymbolSpec]
+    margin_mode: "link.MarginMode.ValueType"
     epoch: int
     last_seq: int
+    ledger: str
 
 
 class Lane(Protocol):
     """One agent's stream."""
 
     hello: Hello
+    said: AgentSaid
+
+    def offer(self, order: order_pb2.Order) -> None:
+        """Hand a signal down at once that was just committed for this lane's ledger."""
+
+    def tell_state(self, state: "order_pb2.TradingState.ValueType", reason: str) -> None:
+        """The account's trading state changed."""
 
     def end(self, error: MeshError) -> None:
         """Stop at once, saying why."""
@@ -39,10 +45,10 @@ class Lane(Protocol):
         """Say what is still to be said, ask the agent to go elsewhere, and end."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Lease:
-    agent: str
-    until: float
+@dataclass(slots=True)
+class _Place:
+    executing: Lane | None = None
+    standing_by: dict[str, Lane] = field(default_factory=dict)
 
 
 class Lanes:
@@ -50,55 +56,75 @@ class Lanes:
 
     def __init__(self, draining: Draining) -> None:
         self._draining = draining
-        self._lanes: dict[AccountId, Lane] = {}
-        self._leases: dict[AccountId, _Lease] = {}
+        self._places: dict[AccountId, _Place] = {}
         self._joined = asyncio.Condition()
 
-    async def join(self, lane: Lane) -> None:
-        """Put `lane` in its account's place, ending an older one; returns when no other agent may execute any more."""
-        hello = lane.hello
+    def stand_by(self, lane: Lane) -> None:
+        """A lane that has no lease yet; it ends an older one of the same agent that has none either.
+
+        Raises:
+            MeshError: SHUTTING_DOWN.
+        """
         if self._draining.is_set():
             raise MeshError(Reason.SHUTTING_DOWN, "this engine drains; connect again")
-        older = self._lanes.get(hello.account)
+        standing_by = self._places.setdefault(lane.hello.account, _Place()).standing_by
+        older = standing_by.get(lane.hello.agent)
+        standing_by[lane.hello.agent] = lane
         if older is not None:
-            older.end(MeshError(Reason.AGENT_REPLACED, f"agent {hello.agent!r} took over account {hello.account}"))
-        self._lanes[hello.account] = lane
-        lease = self._leases.get(hello.account)
-        if lease is not None and lease.agent != hello.agent:
-            # The other agent counts from before it asked for it, so its own has ended by then.
-            await asyncio.sleep(max(0.0, lease.until - asyncio.get_running_loop().time()))
+            older.end(_replaced(lane))
+
+    async def join(self, lane: Lane) -> None:
+        """Put `lane`, which has the lease, in its account's place, ending an older one."""
+        place = self._places[lane.hello.account]
+        place.standing_by.pop(lane.hello.agent, None)
+        older, place.executing = place.executing, lane
+        if older is not None:
+            older.end(_replaced(lane))
         async with self._joined:
             self._joined.notify_all()
 
-    def leave(self, lane: Lane) -> None:
-        """A lane that ended; nothing when another has its place."""
-        if self._lanes.get(lane.hello.account) is lane:
-            del self._lanes[lane.hello.account]
+    def leave(self, lane: Lane) -> bool:
+        """A lane that ended; False when another one has its place."""
+        place = self._places.get(lane.hello.account)
+        if place is None:
+            return False
+        if place.standing_by.get(lane.hello.agent) is lane:
+            del place.standing_by[lane.hello.agent]
+        held = place.executing is lane
+        if held:
+            place.executing = None
+        if place.executing is None and not place.standing_by:
+            del self._places[lane.hello.account]
+        return held
 
-    def renew(self, lane: Lane, valid_for_ms: int) -> None:
-        """Its agent is about to be told that it may execute for so long."""
-        if self._lanes.get(lane.hello.account) is not lane:
-            return  # it was replaced, and what it says now is not sent any more
-        until = asyncio.get_running_loop().time() + valid_for_ms / 1000
-        self._leases[lane.hello.account] = _Lease(lane.hello.agent, until)
+    def executing(self, account: AccountId) -> Lane | None:
+        """The lane of the agent that executes for the account through this engine."""
+        place = self._places.get(account)
+        return place.executing if place else None
 
-    def agent(self, account: AccountId) -> str:
-        """Whose lane it is; empty: nobody's."""
-        lane = self._lanes.get(account)
-        return lane.hello.agent if lane else ""
+    def all_executing(self) -> list[Lane]:
+        return [place.executing for place in self._places.values() if place.executing]
 
-    def symbols(self, account: AccountId) -> Mapping[str, SymbolSpec] | None:
-        """What its agent trades; None while none is connected."""
-        lane = self._lanes.get(account)
-        return lane.hello.symbols if lane else None
+    def standing_by(self, account: AccountId) -> list[str]:
+        """Agents that wait for the account's lease here."""
+        place = self._places.get(account)
+        return sorted(place.standing_by) if place else []
 
     async def until_joined(self, account: AccountId) -> None:
-        """Returns when an agent of the account is connected."""
+        """Returns when an agent of the account executes through this engine."""
         async with self._joined:
-            await self._joined.wait_for(lambda: account in self._lanes)
+            await self._joined.wait_for(lambda: self.executing(account) is not None)
 
     async def drain(self) -> None:
         """Send every agent elsewhere."""
         async with asyncio.TaskGroup() as tasks:
-            for lane in list(self._lanes.values()):
-                tasks.create_task(lane.drain("the engine drains"))
+            for place in list(self._places.values()):
+                for lane in [*place.standing_by.values(), *filter(None, [place.executing])]:
+                    tasks.create_task(lane.drain("the engine drains"))
+
+
+def _replaced(lane: Lane) -> MeshError:
+    hello = lane.hello
+    return MeshError(
+        Reason.AGENT_REPLACED, f"agent {hello.agent!r} took over account {hello.account} on a newer stream"
+    )

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from suho.trading.v1 import order_pb2
 
 from services.trading_engine.database import Database, DatabaseAwayError
-from services.trading_engine.domain.order import OPEN
-from services.trading_engine.messages import state_of
+from services.trading_engine.messages import still_open
 
 News = asyncio.Queue[order_pb2.Order]
 
@@ -39,7 +38,7 @@ class OrderBoard:
         try:
             order = await self._database.order(signal_id)
             yield order
-            while state_of(order) in OPEN:
+            while still_open(order):
                 newer = await self._next(signal_id, news)
                 if newer is not None and newer != order and _not_older(newer, order):
                     order = newer

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,12 +10,15 @@ from mesh.clock import unix_ns
 from mesh.errors import MeshError
 from mesh.log import get_logger
 from mesh.market import Batch
+from mesh.orders import Kind
 from mesh.waiting import until_available
 from services.trading_engine.database import Database, DatabaseAwayError
 from services.trading_engine.desk import Committed, Desk
+from services.trading_engine.domain.completion import ours
 from services.trading_engine.domain.order import AccountId, Intent, OrderState
 from services.trading_engine.domain.signal_id import signal_id, strategy_namespace
 from services.trading_engine.domain.strategies import Decision, Strategy
+from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import state_of, view_of
 from services.trading_engine.order_board import OrderBoard
 
@@ -69,11 +72,18 @@ class StrategyRunner:
     """Takes ticks, and trades in tasks of `tasks`: at most one order under way a symbol."""
 
     def __init__(
-        self, terms: StrategyTerms, database: Database, desk: Desk, board: OrderBoard, tasks: asyncio.TaskGroup
+        self,
+        terms: StrategyTerms,
+        database: Database,
+        desk: Desk,
+        lanes: Lanes,
+        board: OrderBoard,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._terms = terms
         self._database = database
         self._desk = desk
+        self._lanes = lanes
         self._board = board
         self._tasks = tasks
         self._namespace: UUID = strategy_namespace(terms.name, terms.account)
@@ -91,8 +101,9 @@ class StrategyRunner:
         while True:
             position = await self._settled_position(symbol)
             decision = await watch.decision(position)
-            state = await self._carry_out(self._intent(symbol, position, decision))
-            if state is not OrderState.FILLED:
+            intents = await self._intents(symbol, position, decision)
+            states = [await self._carry_out(intent) for intent in intents]
+            if not states or any(state is not OrderState.FILLED for state in states):
                 await asyncio.sleep(self._terms.pause_s)
 
     async def _settled_position(self, symbol: str) -> Decimal:
@@ -106,14 +117,47 @@ class StrategyRunner:
                 return held.net_volume
             await asyncio.sleep(_LOOK_AGAIN_S)
 
-    def _intent(self, symbol: str, position: Decimal, decision: Decision) -> Intent:
+    async def _intents(self, symbol: str, position: Decimal, decision: Decision) -> list[Intent]:
+        """An entry, or what closes the position: by its tickets where they are known, which a halt lets pass.
+
+        On a hedging account nothing else closes: an order of the other side would be one more position there.
+        """
+        entry = self._intent(symbol, decision, 0)
+        if not decision.closing:
+            return [entry]
+        lane = self._lanes.executing(self._terms.account)
+        held = ours(lane.said.books, symbol) if lane and lane.said.books else []
+        held = [item for item in held if item.side is decision.side.opposite]
+        if lane and lane.said.hedging:
+            held = [item for item in held if await self._is_own(item.signal_id)]
+        elif not held:
+            return [replace(entry, volume=abs(position))]
+        return [
+            replace(
+                self._intent(symbol, decision, n),
+                kind=Kind.CLOSE,
+                position=item.ticket,
+                volume=min(item.volume, abs(position)),
+            )
+            for n, item in enumerate(held)
+        ]
+
+    async def _is_own(self, opened_by: str) -> bool:
+        """Whether this strategy opened a position. One that was adopted has no order."""
+        try:
+            order = await until_available("database", lambda: self._database.order(opened_by), (DatabaseAwayError,))
+        except MeshError:
+            return False
+        return order.strategy == self._terms.name
+
+    def _intent(self, symbol: str, decision: Decision, n: int) -> Intent:
         now_ns = unix_ns()
         return Intent(
-            signal_id=signal_id(self._namespace, symbol, decision.tick, 0),
+            signal_id=signal_id(self._namespace, symbol, decision.tick, n),
             account=self._terms.account,
             symbol=symbol,
             side=decision.side,
-            volume=abs(position) if decision.closing else self._terms.volume,
+            volume=self._terms.volume,
             stop_loss=None,
             take_profit=None,
             strategy=self._terms.name,

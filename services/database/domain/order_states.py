@@ -6,31 +6,32 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
-from services.database.domain.order import Order, Report, Side, State, Times
+from mesh.orders import PENDING_KINDS, TRADES
+from services.database.domain.order import Order, Report, Side, State
 
 S = State
 
 # A deal is proof, and proof beats a conclusion: an order called dead becomes FILLED when its deal turns up, and
 # nothing takes a fill back.
 _FILLS = frozenset({S.PARTIALLY_FILLED, S.FILLED})
-_DEAD = frozenset({S.REJECTED, S.EXPIRED, S.NOT_EXECUTED})
+_DEAD = frozenset({S.REJECTED, S.EXPIRED, S.NOT_EXECUTED, S.CANCELED})
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         S.DENIED: frozenset(),
-        S.PENDING: frozenset({S.ACCEPTED, S.UNKNOWN}) | _FILLS | _DEAD,
-        S.ACCEPTED: frozenset({S.UNKNOWN}) | _FILLS | _DEAD,
-        S.UNKNOWN: frozenset({S.REJECTED, S.NOT_EXECUTED}) | _FILLS,
+        S.PENDING: frozenset({S.ACCEPTED, S.UNKNOWN, S.PLACED, S.DONE}) | _FILLS | _DEAD,
+        S.ACCEPTED: frozenset({S.UNKNOWN, S.PLACED, S.DONE}) | _FILLS | _DEAD,
+        S.UNKNOWN: frozenset({S.PLACED, S.DONE, S.REJECTED, S.NOT_EXECUTED, S.CANCELED}) | _FILLS,
+        S.PLACED: frozenset({S.UNKNOWN, S.REJECTED, S.EXPIRED, S.CANCELED}) | _FILLS,
         S.PARTIALLY_FILLED: _FILLS,
         S.FILLED: frozenset(),
         S.REJECTED: _FILLS,
         S.EXPIRED: _FILLS,
         S.NOT_EXECUTED: _FILLS,
+        S.CANCELED: _FILLS,
+        S.DONE: frozenset(),
     }
 )
-
-# Market orders only: what a partial fill leaves over is cancelled by the terminal, so nothing more comes.
-OPEN = frozenset({S.PENDING, S.ACCEPTED, S.UNKNOWN})
 
 
 class ExposureChange(NamedTuple):
@@ -40,9 +41,19 @@ class ExposureChange(NamedTuple):
 
 
 def moved(order: Order, report: Report, recorded_unix_ns: int) -> Order:
-    """The order after the report: in the report's state when that may follow, else only with times it lacked."""
-    times = _merged(order.times, report, recorded_unix_ns)
-    if report.state not in TRANSITIONS[order.state] or report.filled_volume < order.filled_volume:
+    """The order after the report: in the report's state when that may follow, else only with what it lacked."""
+    times = order.times.completed(replace(report.times, recorded=recorded_unix_ns))
+    if report.state in _FILLS and report.filled_volume < order.filled_volume:
+        return replace(order, times=times)
+    if _late_part(order, report):
+        return replace(
+            order,
+            deal=report.deal or order.deal,
+            filled_volume=report.filled_volume,
+            filled_price=report.filled_price,
+            times=times,
+        )
+    if not _follows(order, report):
         return replace(order, times=times)
     return replace(
         order,
@@ -51,11 +62,25 @@ def moved(order: Order, report: Report, recorded_unix_ns: int) -> Order:
         message=report.message,
         ticket=report.ticket or order.ticket,
         deal=report.deal or order.deal,
-        filled_volume=report.filled_volume,
+        filled_volume=max(report.filled_volume, order.filled_volume),
         filled_price=report.filled_price or order.filled_price,
         retcode=report.retcode,
         times=times,
     )
+
+
+def _late_part(order: Order, report: Report) -> bool:
+    """A pending order is over and stays it; what was filled of it before counts all the same."""
+    return order.kind in PENDING_KINDS and order.state in _DEAD and report.state is S.PARTIALLY_FILLED
+
+
+def _follows(order: Order, report: Report) -> bool:
+    if order.kind in PENDING_KINDS:
+        if order.state is S.PARTIALLY_FILLED and report.state in (S.CANCELED, S.EXPIRED, S.REJECTED):
+            return True
+        if order.state is S.UNKNOWN and report.state is S.EXPIRED:
+            return report.ticket > 0  # dropped by the broker, who had it; without a ticket it proves nothing
+    return report.state in TRANSITIONS[order.state]
 
 
 def exposure_change(before: Order | None, after: Order) -> ExposureChange:
@@ -67,17 +92,30 @@ def exposure_change(before: Order | None, after: Order) -> ExposureChange:
     )
 
 
+def closing_shares(held: Mapping[str, Decimal], holder: str, moved: Decimal) -> Mapping[str, Decimal]:
+    """From whose exposure a deal takes that closes a position which several hold together (netting).
+
+    Args:
+        held: Net lots of the symbol by strategy.
+        holder: Who opened the position: it is first to be closed, and bears what is left over.
+        moved: Signed lots of the deal.
+    """
+    shares: dict[str, Decimal] = {}
+    rest = moved
+    for strategy in sorted(held, key=lambda name: (name != holder, name)):
+        net = held[strategy]
+        if net * rest < 0:
+            shares[strategy] = rest if abs(rest) <= abs(net) else -net
+            rest -= shares[strategy]
+    if rest:
+        shares[holder] = shares.get(holder, Decimal(0)) + rest
+    return shares
+
+
+def signed(side: Side | None, volume: Decimal) -> Decimal:
+    return -volume if side is Side.SELL else volume
+
+
 def _share(order: Order) -> ExposureChange:
-    signed = order.filled_volume if order.side is Side.BUY else -order.filled_volume
-    return ExposureChange(signed, int(order.state in OPEN), int(order.state is S.UNKNOWN))
-
-
-def _merged(times: Times, report: Report, recorded_unix_ns: int) -> Times:
-    return replace(
-        times,
-        recorded=recorded_unix_ns,
-        received=report.received or times.received,
-        intent=report.intent or times.intent,
-        called=report.called or times.called,
-        answered=report.answered or times.answered,
-    )
+    net = signed(order.side, order.filled_volume) if order.kind in TRADES else Decimal(0)
+    return ExposureChange(net, int(order.is_open), int(order.state is S.UNKNOWN))

@@ -114,6 +114,7 @@ def as_committed(order: Order) -> Order:
     return replace(
         order,
         state=State.PENDING,
+        agent="",
         reason="",
         message="",
         ticket=0,

@@ -8,13 +8,12 @@ from services.database.domain.order import (
     Account,
     AccountRef,
     Exposure,
-    Order,
+    MarginMode,
     TradeMode,
     TradingState,
     initial_trading_state,
     may_be_set,
 )
-from services.database.domain.order_states import ExposureChange
 from services.database.postgres import rows
 from services.database.postgres.pool import Connection, Postgres
 
@@ -25,22 +24,29 @@ class Accounts:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def upsert(self, ref: AccountRef, mode: TradeMode) -> Account:
-        """Make the account known. One that is new with live money, or turns to it, is HALTED until a person says go."""
+    async def upsert(self, ref: AccountRef, mode: TradeMode, margin: MarginMode | None = None) -> Account:
+        """Make the account known. One that is new with live money, or turns to it, is HALTED until a person says go.
+
+        `margin` None: as before; of a new account NETTING.
+        """
         state = initial_trading_state(mode)
         async with self._postgres.transaction() as connection:
             await connection.execute(
-                "INSERT INTO accounts (server, login, trade_mode, trading_state, state_reason, epoch)"
-                " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (server, login) DO UPDATE SET"
+                "INSERT INTO accounts (server, login, trade_mode, trading_state, state_reason, epoch, margin_mode)"
+                " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, 'NETTING')) ON CONFLICT (server, login) DO UPDATE SET"
                 " trade_mode = EXCLUDED.trade_mode, revision = accounts.revision + 1,"
-                " trading_state = CASE WHEN EXCLUDED.trade_mode = 'DEMO' THEN accounts.trading_state ELSE 'HALTED' END,"
-                " state_reason = EXCLUDED.state_reason"
-                " WHERE accounts.trade_mode <> EXCLUDED.trade_mode",
+                " margin_mode = COALESCE($7, accounts.margin_mode),"
+                " trading_state = CASE WHEN EXCLUDED.trade_mode = accounts.trade_mode OR EXCLUDED.trade_mode = 'DEMO'"
+                "  THEN accounts.trading_state ELSE 'HALTED' END,"
+                " state_reason = CASE WHEN EXCLUDED.trade_mode = accounts.trade_mode THEN accounts.state_reason"
+                "  ELSE EXCLUDED.state_reason END"
+                " WHERE accounts.trade_mode <> EXCLUDED.trade_mode OR accounts.margin_mode <> $7",
                 *ref,
                 mode,
                 state,
                 "not a demo account" if state is TradingState.HALTED else "",
                 unix_ms(),
+                margin,
             )
             return await load(connection, ref)
 
@@ -72,7 +78,7 @@ class Accounts:
 
     async def list(self) -> list[Account]:
         async with self._postgres.snapshot() as connection:
-            found = await connection.fetch("SELECT * FROM accounts ORDER BY server, login")
+            found = await connection.fetch(f"{rows.SELECT_ACCOUNTS} ORDER BY server, login")
             exposures: dict[int, list[Exposure]] = defaultdict(list)
             for row in await connection.fetch("SELECT * FROM exposures ORDER BY symbol, strategy"):
                 exposures[row["account_id"]].append(rows.exposure(row))
@@ -85,29 +91,13 @@ async def load(connection: Connection, ref: AccountRef) -> Account:
     Raises:
         MeshError: UNKNOWN_ACCOUNT.
     """
-    row = await connection.fetchrow("SELECT * FROM accounts WHERE server = $1 AND login = $2", *ref)
+    row = await connection.fetchrow(f"{rows.SELECT_ACCOUNTS} WHERE server = $1 AND login = $2", *ref)
     if row is None:
         raise unknown_account(ref)
     exposures = await connection.fetch(
         "SELECT * FROM exposures WHERE account_id = $1 ORDER BY symbol, strategy", row["id"]
     )
     return rows.account(row, tuple(rows.exposure(exposure) for exposure in exposures))
-
-
-async def expose(connection: Connection, account_id: int, order: Order, change: ExposureChange) -> None:
-    """Add an order's change to the account's exposure. Hold the account's row lock."""
-    if not any(change):
-        return
-    key = (account_id, order.symbol, order.strategy)
-    known = await connection.fetchval(
-        "UPDATE exposures SET net_volume = net_volume + $4, open_orders = open_orders + $5,"
-        " unknown_orders = unknown_orders + $6"
-        " WHERE account_id = $1 AND symbol = $2 AND strategy = $3 RETURNING true",
-        *key,
-        *change,
-    )
-    if not known:
-        await connection.execute("INSERT INTO exposures VALUES ($1, $2, $3, $4, $5, $6)", *key, *change)
 
 
 def unknown_account(ref: AccountRef) -> MeshError:

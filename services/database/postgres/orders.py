@@ -7,23 +7,39 @@ import asyncpg
 
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
-from services.database.domain.order import AccountRef, Order, State
-from services.database.domain.order_states import exposure_change
+from services.database.domain.order import AccountRef, Event, Order, State
 from services.database.domain.tick import Latency
 from services.database.postgres import rows
-from services.database.postgres.accounts import expose, unknown_account
-from services.database.postgres.outbox import CHANNEL
+from services.database.postgres.accounts import unknown_account
+from services.database.postgres.outbox import CHANNEL, HANDED_DOWN
 from services.database.postgres.pool import Connection, Postgres
 
-# One round trip: a signal's way is counted in them. What a denied order (seq 0) does not do stands in the conditions.
+# One round trip, the commit included: a signal's way is counted in them. It takes the account's row lock and goes by
+# the row as it then is; when the revision moved, or the signal is known, nothing is written and `id` is NULL. What a
+# denied order does not do stands in the conditions. Of a CLOSE the exposure is whose signal opened the position.
 _COMMIT = (
-    "WITH placed AS (INSERT INTO orders (account_id, signal_id, seq, epoch, state, committed_unix_ns, symbol, side,"
-    " volume, stop_loss, take_profit, strategy, reason, message, not_after_unix_ms, submitted_unix_ns)"
-    " VALUES ($1, $2, NULLIF($3::bigint, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id),"
-    " noted AS (INSERT INTO order_events (signal_id, state_after, at_unix_ns) VALUES ($2, $5, $6)),"
-    " queued AS (INSERT INTO outbox (account_id, epoch, seq, signal_id) SELECT $1, $4, $3, $2 WHERE $3 > 0),"
-    " moved AS (UPDATE accounts SET last_seq = $3, revision = revision + 1 WHERE id = $1 AND $3 > 0)"
-    f" SELECT id, CASE WHEN $3 > 0 THEN pg_notify('{CHANNEL}', $1::text) END FROM placed"
+    "WITH account AS MATERIALIZED (SELECT * FROM accounts WHERE server = $1 AND login = $2 FOR UPDATE),"
+    " taken AS MATERIALIZED (SELECT account.id, account.epoch, CASE WHEN $5 = 'DENIED' THEN NULL ELSE last_seq + 1 END"
+    "  AS seq, COALESCE((SELECT o.holder FROM orders o WHERE $8 = 'CLOSE' AND o.account_id = account.id"
+    "   AND o.ticket = $20 AND o.kind IN ('MARKET', 'LIMIT', 'STOP', 'STOP_LIMIT') ORDER BY o.id LIMIT 1), $13)"
+    "  AS holder,"
+    "  COALESCE((SELECT l.agent FROM leases l WHERE $4 <> '' AND l.account_id = account.id), '') AS agent"
+    "  FROM account WHERE revision = $6 AND NOT EXISTS (SELECT FROM orders WHERE signal_id = $3)),"
+    " placed AS (INSERT INTO orders (account_id, seq, epoch, holder, agent, signal_id, state, committed_unix_ns, kind,"
+    "  symbol, side, volume, stop_loss, strategy, take_profit, reason, message, not_after_unix_ms, submitted_unix_ns,"
+    "  position, opposite_position, order_ticket, expires_unix_ms, deviation_points, price, limit_price)"
+    "  SELECT id, seq, epoch, holder, agent, $3, $5, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $20, $21,"
+    "  $22, $23, $24, $25, $26 FROM taken RETURNING id, seq, epoch, holder, agent),"
+    " noted AS (INSERT INTO order_events (signal_id, state_after, at_unix_ns) SELECT $3, $5, $7 FROM taken),"
+    " queued AS (INSERT INTO outbox (account_id, epoch, seq, signal_id, ledger)"
+    "  SELECT id, epoch, seq, $3, $4 FROM taken WHERE seq IS NOT NULL),"
+    " exposed AS (INSERT INTO exposures AS e SELECT id, $9, holder, 0, 1, 0 FROM taken WHERE seq IS NOT NULL"
+    "  ON CONFLICT (account_id, symbol, strategy) DO UPDATE SET open_orders = e.open_orders + 1),"
+    " moved AS (UPDATE accounts a SET last_seq = taken.seq, revision = a.revision + 1 FROM taken"
+    "  WHERE a.id = taken.id AND taken.seq IS NOT NULL)"
+    " SELECT placed.*, account.revision,"
+    f" CASE WHEN placed.seq IS NOT NULL THEN pg_notify('{CHANNEL}', account.id::text || $19) END"
+    " FROM account LEFT JOIN placed ON true"
 )
 
 
@@ -33,19 +49,45 @@ class Orders:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def commit_intent(self, order: Order, account_revision: int) -> tuple[Order, bool]:
+    async def commit_intent(self, order: Order, account_revision: int, ledger: str = "") -> tuple[Order, bool]:
         """Store the order, its event, its outbox row and the account's move in one transaction.
 
         A known signal id gives the first order, and True. A denied order takes no place in the sequence.
 
+        Args:
+            ledger: To which the caller hands it down by itself; empty: the outbox is to.
+
         Raises:
             MeshError: UNKNOWN_ACCOUNT, ACCOUNT_MOVED, SIGNAL_ID_REUSED.
         """
-        try:
-            async with self._postgres.transaction() as connection:
-                return await _commit(connection, order, account_revision)
-        except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
-            raise _reused(order) from None
+        order = replace(order, times=replace(order.times, committed=unix_ns()))
+        async with self._postgres.connection() as connection:
+            try:
+                row = await connection.fetchrow(_COMMIT, *_commit_row(order, account_revision, ledger))
+            except asyncpg.UniqueViolationError:  # the same id, at the same moment
+                row = None
+            if row is not None and row["id"] is not None:
+                return replace(
+                    order,
+                    id=row["id"],
+                    seq=row["seq"] or 0,
+                    epoch=row["epoch"],
+                    holder=row["holder"],
+                    agent=row["agent"],
+                ), False
+            first = await find(connection, order.signal_id)
+        if first is not None:
+            if not first.same_request(order):
+                raise _reused(order)
+            return first, True
+        if row is None:
+            raise unknown_account(order.account)
+        raise MeshError(
+            Reason.ACCOUNT_MOVED,
+            f"account {order.account.login} is at revision {row['revision']}, the decision was made at "
+            f"{account_revision}; read the account again and decide again",
+            revision=row["revision"],
+        )
 
     async def get(self, signal_id: str) -> Order:
         """Raises MeshError UNKNOWN_ORDER."""
@@ -54,6 +96,19 @@ class Orders:
         if found is None:
             raise unknown_order(signal_id)
         return found
+
+    async def events(self, signal_id: str) -> list[Event]:
+        """What happened to the order, in order of time."""
+        async with self._postgres.connection() as connection:
+            found = await connection.fetch(
+                "SELECT e.at_unix_ns, e.state_before, e.state_after,"
+                " COALESCE(r.reason, CASE WHEN o.state = 'DENIED' THEN o.reason ELSE '' END) AS reason,"
+                " COALESCE(r.message, CASE WHEN o.state = 'DENIED' THEN o.message ELSE '' END) AS message"
+                " FROM order_events e JOIN orders o USING (signal_id) LEFT JOIN reports r USING (report_id)"
+                " WHERE e.signal_id = $1 ORDER BY e.id",
+                signal_id,
+            )
+        return [rows.event(row) for row in found]
 
     async def page(self, account: AccountRef | None, states: Sequence[State], before: int, size: int) -> list[Order]:
         """Newest first: at most `size` orders with an id below `before` (0: from the newest)."""
@@ -82,56 +137,34 @@ class Orders:
         return {State(row["state"]): row["orders"] for row in counts}, Latency(*(latency or ()))
 
 
-async def _commit(connection: Connection, order: Order, account_revision: int) -> tuple[Order, bool]:
-    account = await connection.fetchrow(
-        "SELECT id, revision, epoch, last_seq FROM accounts WHERE server = $1 AND login = $2 FOR UPDATE", *order.account
-    )
-    if account is None:
-        raise unknown_account(order.account)
-    first = await find(connection, order.signal_id)
-    if first is not None:
-        if not first.same_request(order):
-            raise _reused(order)
-        return first, True
-    if account["revision"] != account_revision:
-        raise MeshError(
-            Reason.ACCOUNT_MOVED,
-            f"account {order.account.login} is at revision {account['revision']}, the decision was made at "
-            f"{account_revision}; read the account again and decide again",
-            revision=account["revision"],
-        )
-    relayed = order.state is not State.DENIED
-    seq = account["last_seq"] + 1 if relayed else 0
-    times = replace(order.times, committed=unix_ns())
-    stored = replace(order, seq=seq, epoch=account["epoch"], times=times)
-    stored = replace(stored, id=await _write(connection, account["id"], stored))
-    if relayed:
-        await expose(connection, account["id"], stored, exposure_change(None, stored))
-    return stored, False
-
-
-async def _write(connection: Connection, account_id: int, order: Order) -> int:
-    """Order, event, outbox row, the account's move and the notice that watchers hear at the commit."""
-    order_id: int = await connection.fetchval(
-        _COMMIT,
-        account_id,
+def _commit_row(order: Order, account_revision: int, ledger: str) -> tuple[object, ...]:
+    return (
+        *order.account,
         order.signal_id,
-        order.seq,
-        order.epoch,
+        ledger,
         order.state,
+        account_revision,
         order.times.committed,
+        order.kind,
         order.symbol,
         order.side,
         order.volume,
         order.stop_loss,
-        order.take_profit,
         order.strategy,
+        order.take_profit,
         order.reason,
         order.message,
         order.not_after_unix_ms,
         order.times.submitted,
+        HANDED_DOWN if ledger else "",
+        order.position,
+        order.opposite_position,
+        order.order_ticket,
+        order.expires_unix_ms,
+        order.deviation_points,
+        order.price,
+        order.limit_price,
     )
-    return order_id
 
 
 async def find(connection: Connection, signal_id: str) -> Order | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -20,7 +21,11 @@ log = get_logger(__name__)
 
 # Where commits are announced, by account id.
 CHANNEL = "suho_outbox"
+# What is announced of an account whose signal goes down by itself.
+HANDED_DOWN = ":handed down"
 _PAGE = 100
+# So long after the commit it is looked whether it did; meanwhile more such signals gather.
+_HANDED_DOWN_S = 0.05
 # A notification can only be late, not lost, while its connection lives; this bounds how late.
 _LOOK_AGAIN_S = 5.0
 # No account has this id.
@@ -31,6 +36,14 @@ _ANY = 0
 class OutboxEntry:
     order: Order
     redelivered: bool
+
+
+_ENTRIES = (
+    "SELECT q.ledger, o.*, a.server, a.login FROM outbox q JOIN orders o USING (signal_id)"
+    " JOIN accounts a ON a.id = q.account_id"
+    " WHERE q.account_id = $1 AND q.epoch = $2 AND q.seq > $3 AND ($4::bigint = 0 OR q.seq <= $4)"
+    " ORDER BY q.seq LIMIT $5"
+)
 
 
 class Outbox:
@@ -57,7 +70,7 @@ class Outbox:
         ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener(CHANNEL, lambda *heard: self._wake(int(heard[3])))
+            await connection.add_listener(CHANNEL, lambda *heard: self._heard(heard[3]))
             self._wake(None)  # for what was committed while nobody listened
             await ended.wait()
         finally:
@@ -70,6 +83,14 @@ class Outbox:
             self._wake(None)
 
         await self._draining.each_time(look)
+
+    def _heard(self, payload: str) -> None:
+        account_id = int(payload.removesuffix(HANDED_DOWN))
+        if payload.endswith(HANDED_DOWN):
+            self._wake(_ANY)
+            asyncio.get_running_loop().call_later(_HANDED_DOWN_S, self._wake, account_id)
+        else:
+            self._wake(account_id)
 
     def _wake(self, account_id: int | None) -> None:
         for event, watched in self._watches.items():
@@ -86,8 +107,10 @@ class Outbox:
         finally:
             del self._watches[woken]
 
-    async def watch(self, ref: AccountRef, epoch: int, after_seq: int, to_seq: int) -> AsyncIterator[list[OutboxEntry]]:
-        """Entries after `after_seq` in order, up to `to_seq` (0: for ever).
+    async def watch(
+        self, ref: AccountRef, epoch: int, after_seq: int, to_seq: int, ledger: str
+    ) -> AsyncIterator[list[OutboxEntry]]:
+        """Entries after `after_seq` in order, up to `to_seq` (0: for ever), as handed to `ledger`.
 
         Raises:
             MeshError: UNKNOWN_ACCOUNT, EPOCH_SUPERSEDED, SHUTTING_DOWN.
@@ -100,7 +123,7 @@ class Outbox:
                 if self._draining.is_set():
                     raise MeshError(Reason.SHUTTING_DOWN, "this database service drains; watch through another")
                 woken.clear()
-                entries = await self._take(account_id, epoch, after_seq, to_seq)
+                entries = await self._take(account_id, epoch, after_seq, to_seq, ledger)
                 if entries:
                     after_seq = entries[-1].order.seq
                     yield entries
@@ -122,24 +145,33 @@ class Outbox:
             )
         return int(row["id"])
 
-    async def _take(self, account_id: int, epoch: int, after_seq: int, to_seq: int) -> list[OutboxEntry]:
-        async with self._postgres.transaction() as connection:
-            # That an entry was handed out is a hint to the reader, not worth an fsync on a signal's way.
-            await connection.execute("SET LOCAL synchronous_commit TO off")
-            found = await connection.fetch(
-                "WITH taken AS (UPDATE outbox SET delivered = delivered + 1 WHERE (account_id, epoch, seq) IN"
-                " (SELECT account_id, epoch, seq FROM outbox WHERE account_id = $1 AND epoch = $2 AND seq > $3"
-                "  AND ($4::bigint = 0 OR seq <= $4) ORDER BY seq LIMIT $5)"
-                " RETURNING signal_id, delivered)"
-                f" SELECT taken.delivered, found.* FROM taken JOIN ({rows.SELECT_ORDERS}) found USING (signal_id)"
-                " ORDER BY found.seq",
-                account_id,
-                epoch,
-                after_seq,
-                to_seq,
-                _PAGE,
-            )
-        return [OutboxEntry(rows.order(row), row["delivered"] > 1) for row in found]
+    async def _take(self, account_id: int, epoch: int, after_seq: int, to_seq: int, ledger: str) -> list[OutboxEntry]:
+        place = (account_id, epoch, after_seq, to_seq, _PAGE)
+        async with self._postgres.connection() as connection:
+            found = await connection.fetch(_ENTRIES, *place)
+            if any(row["ledger"] != ledger for row in found):
+                found = await _mark(connection, place, ledger)
+        return [OutboxEntry(rows.order(row), _redelivered(row, ledger)) for row in found]
+
+
+async def _mark(connection: Connection, place: tuple[int, ...], ledger: str) -> list[Any]:
+    """The entries as they were; from now on they are with `ledger`, durably: else a signal that was executed could be
+    handed to another one as a new one."""
+    async with connection.transaction():
+        found: list[Any] = await connection.fetch(f"{_ENTRIES} FOR UPDATE OF q", *place)
+        signals = [row["signal_id"] for row in found if row["ledger"] != ledger]
+        await connection.execute("UPDATE outbox SET ledger = $2 WHERE signal_id = ANY($1)", signals, ledger)
+        await connection.execute(
+            "UPDATE orders SET agent = l.agent FROM leases l WHERE l.account_id = $2 AND signal_id = ANY($1)",
+            signals,
+            place[0],
+        )
+    return found
+
+
+def _redelivered(row: Any, ledger: str) -> bool:
+    """Another ledger had it, or one says so itself."""
+    return row["ledger"] not in ("", ledger) or row["received_unix_ns"] > 0
 
 
 async def _either(event: asyncio.Event, timeout_s: float) -> None:

@@ -1,27 +1,37 @@
 """What agents report, and how it moves orders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import asyncpg
 
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
-from services.database.domain.order import Order, Report, State
-from services.database.domain.order_states import exposure_change, moved
-from services.database.postgres.accounts import expose
-from services.database.postgres.orders import find, unknown_order
+from services.database.domain.order import AccountRef, MarginMode, Order, Report, State, Times
+from services.database.domain.order_states import moved
+from services.database.postgres import rows
+from services.database.postgres.exposures import Exposures, load_exposures
+from services.database.postgres.orders import unknown_order
 from services.database.postgres.pool import Connection, Postgres
 
 _INSERT_REPORT = (
     "INSERT INTO reports (report_id, signal_id, state, reason, message, ticket, deal, filled_volume, filled_price,"
-    " retcode, received_unix_ns, intent_unix_ns, called_unix_ns, answered_unix_ns, recorded_unix_ns)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-    " ON CONFLICT (report_id) DO NOTHING RETURNING true"
+    " retcode, sent_unix_ns, received_unix_ns, intent_unix_ns, queued_unix_ns, called_unix_ns, answered_unix_ns,"
+    " reported_unix_ns, clock_offset_ns, recorded_unix_ns)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+)
+
+_INSERT_EVENT = (
+    "INSERT INTO order_events (signal_id, report_id, state_before, state_after, at_unix_ns) VALUES ($1, $2, $3, $4, $5)"
 )
 
 _UPDATE_ORDER = (
     "UPDATE orders SET state = $2, reason = $3, message = $4, ticket = $5, deal = $6, filled_volume = $7,"
-    " filled_price = $8, retcode = $9, recorded_unix_ns = $10, received_unix_ns = $11, intent_unix_ns = $12,"
-    " called_unix_ns = $13, answered_unix_ns = $14 WHERE id = $1"
+    " filled_price = $8, retcode = $9, recorded_unix_ns = $10, sent_unix_ns = $11, received_unix_ns = $12,"
+    " intent_unix_ns = $13, queued_unix_ns = $14, called_unix_ns = $15, answered_unix_ns = $16,"
+    " reported_unix_ns = $17, clock_offset_ns = $18 WHERE id = $1"
 )
+
+_KNOWN = "SELECT report_id, signal_id, state FROM reports WHERE report_id = ANY($1)"
 
 
 class Reports:
@@ -33,29 +43,103 @@ class Reports:
     async def record(self, reports: Sequence[Report]) -> list[Order]:
         """Store all or none; each moves its order as far as the states allow. A known report id changes nothing.
 
+        However many they are, they cost the same few round trips.
+
         Returns:
             The orders as they stand, one for each signal in the order of its first report.
 
         Raises:
             MeshError: UNKNOWN_ORDER, REPORT_CONFLICT.
         """
-        async with self._postgres.transaction() as connection:
-            await _lock_accounts(connection, reports)
-            orders: dict[str, Order] = {}
-            for report in reports:
-                order = orders.get(report.signal_id) or await find(connection, report.signal_id)
-                orders[report.signal_id] = await _record(connection, _checked(report, order), report)
-            return list(orders.values())
+        try:
+            async with self._postgres.transaction() as connection:
+                return await _record(connection, reports)
+        except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
+            raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
 
 
-async def _lock_accounts(connection: Connection, reports: Sequence[Report]) -> None:
+async def _record(connection: Connection, reports: Sequence[Report]) -> list[Order]:
+    exposures = await _lock_accounts(connection, reports)
+    found = await connection.fetch(
+        f"{rows.SELECT_ORDERS} WHERE o.signal_id = ANY($1)", [report.signal_id for report in reports]
+    )
+    stored = await connection.fetch(_KNOWN, [report.report_id for report in reports])
+    batch = _Batch(
+        {row["signal_id"]: rows.order(row) for row in found},
+        {row["report_id"]: (row["signal_id"], State(row["state"])) for row in stored},
+        exposures,
+        unix_ns(),
+    )
+    for report in reports:
+        batch.take(report)
+    if batch.fresh:
+        await batch.write(connection)
+    return list(batch.orders.values())
+
+
+class _Batch:
+    """Reports taken in turn, and then written at once.
+
+    Args:
+        before: Orders by signal id.
+        known: Signal and state of the reports that are stored, by report id.
+        exposures: Of the locked accounts.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[str, Order],
+        known: dict[str, tuple[str, State]],
+        exposures: Mapping[AccountRef, Exposures],
+        now_ns: int,
+    ) -> None:
+        self.orders: dict[str, Order] = {}
+        self.fresh: list[Report] = []
+        self._events: list[tuple[object, ...]] = []
+        self._before = before
+        self._known = known
+        self._exposures = exposures
+        self._now_ns = now_ns
+
+    def take(self, report: Report) -> None:
+        """Raises MeshError UNKNOWN_ORDER, REPORT_CONFLICT."""
+        order = self.orders.get(report.signal_id) or _checked(report, self._before.get(report.signal_id))
+        self.orders[report.signal_id] = order
+        said = (report.signal_id, report.state)
+        known = self._known.setdefault(report.report_id, said)
+        if known != said:
+            raise _conflict(report, f"report id {report.report_id!r} was used for another report")
+        if known is not said:
+            return
+        after = moved(order, report, self._now_ns)
+        self.orders[report.signal_id] = after
+        self.fresh.append(report)
+        self._events.append((report.signal_id, report.report_id, order.state, after.state, self._now_ns))
+        self._exposures[after.account].move(order, after)
+
+    async def write(self, connection: Connection) -> None:
+        moved_orders = {report.signal_id: self.orders[report.signal_id] for report in self.fresh}
+        await connection.executemany(_INSERT_REPORT, [_report_row(report, self._now_ns) for report in self.fresh])
+        await connection.executemany(_INSERT_EVENT, self._events)
+        await connection.executemany(_UPDATE_ORDER, [_order_row(order) for order in moved_orders.values()])
+        for account in {report.account for report in self.fresh}:
+            await self._exposures[account].write(connection)
+
+
+async def _lock_accounts(connection: Connection, reports: Sequence[Report]) -> dict[AccountRef, Exposures]:
     """In one order everywhere, so that two batches can not wait for each other."""
-    await connection.execute(
-        "SELECT 1 FROM accounts WHERE (server, login) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))"
-        " ORDER BY id FOR UPDATE",
+    found = await connection.fetch(
+        "SELECT id, server, login, margin_mode FROM accounts"
+        " WHERE (server, login) IN (SELECT * FROM unnest($1::text[], $2::bigint[])) ORDER BY id FOR UPDATE",
         [report.account.server for report in reports],
         [report.account.login for report in reports],
     )
+    return {
+        AccountRef(row["server"], row["login"]): await load_exposures(
+            connection, row["id"], MarginMode(row["margin_mode"])
+        )
+        for row in found
+    }
 
 
 def _checked(report: Report, order: Order | None) -> Order:
@@ -72,9 +156,10 @@ def _checked(report: Report, order: Order | None) -> Order:
     return order
 
 
-async def _record(connection: Connection, order: Order, report: Report) -> Order:
-    now = unix_ns()
-    content = (
+def _report_row(report: Report, recorded_ns: int) -> tuple[object, ...]:
+    return (
+        report.report_id,
+        report.signal_id,
         report.state,
         report.reason,
         report.message,
@@ -83,53 +168,38 @@ async def _record(connection: Connection, order: Order, report: Report) -> Order
         report.filled_volume,
         report.filled_price,
         report.retcode,
-        report.received,
-        report.intent,
-        report.called,
-        report.answered,
+        *_way(report.times),
+        recorded_ns,
     )
-    if not await connection.fetchval(_INSERT_REPORT, report.report_id, report.signal_id, *content, now):
-        known = await connection.fetchrow("SELECT * FROM reports WHERE report_id = $1", report.report_id)
-        if (known["signal_id"], State(known["state"])) != (report.signal_id, report.state):
-            raise _conflict(report, f"report id {report.report_id!r} was used for another report")
-        return order
-    after = moved(order, report, now)
-    await _move(connection, order, after)
-    await connection.execute(
-        "INSERT INTO order_events (signal_id, report_id, state_before, state_after, at_unix_ns)"
-        " VALUES ($1, $2, $3, $4, $5)",
-        report.signal_id,
-        report.report_id,
+
+
+def _order_row(order: Order) -> tuple[object, ...]:
+    return (
+        order.id,
         order.state,
-        after.state,
-        now,
+        order.reason,
+        order.message,
+        order.ticket,
+        order.deal,
+        order.filled_volume,
+        order.filled_price,
+        order.retcode,
+        order.times.recorded,
+        *_way(order.times),
     )
-    return after
 
 
-async def _move(connection: Connection, before: Order, after: Order) -> None:
-    times = after.times
-    await connection.execute(
-        _UPDATE_ORDER,
-        after.id,
-        after.state,
-        after.reason,
-        after.message,
-        after.ticket,
-        after.deal,
-        after.filled_volume,
-        after.filled_price,
-        after.retcode,
-        times.recorded,
+def _way(times: Times) -> tuple[int, ...]:
+    return (
+        times.sent,
         times.received,
         times.intent,
+        times.queued,
         times.called,
         times.answered,
+        times.reported,
+        times.offset,
     )
-    account_id = await connection.fetchval(
-        "UPDATE accounts SET revision = revision + 1 WHERE server = $1 AND login = $2 RETURNING id", *after.account
-    )
-    await expose(connection, account_id, after, exposure_change(before, after))
 
 
 def _conflict(report: Report, message: str) -> MeshError:

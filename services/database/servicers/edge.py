@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from mesh.errors import MeshError, Reason
-from services.database.domain.decimals import BadDecimalError
+from mesh.orders import LONGEST_REPORT_ID, BadAmountError
 from services.database.domain.order import AccountRef
 
 _LARGEST = 2**63 - 1
-_LONGEST = 200
+_LONGEST = LONGEST_REPORT_ID
 
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
@@ -26,11 +26,11 @@ class PageMessage(Protocol):
 
 
 @contextmanager
-def valid_decimals() -> Iterator[None]:
-    """BadDecimalError as the status that it is."""
+def valid_amounts() -> Iterator[None]:
+    """BadAmountError as the status that it is."""
     try:
         yield
-    except BadDecimalError as error:
+    except BadAmountError as error:
         raise invalid(str(error)) from None
 
 

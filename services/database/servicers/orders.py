@@ -1,32 +1,39 @@
 """OrderService."""
 
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
 from suho.common.v1 import page_pb2
 from suho.database.v1 import order_service_pb2 as pb
 from suho.database.v1 import order_service_pb2_grpc
 
 from services.database.postgres.accounts import Accounts
+from services.database.postgres.agent_leases import AgentLeases
+from services.database.postgres.deals import Deals
 from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
+from services.database.postgres.pool import Postgres
 from services.database.postgres.reports import Reports
 from services.database.servicers import order_messages as edge
+from services.database.servicers.deal_messages import deal, deal_message
 from services.database.servicers.edge import account_ref, invalid, number, page, phrase, word
 
 _MOST_REPORTS = 1000
 
 
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
-    def __init__(self, accounts: Accounts, orders: Orders, reports: Reports, outbox: Outbox) -> None:
-        self._accounts = accounts
-        self._orders = orders
-        self._reports = reports
+    def __init__(self, postgres: Postgres, outbox: Outbox) -> None:
+        self._accounts = Accounts(postgres)
+        self._orders = Orders(postgres)
+        self._reports = Reports(postgres)
+        self._deals = Deals(postgres)
+        self._leases = AgentLeases(postgres)
         self._outbox = outbox
 
     async def UpsertAccount(self, request: pb.UpsertAccountRequest, context: Any) -> pb.UpsertAccountResponse:
-        account = await self._accounts.upsert(account_ref(request.account), edge.trade_mode(request.trade_mode))
+        account = await self._accounts.upsert(
+            account_ref(request.account), edge.trade_mode(request.trade_mode), edge.margin_mode(request.margin_mode)
+        )
         return pb.UpsertAccountResponse(account=edge.account_message(account))
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Any) -> pb.ListAccountsResponse:
@@ -44,7 +51,8 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     async def CommitIntent(self, request: pb.CommitIntentRequest, context: Any) -> pb.CommitIntentResponse:
         revision = number("account_revision", request.account_revision)
-        order, duplicate = await self._orders.commit_intent(edge.intent(request.order), revision)
+        ledger = phrase("ledger", request.ledger)
+        order, duplicate = await self._orders.commit_intent(edge.intent(request.order), revision, ledger)
         return pb.CommitIntentResponse(order=edge.order_message(order), duplicate=duplicate)
 
     async def WatchOutbox(self, request: pb.WatchOutboxRequest, context: Any) -> AsyncIterator[pb.WatchOutboxResponse]:
@@ -53,6 +61,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             number("epoch", request.epoch),
             number("after_seq", request.after_seq),
             number("to_seq", request.to_seq),
+            word("ledger", request.ledger),
         )
         async for entries in watch:
             yield pb.WatchOutboxResponse(
@@ -68,9 +77,44 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         orders = await self._reports.record([edge.report(report) for report in request.reports])
         return pb.RecordReportsResponse(orders=[edge.order_message(order) for order in orders])
 
+    async def RecordDeals(self, request: pb.RecordDealsRequest, context: Any) -> pb.RecordDealsResponse:
+        if len(request.deals) > _MOST_REPORTS:
+            raise invalid(f"{len(request.deals)} deals are too many for one call; send at most {_MOST_REPORTS}")
+        found = [deal(message) for message in request.deals]
+        account = await self._deals.record(account_ref(request.account), found)
+        return pb.RecordDealsResponse(account=edge.account_message(account))
+
+    async def ListDeals(self, request: pb.ListDealsRequest, context: Any) -> pb.ListDealsResponse:
+        account = account_ref(request.account) if request.HasField("account") else None
+        before, size = page(request.page)
+        found = await self._deals.page(account, before, size + 1)
+        return pb.ListDealsResponse(
+            deals=[deal_message(ref, one) for ref, one in found[:size]],
+            page=page_pb2.PageInfo(next_token=str(found[size - 1][1].id) if len(found) > size else ""),
+        )
+
+    async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
+        account = await self._leases.acquire(
+            account_ref(request.account),
+            word("agent", request.agent),
+            word("engine", request.engine),
+            number("valid_for_ms", request.valid_for_ms, least=1),
+            request.renew,
+        )
+        return pb.AcquireLeaseResponse(account=edge.account_message(account))
+
+    async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
+        await self._leases.release(
+            account_ref(request.account), word("agent", request.agent), word("engine", request.engine)
+        )
+        return pb.ReleaseLeaseResponse()
+
     async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
         order = await self._orders.get(word("signal_id", request.signal_id))
-        return pb.GetOrderResponse(order=edge.order_message(order))
+        events = await self._orders.events(order.signal_id)
+        return pb.GetOrderResponse(
+            order=edge.order_message(order), events=[edge.event_message(event) for event in events]
+        )
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Any) -> pb.ListOrdersResponse:
         account = account_ref(request.account) if request.HasField("account") else None
@@ -89,19 +133,3 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             signal_executed_p50_ms=latency.p50_ms,
             signal_executed_p99_ms=latency.p99_ms,
         )
-
-    async def RecordDeals(self, request: pb.RecordDealsRequest, context: Any) -> pb.RecordDealsResponse:
-        await _not_yet(context)
-
-    async def ListDeals(self, request: pb.ListDealsRequest, context: Any) -> pb.ListDealsResponse:
-        await _not_yet(context)
-
-    async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
-        await _not_yet(context)
-
-    async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
-        await _not_yet(context)
-
-
-async def _not_yet(context: "grpc.aio.ServicerContext[Any, Any]") -> NoReturn:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")

@@ -1,10 +1,12 @@
 """Orders, accounts and what a decision needs to know of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
+
+from mesh.orders import PENDING_KINDS, Kind
 
 
 class Side(IntEnum):
@@ -17,6 +19,10 @@ class Side(IntEnum):
     def sign(self) -> int:
         return 1 if self is Side.BUY else -1
 
+    @property
+    def opposite(self) -> "Side":
+        return Side.SELL if self is Side.BUY else Side.BUY
+
 
 class OrderState(IntEnum):
     DENIED = 1
@@ -28,20 +34,36 @@ class OrderState(IntEnum):
     EXPIRED = 7
     UNKNOWN = 8
     NOT_EXECUTED = 9
+    PLACED = 10
+    CANCELED = 11
+    DONE = 12
 
 
-# More may come of these. A partial fill is not among them: there are only market orders, and the terminal cancels
-# what is left of one.
-OPEN = frozenset({OrderState.PENDING, OrderState.ACCEPTED, OrderState.UNKNOWN})
+_OPEN = frozenset({OrderState.PENDING, OrderState.ACCEPTED, OrderState.PLACED, OrderState.UNKNOWN})
 
 # What an agent may say of a signal.
 REPORTABLE = frozenset(OrderState) - {OrderState.DENIED, OrderState.PENDING}
+
+
+def is_open(kind: Kind, state: OrderState) -> bool:
+    """More may come of it. What a partial fill leaves over of a market order is cancelled by the terminal, of a pending
+    one it goes on waiting."""
+    return state in _OPEN or (state is OrderState.PARTIALLY_FILLED and kind in PENDING_KINDS)
 
 
 class TradingState(IntEnum):
     ACTIVE = 1
     REDUCING = 2
     HALTED = 3
+
+
+class SymbolTradeMode(IntEnum):
+    UNKNOWN = 0
+    DISABLED = 1
+    LONG_ONLY = 2
+    SHORT_ONLY = 3
+    CLOSE_ONLY = 4
+    FULL = 5
 
 
 class AccountId(NamedTuple):
@@ -56,18 +78,29 @@ class AccountId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a person or a strategy wants. Volume in lots; `strategy` is empty for a person."""
+    """What a person or a strategy wants. Volume in lots; `strategy` is empty for a person.
+
+    Side and volume are None where the kind has none, or where they, like an empty symbol, are still to be looked up.
+    """
 
     signal_id: str
     account: AccountId
     symbol: str
-    side: Side
-    volume: Decimal
+    side: Side | None
+    volume: Decimal | None
     stop_loss: Decimal | None
     take_profit: Decimal | None
     strategy: str
     submitted_unix_ns: int
     not_after_unix_ms: int
+    kind: Kind = Kind.MARKET
+    price: Decimal | None = None
+    limit_price: Decimal | None = None
+    position: int = 0
+    opposite_position: int = 0
+    order_ticket: int = 0
+    expires_unix_ms: int = 0
+    deviation_points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +110,7 @@ class SymbolSpec:
     volume_min: Decimal
     volume_max: Decimal
     volume_step: Decimal
+    trade_mode: SymbolTradeMode = SymbolTradeMode.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +124,50 @@ class Exposure:
     unknown_orders: int
 
 
+class HeldPosition(NamedTuple):
+    """`signal_id` is empty for a foreign one."""
+
+    ticket: int
+    symbol: str
+    side: Side
+    volume: Decimal
+    signal_id: str
+
+
+class WorkingOrder(NamedTuple):
+    """A pending order at the broker."""
+
+    ticket: int
+    symbol: str
+    signal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the terminal held when the agent looked last, by ticket."""
+
+    positions: Mapping[int, HeldPosition] = field(default_factory=dict)
+    orders: Mapping[int, WorkingOrder] = field(default_factory=dict)
+
+
+class Halt(NamedTuple):
+    """The agent's own say: no entries."""
+
+    reason: str
+    message: str
+
+
+class Market(NamedTuple):
+    """What a strategy must know of a symbol's market; `news`: title of the news in whose window it is."""
+
+    session_open: bool
+    news: str
+
+
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account at one revision, as a decision sees it. `symbols` is None while no agent is connected."""
+    """An account at one revision, as a decision sees it. `symbols` is None while no agent is connected, `books` until
+    it has told them."""
 
     account: AccountId
     trading_state: TradingState
@@ -100,6 +175,10 @@ class AccountView:
     exposures: tuple[Exposure, ...]
     symbols: Mapping[str, SymbolSpec] | None
     now_unix_ms: int
+    hedging: bool = False
+    halt: Halt | None = None
+    books: Books | None = None
+    markets: Mapping[str, Market] = field(default_factory=dict)
 
     def exposure(self, symbol: str, strategy: str) -> Exposure:
         """Of this strategy alone."""

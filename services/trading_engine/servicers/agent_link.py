@@ -1,6 +1,7 @@
 """AgentLinkService: where agents' lanes come in."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import agent_link_pb2_grpc, order_pb2
 
 from services.trading_engine.agent_lane import AgentLane, LaneTerms
+from services.trading_engine.agent_said import AgentSaid
 from services.trading_engine.database import Database
 from services.trading_engine.lanes import Hello, Lanes
 from services.trading_engine.messages import account_id, invalid, name, symbol_specs
@@ -36,7 +38,8 @@ class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise invalid("the first message of a stream is its hello")
-        lane = AgentLane(hello_of(first.hello), self._terms, self._database, self._lanes, self._board)
+        hello, said = hello_of(first.hello), said_of(first.hello)
+        lane = AgentLane(hello, said, self._terms, self._database, self._lanes, self._board)
         # Beside the call and not inside this generator: only so does it end with the call, however that ends.
         # (A generator that is left while it yields is closed some time later, by somebody else's task.)
         work = self._tasks.create_task(lane.run(requests), name=f"lane of {lane.hello.agent}")
@@ -56,7 +59,18 @@ def hello_of(message: link.AgentHello) -> Hello:
         agent=name("hello.agent", message.agent),
         account=account_id(message.account),
         trade_mode=message.trade_mode,
-        symbols=symbol_specs(message.symbols),
+        margin_mode=message.margin_mode,
         epoch=message.epoch,
         last_seq=message.last_seq,
+        # Who does not name its ledger might have another one on each stream.
+        ledger=name("hello.ledger", message.ledger or f"(not named) {uuid.uuid4()}"),
+    )
+
+
+def said_of(message: link.AgentHello) -> AgentSaid:
+    """Raises MeshError INVALID_ARGUMENT."""
+    return AgentSaid(
+        symbols=symbol_specs(message.symbols),
+        hedging=message.margin_mode == link.MARGIN_MODE_HEDGING,
+        safety=message.safety,
     )

@@ -1,7 +1,7 @@
 """TradingService: what people ask of the engine."""
 
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from suho.database.v1 import order_service_pb2 as db
@@ -9,14 +9,17 @@ from suho.trading.v1 import order_pb2, trading_pb2_grpc
 from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.clock import unix_ns
+from mesh.errors import MeshError, Reason
+from services.trading_engine import peers
+from services.trading_engine.accounts_everywhere import AccountsEverywhere
 from services.trading_engine.config import EngineSettings
 from services.trading_engine.database import Database
 from services.trading_engine.desk import Desk
-from services.trading_engine.domain import decimals
 from services.trading_engine.domain.order import Intent
-from services.trading_engine.lanes import Lanes
-from services.trading_engine.messages import account_id, account_ref, decimal, invalid, name, side
+from services.trading_engine.messages import account_id, account_ref, intent_of, invalid, name
 from services.trading_engine.order_board import OrderBoard
+from services.trading_engine.peers import Answer, Peers
+from services.trading_engine.trading_control import TradingControl, checked
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,13 +28,22 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
     """Checks what is asked and passes it on."""
 
     def __init__(
-        self, settings: EngineSettings, desk: Desk, database: Database, lanes: Lanes, board: OrderBoard
+        self,
+        settings: EngineSettings,
+        desk: Desk,
+        control: TradingControl,
+        accounts: AccountsEverywhere,
+        database: Database,
+        board: OrderBoard,
+        others: Peers,
     ) -> None:
         self._settings = settings
         self._desk = desk
+        self._control = control
+        self._accounts = accounts
         self._database = database
-        self._lanes = lanes
         self._board = board
+        self._others = others
 
     async def SubmitSignal(self, request: pb.SubmitSignalRequest, context: Context) -> pb.SubmitSignalResponse:
         order, duplicate = await self._desk.submit(self._intent(request))
@@ -41,6 +53,10 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
         async for order in self._board.follow(name("signal_id", request.signal_id)):
             yield pb.WatchOrderResponse(order=order)
 
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
+        found = await self._database.order_with_events(name("signal_id", request.signal_id))
+        return pb.GetOrderResponse(order=found.order, events=found.events)
+
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         asked = db.ListOrdersRequest(states=request.states, page=request.page)
         if request.HasField("account"):
@@ -49,30 +65,35 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
         return pb.ListOrdersResponse(orders=found.orders, page=found.page)
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Context) -> pb.ListAccountsResponse:
-        return pb.ListAccountsResponse(
-            accounts=[
-                pb.AccountStatus(
-                    account=account.account,
-                    trade_mode=account.trade_mode,
-                    trading_state=account.trading_state,
-                    agent=self._lanes.agent(account_id(account.account)),
-                    open_orders=account.open_orders,
-                )
-                for account in await self._database.accounts()
-            ]
-        )
+        return await self._accounts.statuses()
+
+    async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
+        return await self._accounts.positions(request)
+
+    async def ListMarketConditions(
+        self, request: pb.ListMarketConditionsRequest, context: Context
+    ) -> pb.ListMarketConditionsResponse:
+        return await self._accounts.market(request)
+
+    async def ListExternalDeals(
+        self, request: pb.ListExternalDealsRequest, context: Context
+    ) -> pb.ListExternalDealsResponse:
+        asked = db.ListDealsRequest(page=request.page)
+        if request.HasField("account"):
+            asked.account.CopyFrom(account_ref(account_id(request.account)))
+        found = await self._database.deals(asked)
+        return pb.ListExternalDealsResponse(deals=found.deals, page=found.page)
 
     async def SetTradingState(self, request: pb.SetTradingStateRequest, context: Context) -> pb.SetTradingStateResponse:
-        if not request.trading_state or request.trading_state not in order_pb2.TradingState.values():
-            raise invalid("trading_state is not set; say ACTIVE, REDUCING or HALTED")
-        account = await self._database.set_trading_state(
-            db.SetTradingStateRequest(
-                account=account_ref(account_id(request.account)),
-                trading_state=request.trading_state,
-                reason=request.reason,
-            )
-        )
-        return pb.SetTradingStateResponse(trading_state=account.trading_state)
+        engine = await self._accounts.engine_of(account_id(checked(request).account))
+        if engine:
+            try:
+                return await self._others.ask(engine, peers.SET_STATE, request, pb.SetTradingStateResponse)
+            except MeshError as error:
+                if error.reason is not Reason.ENGINE_AWAY:
+                    raise
+        # Also when the agent's engine is away: the database has the say, and every agent asks it by its lease.
+        return await self._control.set_state(request)
 
     async def GetTradingStats(self, request: pb.GetTradingStatsRequest, context: Context) -> pb.GetTradingStatsResponse:
         stats = await self._database.stats()
@@ -82,40 +103,26 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
             signal_executed_p99_ms=stats.signal_executed_p99_ms,
         )
 
-    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
-        await _not_yet(context)
-
-    async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
-        await _not_yet(context)
-
-    async def ListExternalDeals(
-        self, request: pb.ListExternalDealsRequest, context: Context
-    ) -> pb.ListExternalDealsResponse:
-        await _not_yet(context)
-
-    async def ListMarketConditions(
-        self, request: pb.ListMarketConditionsRequest, context: Context
-    ) -> pb.ListMarketConditionsResponse:
-        await _not_yet(context)
-
     def _intent(self, request: pb.SubmitSignalRequest) -> Intent:
         longest = self._settings.signal_valid_max_ms
         if request.valid_for_ms > longest:
             raise invalid(f"valid_for_ms is {request.valid_for_ms}; at most {longest}, or 0 for the default")
         now_ns = unix_ns()
-        return Intent(
-            signal_id=name("signal_id", request.signal_id),
-            account=account_id(request.account),
-            symbol=name("symbol", request.symbol),
-            side=side(request.side),
-            volume=decimal(decimals.positive, "volume", request.volume),
-            stop_loss=decimal(decimals.price, "stop_loss", request.stop_loss),
-            take_profit=decimal(decimals.price, "take_profit", request.take_profit),
-            strategy="",
-            submitted_unix_ns=now_ns,
-            not_after_unix_ms=now_ns // 1_000_000 + (request.valid_for_ms or self._settings.signal_valid_ms),
-        )
+        not_after = now_ns // 1_000_000 + (request.valid_for_ms or self._settings.signal_valid_ms)
+        return intent_of(request, "", now_ns, not_after)
 
 
-async def _not_yet(context: Context) -> NoReturn:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method comes with the next change")
+def answers(desk: Desk, control: TradingControl, accounts: AccountsEverywhere) -> dict[str, Answer]:
+    """What other engines may ask of this one, about accounts whose agents are here."""
+
+    async def submit(order: order_pb2.Order) -> pb.SubmitSignalResponse:
+        committed = await desk.submit_here(order)
+        return pb.SubmitSignalResponse(order=committed.order, duplicate=committed.duplicate)
+
+    return {
+        peers.SUBMIT: (order_pb2.Order, submit),
+        peers.SET_STATE: (pb.SetTradingStateRequest, control.set_state),
+        peers.POSITIONS: (pb.ListPositionsRequest, accounts.positions_here),
+        peers.MARKET: (pb.ListMarketConditionsRequest, accounts.market_here),
+        peers.ACCOUNTS: (pb.ListAccountsRequest, accounts.statuses_here),
+    }

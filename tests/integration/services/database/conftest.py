@@ -65,7 +65,9 @@ async def settings(
 async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with open_engines(settings) as opened:
         async with opened.postgres.connection() as connection:
-            await connection.execute("TRUNCATE accounts, orders, exposures, reports, order_events, outbox")
+            await connection.execute(
+                "TRUNCATE accounts, orders, exposures, reports, order_events, outbox, leases, external_deals"
+            )
         async with Redis.from_url(settings.valkey_url.get_secret_value()) as cache:
             await cache.flushdb()
         for table in ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents"):

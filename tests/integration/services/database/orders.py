@@ -15,6 +15,7 @@ def order(signal_id: str, **fields: Any) -> order_pb2.Order:
     wanted: dict[str, Any] = {
         "signal_id": signal_id,
         "account": ACCOUNT,
+        "kind": order_pb2.ORDER_KIND_MARKET,
         "symbol": "EURUSD",
         "side": order_pb2.ORDER_SIDE_BUY,
         "volume": "0.10",
@@ -35,9 +36,11 @@ async def current(service: Stubs) -> pb.Account:
     return (await service.orders.ListAccounts(pb.ListAccountsRequest(account=ACCOUNT))).accounts[0]
 
 
-async def commit(service: Stubs, wanted: order_pb2.Order, revision: int | None = None) -> pb.CommitIntentResponse:
+async def commit(
+    service: Stubs, wanted: order_pb2.Order, revision: int | None = None, ledger: str = ""
+) -> pb.CommitIntentResponse:
     at = (await current(service)).revision if revision is None else revision
-    return await service.orders.CommitIntent(pb.CommitIntentRequest(order=wanted, account_revision=at))
+    return await service.orders.CommitIntent(pb.CommitIntentRequest(order=wanted, account_revision=at, ledger=ledger))
 
 
 async def record(service: Stubs, *reports: order_pb2.ExecutionReport) -> list[order_pb2.Order]:

@@ -141,7 +141,7 @@ async def test_a_denied_order_is_stored_without_a_place(service: Stubs, account:
         ({"volume": "NaN"}, "volume"),
         ({"volume": "-1"}, "volume"),
         ({"volume": "99999999"}, "volume"),
-        ({"side": order_pb2.ORDER_SIDE_UNSPECIFIED}, "side is unset"),
+        ({"side": order_pb2.ORDER_SIDE_UNSPECIFIED}, "side is missing"),
         ({"side": 9}, "side is 9"),
         ({"symbol": ""}, "symbol"),
         ({"signal_id": ""}, "signal_id"),

@@ -12,7 +12,7 @@ from suho.trading.v1 import order_pb2
 from mesh.errors import Reason
 from services.database.app import Engines
 from tests.integration.services.database.conftest import ACCOUNT, Stubs
-from tests.integration.services.database.orders import commit, order, refusal
+from tests.integration.services.database.orders import commit, order, record, refusal, report
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
@@ -24,8 +24,10 @@ async def entries(call: Any) -> AsyncIterator[pb.OutboxEntry]:
             yield entry
 
 
-def watch(account: pb.Account, after_seq: int = 0, to_seq: int = 0) -> pb.WatchOutboxRequest:
-    return pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, after_seq=after_seq, to_seq=to_seq)
+def watch(account: pb.Account, after_seq: int = 0, to_seq: int = 0, ledger: str = "ledger-1") -> pb.WatchOutboxRequest:
+    return pb.WatchOutboxRequest(
+        account=ACCOUNT, epoch=account.epoch, after_seq=after_seq, to_seq=to_seq, ledger=ledger
+    )
 
 
 async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, account: pb.Account) -> None:
@@ -43,14 +45,32 @@ async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, ac
     call.cancel()
 
 
-async def test_the_outbox_says_what_it_gave_before(service: Stubs, account: pb.Account) -> None:
-    """A second watch of the same places marks them; a bounded one ends by itself."""
+async def test_the_outbox_says_what_it_gave_to_another_ledger(service: Stubs, account: pb.Account) -> None:
+    """The same ledger costs nothing: only another one is told that they may have been executed; a bounded watch ends."""
     for n in range(3):
         await commit(service, order(f"s{n}"))
     first = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, to_seq=2)))]
     assert [(entry.order.seq, entry.redelivered) for entry in first] == [(1, False), (2, False)]
-    again = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, after_seq=1, to_seq=3)))]
-    assert [(entry.order.seq, entry.redelivered) for entry in again] == [(2, True), (3, False)]
+    again = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, to_seq=2)))]
+    assert [(entry.order.seq, entry.redelivered) for entry in again] == [(1, False), (2, False)]
+    other = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, 1, 3, "ledger-2")))]
+    assert [(entry.order.seq, entry.redelivered) for entry in other] == [(2, True), (3, False)]
+    # Committed as handed down by whoever asked for it.
+    await commit(service, order("direct"), ledger="ledger-2")
+    own = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, 3, 4, "ledger-2")))]
+    foreign = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, 3, 4, "ledger-3")))]
+    assert [(entry.order.signal_id, entry.redelivered) for entry in (*own, *foreign)] == [
+        ("direct", False),
+        ("direct", True),
+    ]
+
+
+async def test_a_signal_that_a_report_speaks_of_was_handed_out(service: Stubs, account: pb.Account) -> None:
+    """Whatever the outbox remembers: an agent had it."""
+    await commit(service, order("a"))
+    await record(service, report("a", "r1", order_pb2.ORDER_STATE_ACCEPTED, received_unix_ns=5))
+    (entry,) = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, to_seq=1)))]
+    assert entry.redelivered
 
 
 async def test_commits_by_many_reach_a_watch_in_order(service: Stubs, account: pb.Account) -> None:
@@ -109,6 +129,6 @@ async def test_a_watch_ends_when_the_service_drains(service: Stubs, account: pb.
 
 async def test_a_watch_of_another_epoch_is_refused(service: Stubs, account: pb.Account) -> None:
     """Whoever counts in an old epoch must read the account again."""
-    old = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch - 1)
+    old = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch - 1, ledger="ledger-1")
     refused = await refusal(anext(entries(service.orders.WatchOutbox(old))))
     assert (refused.reason, refused.metadata["epoch"]) == (Reason.EPOCH_SUPERSEDED, str(account.epoch))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from suho.common.v1 import account_pb2
@@ -30,9 +31,20 @@ class Agent:
     signals: list[link.Signal] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     clocks: list[link.ClockReply] = field(default_factory=list)
+    refused: list[link.RefusedReport] = field(default_factory=list)
+    standby: list[str] = field(default_factory=list)
+    states: list[link.TradingStateChange] = field(default_factory=list)
+    deals: list[int] = field(default_factory=list)
+    exposures: list[dict[str, str]] = field(default_factory=list)
+    call: Any = None
     drained: bool = False
     ended: grpc.StatusCode | None = None
     error: grpc.aio.AioRpcError | None = None
+
+    def cut(self) -> None:
+        """As when the network is gone."""
+        assert self.call is not None
+        self.call.cancel()
 
     def send(self, **kind: object) -> None:
         self.outgoing.put_nowait(link.StreamSignalsRequest(**kind))  # type: ignore[arg-type]
@@ -72,14 +84,32 @@ class Agent:
                 self.signals += response.signals.signals
             case "report_acks":
                 self.acknowledged += response.report_acks.report_ids
+                self.refused += response.report_acks.refused
+            case "standby":
+                self.standby.append(response.standby.agent)
+            case "trading_state":
+                self.states.append(response.trading_state)
+            case "deal_acks":
+                self.deals += response.deal_acks.deals
+            case "exposures":
+                self.exposures.append({item.symbol: item.net_volume for item in response.exposures.exposures})
             case "clock":
                 self.clocks.append(response.clock)
             case "drain":
                 self.drained = True
 
 
-def hello(agent: str = "pc-1", epoch: int = 0, last_seq: int = 0, trade_mode: str = "DEMO") -> link.AgentHello:
+def hello(
+    agent: str = "pc-1",
+    epoch: int = 0,
+    last_seq: int = 0,
+    trade_mode: str = "DEMO",
+    ledger: str = "ledger-1",
+    hedging: bool = False,
+) -> link.AgentHello:
     return link.AgentHello(
+        ledger=ledger,
+        margin_mode=link.MARGIN_MODE_HEDGING if hedging else link.MARGIN_MODE_NETTING,
         agent=agent,
         account=ACCOUNT,
         trade_mode=order_pb2.TradeMode.Value(f"TRADE_MODE_{trade_mode}"),
@@ -103,12 +133,17 @@ async def connected(
 
     call = agent_link_pb2_grpc.AgentLinkServiceStub(channel).StreamSignals(requests())
 
+    agent.call = call
+
     async def read() -> None:
         try:
             async for response in call:
                 agent.take(response)
         except grpc.aio.AioRpcError as error:
             agent.error = error
+        except asyncio.CancelledError:
+            if not call.cancelled():
+                raise
         agent.ended = await call.code()
 
     async with asyncio.TaskGroup() as tasks:

@@ -13,17 +13,16 @@ import pytest_asyncio
 from suho.database.v1 import order_service_pb2_grpc
 from suho.trading.v1 import trading_pb2_grpc
 
+from compose.embedded.nats import Nats
 from compose.embedded.postgres import Postgres
+from mesh.bus import open_bus
 from mesh.channel import direct_channel
 from mesh.draining import Draining
 from mesh.server import open_server, service
 from services.database.config import DatabaseSettings
 from services.database.migrations import migrations
-from services.database.postgres.accounts import Accounts
-from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import migrate, migration_lock, open_postgres
-from services.database.postgres.reports import Reports
 from services.database.servicers.orders import OrderServicer
 from services.trading_engine.app import Engine, open_engine
 from services.trading_engine.config import EngineSettings
@@ -35,7 +34,7 @@ async def order_service(dsn: str, port: int) -> AsyncIterator[None]:
     """The database's OrderService alone."""
     async with open_postgres(dsn, 5) as postgres:
         outbox = Outbox(postgres, Draining())
-        servicer = OrderServicer(Accounts(postgres), Orders(postgres), Reports(postgres), outbox)
+        servicer = OrderServicer(postgres, outbox)
         offered = service(
             order_service_pb2_grpc.add_OrderServiceServicer_to_server, servicer, "suho.database.v1.OrderService"
         )
@@ -50,6 +49,7 @@ class DatabaseUnderTest:
     """May go away and come back at the same address."""
 
     dsn: str
+    nats_url: str
     port: int
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -77,8 +77,9 @@ async def running_engine(database: DatabaseUnderTest, **settings: object) -> Asy
     """An engine of its own on `database`."""
     chosen = EngineSettings.model_validate({"instance": "engine-1", "port": 0, **settings})
     async with (
+        open_bus(database.nats_url, chosen.instance) as bus,
         direct_channel([f"127.0.0.1:{database.port}"]) as to_database,
-        open_engine(chosen, to_database) as engine,
+        open_engine(chosen, to_database, bus) as engine,
         direct_channel([f"127.0.0.1:{engine.server.port}"]) as channel,
     ):
         yield EngineUnderTest(engine, channel)
@@ -98,12 +99,12 @@ async def order_tables(postgres_engine: Postgres) -> str:
 
 
 @pytest_asyncio.fixture
-async def database(order_tables: str) -> AsyncIterator[DatabaseUnderTest]:
+async def database(order_tables: str, nats_engine: Nats) -> AsyncIterator[DatabaseUnderTest]:
     """The OrderService, with nothing in its tables."""
     connection = await asyncpg.connect(order_tables)
-    await connection.execute("TRUNCATE accounts, orders, exposures, outbox, order_events, reports CASCADE")
+    await connection.execute("TRUNCATE accounts, orders, exposures, outbox, order_events, reports, leases, external_deals")
     await connection.close()
-    tested = DatabaseUnderTest(order_tables, free_port())
+    tested = DatabaseUnderTest(order_tables, nats_engine.url, free_port())
     await tested.start()
     yield tested
     await tested.stop()

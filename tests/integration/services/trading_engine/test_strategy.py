@@ -65,7 +65,7 @@ async def test_it_enters_outside_the_bands_and_leaves_at_the_middle(
     """One order at a time, each with the id of its tick; the position that was filled is what is closed."""
     async with (
         open_bus(nats_engine.url, "test") as bus,
-        running_engine(database, nats_url=nats_engine.url, **ON) as engine,
+        running_engine(database, **ON) as engine,
         connected(engine.channel) as agent,
     ):
         market = Market(bus)
@@ -100,17 +100,17 @@ async def test_a_restarted_engine_closes_what_its_predecessor_opened(
     async with open_bus(nats_engine.url, "test") as bus:
         market = Market(bus)
         async with (
-            running_engine(database, nats_url=nats_engine.url, **ON) as engine,
+            running_engine(database, **ON) as engine,
             connected(engine.channel) as agent,
         ):
             await heard(market, engine, agent, [*CALM, 1.5])
             epoch = agent.signals[0].epoch
         async with (
-            running_engine(database, nats_url=nats_engine.url, **ON) as engine,
+            running_engine(database, **ON) as engine,
             connected(engine.channel) as agent,
         ):
             entry = (await agent.until_signals(1))[0]
-            assert (entry.side, entry.redelivered, entry.epoch) == (SELL, True, epoch)
+            assert (entry.side, entry.redelivered, entry.epoch) == (SELL, False, epoch)
             agent.report(entry, "FILLED")
 
             async def left() -> bool:

@@ -17,11 +17,12 @@ from tests.support import eventually
 pytestmark = pytest.mark.integration
 
 BUY, SELL = order_pb2.ORDER_SIDE_BUY, order_pb2.ORDER_SIDE_SELL
+MARKET = order_pb2.ORDER_KIND_MARKET
 S = order_pb2.OrderState
 
 
 def wanted(signal_id: str, **other: object) -> pb.SubmitSignalRequest:
-    fields = {"account": ACCOUNT, "symbol": "EURUSD", "side": BUY, "volume": "0.10", **other}
+    fields = {"account": ACCOUNT, "kind": MARKET, "symbol": "EURUSD", "side": BUY, "volume": "0.10", **other}
     return pb.SubmitSignalRequest(signal_id=signal_id, **fields)  # type: ignore[arg-type]
 
 

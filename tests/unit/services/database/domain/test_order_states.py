@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.orders import PENDING_KINDS, Kind
 from services.database.domain.order import AccountRef, Order, Report, Side, State, Times
-from services.database.domain.order_states import OPEN, TRANSITIONS, exposure_change, moved
+from services.database.domain.order_states import TRANSITIONS, closing_shares, exposure_change, moved
 
 ACCOUNT = AccountRef("Demo", 1)
 REPORTABLE = [state for state in State if state not in (State.DENIED, State.PENDING)]
 
 
-def order(state: State = State.PENDING, side: Side = Side.BUY, filled: str = "0") -> Order:
+def order(state: State = State.PENDING, side: Side = Side.BUY, filled: str = "0", kind: Kind = Kind.MARKET) -> Order:
     return Order(
+        kind=kind,
         signal_id="s",
         account=ACCOUNT,
         symbol="EURUSD",
@@ -32,9 +34,8 @@ def order(state: State = State.PENDING, side: Side = Side.BUY, filled: str = "0"
 
 
 def report(state: State, filled: str = "0", **times: int) -> Report:
-    stamps = {"received": 0, "intent": 0, "sent": 0, "done": 0} | times
     price = Decimal("1.1") if Decimal(filled) else None
-    return Report("r", "s", ACCOUNT, state, "", "", 7, 8, Decimal(filled), price, 10009, **stamps)
+    return Report("r", "s", ACCOUNT, state, "", "", 7, 8, Decimal(filled), price, 10009, Times(**times))
 
 
 def test_a_fill_never_goes_back() -> None:
@@ -74,9 +75,9 @@ def test_a_partial_fill_grows_and_never_shrinks() -> None:
 
 def test_a_late_report_still_brings_its_times() -> None:
     """ACCEPTED after FILLED changes nothing but when the signal was received."""
-    filled = replace(order(State.FILLED, filled="0.10"), times=Times(committed=2, done=50))
+    filled = replace(order(State.FILLED, filled="0.10"), times=Times(committed=2, answered=50))
     after = moved(filled, report(State.ACCEPTED, received=40, intent=41), 60)
-    assert after.times == Times(committed=2, reported=60, received=40, intent=41, done=50)
+    assert after.times == Times(committed=2, recorded=60, received=40, intent=41, answered=50)
 
 
 def test_a_sell_exposes_negatively() -> None:
@@ -92,10 +93,63 @@ def test_every_state_has_its_row() -> None:
     assert not {State.DENIED, State.PENDING} & set().union(*TRANSITIONS.values())
 
 
-@given(st.lists(st.tuples(st.sampled_from(REPORTABLE), st.sampled_from(["0.02", "0.05", "0.10"])), max_size=12))
-def test_exposure_is_the_sum_of_its_changes(said: list[tuple[State, str]]) -> None:
+@pytest.mark.parametrize("kind", sorted(PENDING_KINDS))
+def test_a_pending_order_stays_open_until_nothing_is_left_of_it(kind: Kind) -> None:
+    """It waits, is filled in parts, and counts as open until it is filled, removed or expired; its parts stay."""
+    placed = moved(order(kind=kind), report(State.PLACED), 9)
+    part = moved(placed, report(State.PARTIALLY_FILLED, "0.04"), 10)
+    assert [exposure_change(None, one)[:2] for one in (placed, part)] == [(0, 1), (Decimal("0.04"), 1)]
+    for over in (State.CANCELED, State.EXPIRED):
+        after = moved(part, report(over), 11)
+        assert (after.state, exposure_change(part, after)) == (over, (0, -1, 0))
+        late = moved(after, report(State.PARTIALLY_FILLED, "0.06"), 12)
+        assert (late.state, late.filled_volume, late.is_open) == (over, Decimal("0.06"), False)
+    assert moved(part, report(State.FILLED, "0.10"), 11).is_open is False
+
+
+def test_a_partial_fill_of_a_market_order_is_final() -> None:
+    """What is left of it is cancelled by the terminal."""
+    part = moved(order(), report(State.PARTIALLY_FILLED, "0.04"), 9)
+    assert exposure_change(order(), part) == (Decimal("0.04"), -1, 0)
+    assert moved(part, report(State.CANCELED), 10).state is State.PARTIALLY_FILLED
+
+
+def test_an_expiry_at_the_broker_ends_doubt_and_one_on_the_way_does_not() -> None:
+    """Only with its ticket is it proof that nothing was bought."""
+    doubt = order(State.UNKNOWN, kind=Kind.LIMIT)
+    assert moved(doubt, report(State.EXPIRED), 9).state is State.EXPIRED
+    assert moved(doubt, replace(report(State.EXPIRED), ticket=0), 9).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", [Kind.CLOSE_BY, Kind.MODIFY_POSITION, Kind.MODIFY_ORDER, Kind.CANCEL_ORDER])
+def test_a_change_buys_and_sells_nothing(kind: Kind) -> None:
+    """It is open while it is under way, and DONE is its end."""
+    change = replace(order(kind=kind), side=None, volume=Decimal(0))
+    done = moved(change, report(State.DONE), 9)
+    assert (done.state, exposure_change(None, change), exposure_change(change, done)) == (
+        State.DONE,
+        (0, 1, 0),
+        (0, -1, 0),
+    )
+    assert moved(done, report(State.UNKNOWN), 10).state is State.DONE
+
+
+def test_a_close_takes_from_whose_position_it_is() -> None:
+    """First from who opened it, then from the others on its side; what is left over is the opener's."""
+    held = {"": Decimal("0.10"), "a": Decimal("0.02"), "b": Decimal("-0.05")}
+    assert closing_shares(held, "a", Decimal("-0.02")) == {"a": Decimal("-0.02")}
+    assert closing_shares(held, "a", Decimal("-0.05")) == {"a": Decimal("-0.02"), "": Decimal("-0.03")}
+    assert sum(closing_shares(held, "a", Decimal(-1)).values()) == -1
+    assert closing_shares(held, "a", Decimal(-1))["a"] == Decimal("-0.90")
+
+
+@given(
+    st.sampled_from([Kind.MARKET, Kind.LIMIT]),
+    st.lists(st.tuples(st.sampled_from(REPORTABLE), st.sampled_from(["0.02", "0.05", "0.10"])), max_size=12),
+)
+def test_exposure_is_the_sum_of_its_changes(kind: Kind, said: list[tuple[State, str]]) -> None:
     """Whatever is reported, in any order, the changes add up to what the order is; volume never falls."""
-    current = order()
+    current = order(kind=kind)
     net, opened, unknown = exposure_change(None, current)
     for state, volume in said:
         filled = volume if state in (State.FILLED, State.PARTIALLY_FILLED) else "0"
@@ -104,4 +158,4 @@ def test_exposure_is_the_sum_of_its_changes(said: list[tuple[State, str]]) -> No
         change = exposure_change(current, after)
         net, opened, unknown = net + change.net_volume, opened + change.open_orders, unknown + change.unknown_orders
         current = after
-    assert (net, opened, unknown) == (current.filled_volume, current.state in OPEN, current.state is State.UNKNOWN)
+    assert (net, opened, unknown) == (current.filled_volume, current.is_open, current.state is State.UNKNOWN)

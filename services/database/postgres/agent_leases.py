@@ -1,0 +1,71 @@
+"""Which agent may execute for an account, and through which engine; by PostgreSQL's clock."""
+
+from datetime import timedelta
+
+from mesh.errors import MeshError, Reason
+from services.database.domain.order import Account, AccountRef
+from services.database.postgres.accounts import load, unknown_account
+from services.database.postgres.pool import Connection, Postgres
+
+_ACQUIRE = (
+    "INSERT INTO leases AS l (account_id, agent, engine, until)"
+    " SELECT id, $3, $4, clock_timestamp() + $5 FROM accounts WHERE server = $1 AND login = $2"
+    " ON CONFLICT (account_id) DO UPDATE SET agent = $3, engine = $4, until = clock_timestamp() + $5"
+    " WHERE l.agent = $3 OR l.until <= clock_timestamp()"
+)
+_RENEW = (
+    "UPDATE leases l SET until = clock_timestamp() + $5 FROM accounts a"
+    " WHERE a.id = l.account_id AND a.server = $1 AND a.login = $2 AND l.agent = $3 AND l.engine = $4"
+)
+
+
+class AgentLeases:
+    """The leases table. It is locked apart from the accounts: no commit waits for a renewal."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def acquire(self, ref: AccountRef, agent: str, engine: str, valid_for_ms: int, renew: bool) -> Account:
+        """Hold it for `valid_for_ms` from now.
+
+        Args:
+            renew: Only where this engine has it for this agent, even if it lapsed meanwhile; else a newer stream of
+                the same agent takes it over from any engine.
+
+        Raises:
+            MeshError: UNKNOWN_ACCOUNT; LEASE_HELD, with `agent`, `engine` and for how many `ms` still.
+        """
+        span = timedelta(milliseconds=valid_for_ms)
+        async with self._postgres.connection() as connection:
+            done = await connection.execute(_RENEW if renew else _ACQUIRE, *ref, agent, engine, span)
+            if done.endswith(" 0"):
+                raise await _held(connection, ref)
+            return await load(connection, ref)
+
+    async def release(self, ref: AccountRef, agent: str, engine: str) -> None:
+        """Give it up; nothing when another one has it."""
+        async with self._postgres.connection() as connection:
+            await connection.execute(
+                "UPDATE leases l SET until = clock_timestamp() FROM accounts a WHERE a.id = l.account_id"
+                " AND a.server = $1 AND a.login = $2 AND l.agent = $3 AND l.engine = $4",
+                *ref,
+                agent,
+                engine,
+            )
+
+
+async def _held(connection: Connection, ref: AccountRef) -> MeshError:
+    row = await connection.fetchrow(
+        "SELECT l.agent, l.engine, EXTRACT(EPOCH FROM l.until - clock_timestamp())::float * 1000 AS ms"
+        " FROM accounts a LEFT JOIN leases l ON l.account_id = a.id WHERE server = $1 AND login = $2",
+        *ref,
+    )
+    if row is None:
+        return unknown_account(ref)
+    return MeshError(
+        Reason.LEASE_HELD,
+        f"agent {row['agent']!r} executes for account {ref.login} on {ref.server}, through engine {row['engine']!r}",
+        agent=row["agent"] or "",
+        engine=row["engine"] or "",
+        ms=max(0, round(row["ms"] or 0)),
+    )

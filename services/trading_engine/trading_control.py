@@ -1,0 +1,99 @@
+"""An account's trading state, told to its agent at once; and closing all that is ours."""
+
+import uuid
+
+from suho.database.v1 import order_service_pb2 as db
+from suho.trading.v1 import order_pb2
+from suho.trading.v1 import trading_pb2 as pb
+
+from mesh.clock import unix_ns
+from mesh.errors import MeshError, Reason
+from mesh.orders import Kind
+from services.trading_engine.database import Database
+from services.trading_engine.desk import Desk
+from services.trading_engine.domain.completion import ours
+from services.trading_engine.domain.order import AccountId, Intent
+from services.trading_engine.lanes import Lanes
+from services.trading_engine.messages import account_id, account_ref, invalid, name
+
+_FLATTEN = uuid.uuid5(uuid.NAMESPACE_URL, "suho:flatten")
+
+
+class TradingControl:
+    """Of the accounts whose agents are here. `valid_for_ms`: how long a close that it makes may wait to be sent."""
+
+    def __init__(self, database: Database, lanes: Lanes, desk: Desk, valid_for_ms: int) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._desk = desk
+        self._valid_for_ms = valid_for_ms
+
+    async def set_state(self, request: pb.SetTradingStateRequest) -> pb.SetTradingStateResponse:
+        """Set, tell the agent, and close what is ours if that is asked for.
+
+        Raises:
+            MeshError: UNKNOWN_ACCOUNT, LIVE_MONEY_NOT_ALLOWED; AGENT_NOT_CONNECTED: the state is set, but nothing can
+                be closed.
+        """
+        account = account_id(request.account)
+        stored = await self._database.set_trading_state(
+            db.SetTradingStateRequest(
+                account=account_ref(account), trading_state=request.trading_state, reason=request.reason
+            )
+        )
+        lane = self._lanes.executing(account)
+        if lane is not None:
+            lane.tell_state(stored.trading_state, request.reason)
+        signal_ids = await self._flatten(account, request.request_id) if request.flatten else []
+        return pb.SetTradingStateResponse(trading_state=stored.trading_state, signal_ids=signal_ids)
+
+    async def _flatten(self, account: AccountId, request_id: str) -> list[str]:
+        lane = self._lanes.executing(account)
+        if lane is None or lane.said.books is None:
+            raise MeshError(
+                Reason.AGENT_NOT_CONNECTED,
+                f"account {account} is HALTED, but nothing was closed: no agent tells what it holds; start it and ask"
+                " again, or close at the terminal",
+            )
+        namespace = uuid.uuid5(_FLATTEN, request_id)
+        signal_ids = []
+        for position in ours(lane.said.books):
+            signal_id = str(uuid.uuid5(namespace, str(position.ticket)))
+            try:
+                await self._desk.submit(self._close(account, position.ticket, signal_id))
+            except MeshError as error:
+                if error.reason is not Reason.UNKNOWN_TICKET:
+                    raise
+                continue  # closed meanwhile
+            signal_ids.append(signal_id)
+        return signal_ids
+
+    def _close(self, account: AccountId, position: int, signal_id: str) -> Intent:
+        """All of it, however much that is by then."""
+        now_ns = unix_ns()
+        return Intent(
+            signal_id=signal_id,
+            account=account,
+            symbol="",
+            side=None,
+            volume=None,
+            stop_loss=None,
+            take_profit=None,
+            strategy="",
+            submitted_unix_ns=now_ns,
+            not_after_unix_ms=now_ns // 1_000_000 + self._valid_for_ms,
+            kind=Kind.CLOSE,
+            position=position,
+        )
+
+
+def checked(request: pb.SetTradingStateRequest) -> pb.SetTradingStateRequest:
+    """Raises MeshError INVALID_ARGUMENT."""
+    account_id(request.account)
+    if not request.trading_state or request.trading_state not in order_pb2.TradingState.values():
+        raise invalid("trading_state is not set; say ACTIVE, REDUCING or HALTED")
+    if request.flatten:
+        if request.trading_state != order_pb2.TRADING_STATE_HALTED:
+            raise invalid("flatten is set; it goes with HALTED only, else what is closed could be opened again")
+        name("request_id", request.request_id)
+    return request
