@@ -46,7 +46,7 @@ _LIMIT = Rule(Reach.LIVE, Guard.LESS_BUT_ZERO)
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "symbols": Rule(Reach.LIVE),
-        "execution_timeout_ms": Rule(Reach.LIVE, Guard.LESS),
+        "execution_timeout_ms": Rule(Reach.LIVE),
         "deviation_points": Rule(Reach.LIVE, Guard.LESS),
         "max_spread_points": _LIMIT,
         "max_quote_age_ms": _LIMIT,
