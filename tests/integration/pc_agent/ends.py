@@ -185,6 +185,10 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
         self.hello: link.AgentHello | None = None
         self.signals: list[link.Signal] = []
         self.reports: list[order_pb2.ExecutionReport] = []
+        # Trades that no signal stands for, by number; the account as it was told last.
+        self.deals: dict[int, order_pb2.ExternalDeal] = {}
+        self.snapshot: link.AccountSnapshot | None = None
+        self.safety: link.AgentSafety | None = None
         self.acknowledged = 0
         self.missing: list[link.MissingSignals] = []
         self.handed_out = 0
@@ -193,7 +197,10 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
 
     async def submit(self, signal_id: str, symbol: str, valid_ms: int = 20_000, **fields: Any) -> None:
         assert self.hello is not None
-        values = {"side": order_pb2.ORDER_SIDE_BUY, "volume": "0.10", "seq": len(self.signals) + 1} | fields
+        values = {
+            "kind": order_pb2.ORDER_KIND_MARKET, "side": order_pb2.ORDER_SIDE_BUY, "volume": "0.10",
+            "seq": len(self.signals) + 1, **fields,
+        }  # fmt: skip
         signal = link.Signal(
             signal_id=signal_id,
             account=self.hello.account,
@@ -260,6 +267,14 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                     self.reports += request.reports.reports
                     ids = [report.report_id for report in request.reports.reports]
                     await answers.put(link.StreamSignalsResponse(report_acks=link.ReportAcks(report_ids=ids)))
+                case "deals":
+                    self.deals |= {deal.deal: deal for deal in request.deals.deals}
+                    acks = link.DealAcks(deals=[deal.deal for deal in request.deals.deals])
+                    await answers.put(link.StreamSignalsResponse(deal_acks=acks))
+                case "snapshot":
+                    self.snapshot = request.snapshot
+                case "safety":
+                    self.safety = request.safety
                 case "missing":
                     self.missing.append(request.missing)
                     for signal in self.signals[request.missing.from_seq - 1 : request.missing.to_seq]:
