@@ -16,7 +16,7 @@ class LiveFields(MeshSettings):
         1_200,
         ge=100,
         le=60_000,
-        description="How long the terminal may take for an order; after that its worker is replaced, the order in doubt.",
+        description="How long the terminal may take for an order; then its worker is replaced, the order in doubt.",
     )
     deviation_points: int = Field(20, ge=0, description="How far an order's price may slip.")
     max_spread_points: int = Field(0, ge=0, description="No entry while the spread is wider; 0: any spread.")
