@@ -59,6 +59,7 @@ class Market:
         self._started_at = clock()
         self._reached_msc = self._started_from = horizon.released_msc
         self._histories = {symbol: History(one) for symbol, one in series.items()}
+        self._generations = dict.fromkeys(series, 0)
         self._held = False
         self.symbols: Mapping[str, Series] = self._shown()
         for revision in revisions.revisions:
@@ -89,6 +90,10 @@ class Market:
         """Ticks of the feed that are history."""
         return self._histories[symbol].released
 
+    def generation(self, symbol: str) -> int:
+        """Another one means that the symbol's past may be another, too."""
+        return self._generations[symbol]
+
     def now_msc(self, symbol: str) -> int:
         """The server's clock."""
         return self._reached_msc + self._histories[symbol].offset_ms
@@ -108,6 +113,7 @@ class Market:
         self._revisions.revise(revisions)
         for revision in revisions:
             self._histories[revision.symbol].revise(revision)
+            self._generations[revision.symbol] += 1
 
     def advance(self) -> Iterator[tuple[str, Ticks]]:
         """Release what is due; yields each symbol that has new ticks, with them.

@@ -6,6 +6,7 @@ from typing import Any
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
+from pc_agent.twin.day_range import DayRange, DayRanges
 from pc_agent.twin.dealer import Dealer
 from pc_agent.twin.domain.instrument import Instrument
 from pc_agent.twin.domain.terms import SYMBOL_ORDER_CLOSEBY, Terms
@@ -29,6 +30,7 @@ class Symbols:
         self._books = books
         self._dealer = dealer
         self._quotes = dealer.quotes
+        self._days = DayRanges(market)
         self._deselected: set[str] = set()
         functions: tuple[Callable[..., Any], ...] = (
             self.symbols_total, self.symbols_get, self.symbol_info, self.symbol_info_tick, self.symbol_select,
@@ -53,6 +55,7 @@ class Symbols:
         return SymbolInfo(
             **_terms(terms),
             **_nature(what),
+            **_day(self._days.of(symbol)),
             select=symbol not in self._deselected,
             visible=symbol not in self._deselected,
             time=int(newest[0]["time"]) if len(newest) else 0,
@@ -155,6 +158,21 @@ def _terms(terms: Terms) -> dict[str, Any]:
         "swap_rollover3days", "margin_hedged_use_leg",
     )  # fmt: skip
     return {name: getattr(terms, name) for name in names}
+
+
+def _day(day: DayRange | None) -> dict[str, Any]:
+    """The fields of SymbolInfo that tell of the day."""
+    if day is None:
+        return {}
+    return {
+        "bidhigh": day.bid_high,
+        "bidlow": day.bid_low,
+        "askhigh": day.ask_high,
+        "asklow": day.ask_low,
+        "session_open": day.open,
+        "session_close": day.close_before,
+        "price_change": round(day.change_percent, 4),
+    }
 
 
 def in_group(symbol: str, group: str | None) -> bool:

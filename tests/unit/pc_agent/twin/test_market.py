@@ -153,3 +153,37 @@ def test_the_synthetic_market_goes_on_where_it_stopped(open_terminal: Callable[.
     after = page(terminal, "EURUSD", 0, 10**6, ALL)
     assert len(after) > len(before) + 50
     assert after == sorted(after)
+
+
+def test_a_symbol_tells_of_its_day(
+    replay: Callable[..., str], open_terminal: Callable[..., Terminal], hand: Any
+) -> None:
+    """High, low, open of the day so far and the close of the day before; a corrected past is another day."""
+    day = 86_400_000
+    path = replay("EURUSD", [(day - 1000, 1.05, 1.06), (day - 500, 1.15, 1.16)])
+    with open(path.partition("=")[2], "a") as file:
+        file.writelines(f"2020-01-02,{ms},{bid},{bid + 0.01:.2f}\n" for ms, bid in ((0, 1.2), (500, 1.3), (1000, 1.1)))
+    terminal = open_terminal(path, speed="1")
+
+    def told() -> tuple[float, ...]:
+        code, _, info = terminal.handle("symbol_info", ("EURUSD",))
+        assert code == 1
+        return info.session_open, info.bidhigh, info.bidlow, info.askhigh, info.asklow, info.session_close
+
+    assert told() == (0.0,) * 6
+    seen = []
+    for ms in (1, 500, 500, 500, 500):
+        hand.now_ms += ms
+        seen.append(told())
+    assert seen == [
+        (1.05, 1.05, 1.05, 1.06, 1.06, 0.0),
+        (1.05, 1.15, 1.05, 1.16, 1.06, 0.0),
+        (1.2, 1.2, 1.2, 1.21, 1.21, 1.15),
+        (1.2, 1.3, 1.2, 1.31, 1.21, 1.15),
+        (1.2, 1.3, 1.1, 1.31, 1.11, 1.15),
+    ]
+    time_msc = 1_577_923_200_500
+    assert terminal.handle("correct_tick", ("EURUSD", time_msc, 0, 1.25, 1.26))[0] == 1
+    assert told()[1] == 1.25
+    _, _, info = terminal.handle("symbol_info", ("EURUSD",))
+    assert info.price_change == round((1.1 / 1.15 - 1) * 100, 4)
