@@ -112,6 +112,10 @@ class Inbox:
         self.others: deque[Command] = deque()
         self._pipe = pipe
 
+    @property
+    def holds(self) -> bool:
+        return bool(self.orders or self.others)
+
     def fill(self) -> None:
         """Take what has arrived. Raises EOFError, ConnectionError: the agent is gone."""
         while self._pipe.poll(0):
@@ -190,7 +194,7 @@ class Mt5Worker:
             if self._questions:
                 self._obey()
                 self._answer(self._questions.popleft())
-            elif not more:
+            elif not more and not self._inbox.holds:
                 self._pipe.poll(self._terms.idle_ms / 1000)
 
     def _wait(self, seconds: float) -> None:
@@ -225,11 +229,13 @@ class Mt5Worker:
         self._board.turn()
         self._inbox.fill()
         until = time.monotonic() + _STORM_S
-        while (self._inbox.orders or self._inbox.others) and time.monotonic() < until:
+        while self._inbox.holds:
             if self._inbox.orders:
                 self._send(self._inbox.orders.popleft())
             else:
                 self._do(self._inbox.others.popleft())
+            if time.monotonic() > until:
+                return
             self._inbox.fill()
 
     def _do(self, command: Command) -> None:

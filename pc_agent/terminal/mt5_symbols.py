@@ -64,7 +64,8 @@ class SymbolBook:
 
     def refresh(self) -> None:
         """Something was not as it is known here: look at all of them, and tell."""
-        self._round, self._told, self._next_round = [], {}, 0.0
+        self._round, self._told = [], {}
+        self._next_round = self._next_step = 0.0
 
     def look(self) -> SymbolsShown | None:
         """A step, when it is time for one; at the end of a round what is to be told.
