@@ -9,7 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from suho.hub.v1 import config_pb2, config_pb2_grpc
 
+from mesh.channel import direct_channel
+from mesh.structs import struct_of
 from pc_agent.twin.control import deal_count
 from tests.support import eventually
 from tests.support.grpcurl import Told, grpcurl
@@ -75,6 +78,28 @@ async def test_bad_signals_are_refused_in_words(platform: RunningPlatform) -> No
     )
     assert (nobody.status, "not known" in nobody.err) == (1, True)
     assert await asyncio.to_thread(deal_count, platform.twin) == before
+
+
+async def test_the_agent_follows_what_the_mesh_keeps_for_it(platform: RunningPlatform) -> None:
+    """A setting given from outside is in force in moments; one that is no good is refused, and everybody sees why."""
+    async with direct_channel(platform.hubs) as channel:
+        config = config_pb2_grpc.ConfigServiceStub(channel)
+
+        async def put(**values: object) -> None:
+            target = config_pb2.ConfigTarget(service="pc-agent")
+            said = config_pb2.PutConfigRequest(target=target, values=struct_of(values), reason="e2e", by="a test")
+            await config.PutConfig(said, timeout=5)
+
+        async def tells(version: int, refusal: str) -> bool:
+            answer = await config.ListConfigReports(config_pb2.ListConfigReportsRequest(), timeout=5)
+            return [(told.service_version, refusal in told.refusal) for told in answer.reports] == [(version, True)]
+
+        await put(reconcile_interval_s=20)
+        await eventually(lambda: tells(1, ""))
+        await put(state_dir="/elsewhere")
+        await eventually(lambda: tells(1, "'state_dir' is this PC's alone"))
+        await put()
+        await eventually(lambda: tells(3, ""))
 
 
 async def test_every_command_answers(platform: RunningPlatform) -> None:
