@@ -29,8 +29,9 @@ log = get_logger(__name__)
 _MOST_CHANGES = 100
 _MOST_KNOWN = 1000
 _TIMEOUT_S = 5.0
-# Of what is told while nobody answers.
 _MOST_PAUSE_S = 30.0
+# So often in a row without an answer; the first seconds are nobody's concern.
+_CONCERN = 5
 
 
 class RecordSync:
@@ -44,7 +45,7 @@ class RecordSync:
         self._preferences = preferences
         self._user = user
         self._every_s = every_s
-        self._away = False
+        self._failures = 0
 
     async def run(self) -> None:
         """For ever."""
@@ -57,7 +58,7 @@ class RecordSync:
                 self._note_away(error)
                 await asyncio.sleep(next(pauses))
                 continue
-            self._away = False
+            self._failures = 0
             pauses = backoff(0.5, _MOST_PAUSE_S)
             await self._until_due()
 
@@ -98,8 +99,8 @@ class RecordSync:
             pass  # time for another look
 
     def _note_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
+        self._failures += 1
+        if self._failures == _CONCERN:
             because = str(MeshError.of(error)) if isinstance(error, grpc.aio.AioRpcError) else str(error)
             log.warning("records wait for the database service", because=because[:300])
 
