@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nats.aio.client import Client
-from suho.database.v1 import order_service_pb2_grpc
+from suho.database.v1 import order_service_pb2_grpc, reference_service_pb2_grpc
 
 from mesh.bus import open_bus
 from mesh.clock import unix_ms, unix_ns
@@ -19,6 +19,7 @@ from mesh.server import Service, instance_of, open_server, serve, service
 from mesh.session import open_session
 from mesh.waiting import until_available
 from services.database import kafka
+from services.database.cached_preferences import CachedPreferences
 from services.database.clickhouse import client as clickhouse_client
 from services.database.clickhouse.bar_keeper import BarKeeper
 from services.database.clickhouse.bars import StoredBars
@@ -29,6 +30,7 @@ from services.database.clickhouse.history import TickHistory
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.log_store import IncompleteInsertError, LogStore
 from services.database.clickhouse.quality import StoredQuality
+from services.database.clickhouse.reference_history import ReferenceHistory
 from services.database.clickhouse.retention import keep
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
@@ -43,9 +45,11 @@ from services.database.postgres import pool as postgres_pool
 from services.database.postgres.lease import BACKFILL_SINK_LEASE, TICKS_SINK_LEASE, holder, while_leased
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres, migration_lock, open_postgres
+from services.database.postgres.reference import ReferenceRecords
 from services.database.purge import Progress, Purge
 from services.database.recent import RecentTicks
 from services.database.servicers.orders import OrderServicer
+from services.database.servicers.reference import ReferenceServicer
 from services.database.servicers.tick_service import tick_service
 from services.database.servicers.ticks import TickServicer
 from services.database.servicers.ticks_bars import BarServicer
@@ -65,6 +69,7 @@ PROGRAM = "database"
 TRANSIENT = (*INTERRUPTED, *clickhouse_client.FAILED, MeshError, IncompleteInsertError)
 
 _ORDER_SERVICE = "suho.database.v1.OrderService"
+_REFERENCE_SERVICE = "suho.database.v1.ReferenceService"
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,9 @@ class Engines:
     bus: Client
     tick_log: TickLog
     backfill_log: TickLog
+    records: ReferenceRecords
+    preferences: CachedPreferences
+    history: ReferenceHistory
 
 
 @dataclass(frozen=True)
@@ -126,8 +134,19 @@ async def open_engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
         for log in (tick_log, backfill_log):
             await until_available(f"the log {log.name}", log.declare, INTERRUPTED)
         recent = RecentTicks(cache, TickHistory(clickhouse).last)
+        records = ReferenceRecords(postgres)
         yield Engines(
-            postgres, clickhouse, NewestTicks(cache), recent, BarKeeper(clickhouse), bus, tick_log, backfill_log
+            postgres,
+            clickhouse,
+            NewestTicks(cache),
+            recent,
+            BarKeeper(clickhouse),
+            bus,
+            tick_log,
+            backfill_log,
+            records,
+            CachedPreferences(cache, records, settings.preferences_session_s),
+            ReferenceHistory(postgres, clickhouse),
         )
 
 
@@ -162,6 +181,7 @@ async def _serve_with(
             tasks.create_task(incidents.run(), name="incidents"),
             tasks.create_task(engines.recent.run(), name="recent ticks"),
             tasks.create_task(engines.bars.run(), name="bars"),
+            tasks.create_task(engines.history.run(), name="reference history"),
             *(
                 tasks.create_task(while_leased(dsn, one.lease, settings.instance, one.run), name=one.log.name)
                 for one in followings
@@ -260,4 +280,9 @@ def services(engines: Engines, sinks: Sinks, incidents: Incidents, outbox: Outbo
     return [
         ticks,
         service(order_service_pb2_grpc.add_OrderServiceServicer_to_server, orders, _ORDER_SERVICE),
+        service(
+            reference_service_pb2_grpc.add_ReferenceServiceServicer_to_server,
+            ReferenceServicer(engines.records, engines.preferences, engines.history),
+            _REFERENCE_SERVICE,
+        ),
     ]

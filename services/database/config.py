@@ -102,6 +102,9 @@ class DatabaseSettings(ServerSettings):
             raise ValueError("give ticks_cold_after_days and cold_volume together, or neither")
         return self
 
+    preferences_session_s: int = Field(
+        1800, ge=10, description="How long a person's preferences stay in the cache after they were last asked for."
+    )
     kafka_bootstrap: str = Field(
         "",
         description="Kafka or Redpanda, which gets ticks and signals too: host:port,host:port; empty: none.",
