@@ -19,6 +19,7 @@ from pc_agent.twin.domain.symbol_rules import (
     volume_is_valid,
 )
 from pc_agent.twin.domain.terms import SYMBOL_ORDER_MARKET
+from pc_agent.twin.results import TradePosition
 
 
 def _type(s: Situation) -> int:
@@ -55,8 +56,7 @@ def _named_position(s: Situation) -> int:
         return mt5.TRADE_RETCODE_POSITION_CLOSED
     if s.netted().opened:
         return mt5.TRADE_RETCODE_INVALID_CLOSE_VOLUME
-    # What closes it already shares its rest.
-    if any(order.type in MARKET and order.position_id == held.ticket for order in s.orders):
+    if closing_volume(s, held) + s.request.volume > held.volume + 1e-9:
         return mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST
     older = [one for one in s.positions if one.type == held.type and one.ticket < held.ticket]
     if s.account.is_hedging and s.account.fifo_close and older:
@@ -65,6 +65,14 @@ def _named_position(s: Situation) -> int:
     if is_frozen(s, held.sl, market) or is_frozen(s, held.tp, market):
         return mt5.TRADE_RETCODE_FROZEN
     return 0
+
+
+def closing_volume(s: Situation, held: TradePosition) -> float:
+    """Lots of the position that orders close which wait for liquidity; only a hedging account has such orders."""
+    if not s.account.is_hedging:
+        return 0.0
+    closes = (order for order in s.orders if order.type in MARKET and order.ticket != held.ticket)
+    return sum(order.volume_current for order in closes if order.position_id == held.identifier)
 
 
 def _opening(s: Situation) -> int:

@@ -1,6 +1,7 @@
 """How a broker judges changes of positions: their stops (TRADE_ACTION_SLTP), and closing one by another."""
 
 from pc_agent.twin import constants as mt5
+from pc_agent.twin.domain.deal_rules import closing_volume
 from pc_agent.twin.domain.netting import Side
 from pc_agent.twin.domain.situation import Situation, exposure
 from pc_agent.twin.domain.symbol_rules import (
@@ -52,6 +53,8 @@ def _can_close_by(s: Situation) -> int:
         return mt5.TRADE_RETCODE_POSITION_CLOSED
     if one.type == other.type:
         return mt5.TRADE_RETCODE_INVALID
+    if closing_volume(s, one) or closing_volume(s, other):
+        return mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST
     for closed in (one, other):
         older = any(p.type == closed.type and p.ticket < closed.ticket for p in s.positions)
         if s.account.fifo_close and older:

@@ -143,14 +143,46 @@ def test_stops_are_set_by_ticket(start: Callable[..., Terminal]) -> None:
     assert [(p.ticket, p.sl, p.tp) for p in positions(terminal)] == [(first, 1.09, 1.12), (second, 0.0, 0.0)]
 
 
-def test_what_closes_a_position_already_is_not_doubled(start: Callable[..., Terminal]) -> None:
-    """The rest of a closing order waits for liquidity; when the position is gone it is canceled."""
-    terminal = start(terms=Terms(liquidity=0.1, trade_exemode=EXCHANGE))
-    ticket = send(terminal, BUY, 0.1).order
-    ask(terminal, "change_terms", "EURUSD", {"liquidity": 0.04})
-    assert send(terminal, SELL, 0.1, position=ticket, type_filling=RETURN).retcode == PARTIAL
-    assert [order.volume_current for order in orders(terminal)] == pytest.approx([0.06])
-    assert send(terminal, SELL, 0.06, position=ticket).retcode == mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST
+def test_what_closes_a_position_already_is_not_doubled(
+    open_terminal: Open, replay: Callable[..., str], hand: Any
+) -> None:
+    """The rest of a closing order waits for liquidity and counts; when the position is gone it is canceled."""
+    feed = replay("EURUSD", [(1000, 1.10000, 1.10010), (2000, 1.10000, 1.10010), (3000, 1.10000, 1.10010)])
+    terms = Terms(liquidity=0.3, trade_exemode=EXCHANGE)
+    terminal = open_terminal(feed, speed="1", margin_mode=HEDGING, terms=terms)
+    hand.now_ms += 1
+    ticket, facing = send(terminal, BUY, 0.3).order, send(terminal, SELL, 0.1).order
+    ask(terminal, "change_terms", "EURUSD", {"liquidity": 0.1})
+    rest = send(terminal, SELL, 0.2, position=ticket, type_filling=RETURN)
+    assert (rest.retcode, rest.volume) == (PARTIAL, 0.1)
+    exists = mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST
+    assert send(terminal, SELL, 0.2, position=ticket).retcode == exists
+    assert act(terminal, mt5.TRADE_ACTION_CLOSE_BY, position=ticket, position_by=facing) == exists
+    assert send(terminal, SELL, 0.1, position=ticket).retcode == DONE
+    hand.now_ms += 1000
+    terminal.pulse()
+    assert [p.ticket for p in positions(terminal)] == [facing]
+    assert orders(terminal) == []
+    assert past_order(terminal, rest.order).state == mt5.ORDER_STATE_FILLED
+
+
+def test_what_closes_a_position_that_is_gone_is_canceled(
+    open_terminal: Open, replay: Callable[..., str], hand: Any
+) -> None:
+    """It opens nothing."""
+    feed = replay("EURUSD", [(1000, 1.10000, 1.10010), (2000, 1.09000, 1.09010), (3000, 1.09000, 1.09010)])
+    terms = Terms(liquidity=0.3, trade_exemode=EXCHANGE)
+    terminal = open_terminal(feed, speed="1", margin_mode=HEDGING, terms=terms)
+    hand.now_ms += 1
+    ticket = send(terminal, BUY, 0.3, sl=1.0950).order
+    ask(terminal, "change_terms", "EURUSD", {"liquidity": 0.1})
+    rest = send(terminal, SELL, 0.3, position=ticket, type_filling=RETURN)
+    assert rest.retcode == PARTIAL
+    hand.now_ms += 1000
+    terminal.pulse()
+    assert (positions(terminal), orders(terminal)) == ([], [])
+    assert past_order(terminal, rest.order).state == mt5.ORDER_STATE_CANCELED
+    assert deals(terminal)[-1].reason == mt5.DEAL_REASON_SL
 
 
 def test_hedged_lots_block_their_share(start: Callable[..., Terminal], open_terminal: Any) -> None:
