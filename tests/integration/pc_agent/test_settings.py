@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from suho.agent.v1 import agent_pb2
 from suho.hub.v1 import config_pb2 as pb
 from suho.hub.v1 import config_pb2_grpc
 
@@ -17,6 +18,7 @@ from mesh.session import open_session
 from mesh.structs import struct_of
 from pc_agent.config import AgentSettings
 from pc_agent.settings.keeper import SettingsKeeper
+from pc_agent.settings.status import SettingsStatus
 from tests.support import eventually
 from tests.support.hub import instance, run_hub
 
@@ -73,6 +75,10 @@ async def test_settings_follow_the_hub_and_outlive_it(tmp_path: Path) -> None:
             await put(max_spread_points=-12)
             await eventually(lambda: runs(1, "'max_spread_points' of pc-agent (kept by the mesh)"))
             assert keeper.live.now == now
+            shown = agent_pb2.AgentStatus()
+            await SettingsStatus(keeper).fill(shown)
+            assert (shown.config.instance_version, dict(shown.config.notes)) == (1, {"idle_ms": "at the next start"})
+            assert "max_spread_points" in shown.config.refusal
     without = SettingsKeeper(AgentSettings(instance="desk-1", state_dir=tmp_path))
     assert without.start().idle_ms == 9
     assert without.live.now == now
