@@ -2,7 +2,9 @@
 
 import typer
 
-from cli import agent_config
+from cli import agent_config, agent_orders, agent_store
 
 app = typer.Typer(no_args_is_help=True, help="The agent on this PC.")
 app.add_typer(agent_config.app, name="config")
+agent_orders.add_to(app)
+agent_store.add_to(app)

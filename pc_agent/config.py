@@ -43,6 +43,9 @@ class AgentSettings(LiveFields):
     records_sync_s: float = Field(
         10, gt=0, description="Time between two looks at the database service for preferences and records changed there."
     )
+    control_port: int = Field(
+        0, ge=0, le=65535, description="Port of the agent's own service on loopback; 0: a free one, see endpoint.json."
+    )
     worker_hang_s: float = Field(
         30, ge=1, description="A worker that stands still for so long, waiting for no terminal, is replaced."
     )

@@ -1,6 +1,6 @@
 """What this PC allows by itself, whatever the engine says: caps, and what stops every entry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -57,20 +57,40 @@ class Account:
     hedging: bool
 
 
-def exposures(
-    positions: Iterable[BookPosition], orders: Iterable[BookOrder], under_way: Iterable[Signal]
-) -> dict[str, Exposure]:
-    """By symbol; everybody's, not ours alone: the account's money is at stake for all of it."""
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """An entry that the books do not show yet; `filled`: by so many lots, None: that is not known."""
+
+    signal: Signal
+    filled: Decimal | None = None
+
+
+def measure(
+    positions: Sequence[BookPosition],
+    orders: Sequence[BookOrder],
+    under_way: Sequence[UnderWay],
+    entries_last_minute: int,
+    *,
+    hedging: bool,
+) -> Account:
+    """Everybody's, not ours alone: the account's money is at stake for all of it."""
     found: dict[str, Exposure] = {}
     for position in positions:
-        is_long = position.signed > 0
-        _add(found, position.symbol, "long" if is_long else "short", abs(position.signed))
+        _add(found, position.symbol, "long" if position.signed > 0 else "short", abs(position.signed))
     for order in orders:
         _add(found, order.symbol, "selling" if order.type % 2 else "buying", lots(order.rest))
-    for signal in under_way:
-        if signal.kind in ENTRIES:
-            _add(found, signal.symbol, "buying" if signal.side is Side.BUY else "selling", Decimal(signal.volume))
-    return found
+    for one in under_way:
+        buys = one.signal.side is Side.BUY
+        if one.filled is None:
+            _add(found, one.signal.symbol, "buying" if buys else "selling", Decimal(one.signal.volume))
+        else:
+            _add(found, one.signal.symbol, "long" if buys else "short", one.filled)
+    pending = [one for one in under_way if one.signal.kind is not Kind.MARKET]
+    dealt = [one.signal.symbol for one in under_way if one.signal.kind is Kind.MARKET]
+    held = [position.symbol for position in positions] + dealt
+    # Netting: one position a symbol, however often it is traded.
+    places = (len(held) if hedging else len(set(held))) + len(orders) + len(pending)
+    return Account(found, places, entries_last_minute, hedging)
 
 
 def _add(found: dict[str, Exposure], symbol: str, name: str, volume: Decimal) -> None:

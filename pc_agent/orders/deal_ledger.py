@@ -4,6 +4,7 @@ A deal is taken once, by (account, number). What it does to its position, and th
 written in the transaction that takes it.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,14 +49,15 @@ class Taken:
 
     externals: list[External] = field(default_factory=list)
     settled: list[Entry] = field(default_factory=list)
-    # (server's milliseconds, amount).
-    payments: list[tuple[int, Decimal]] = field(default_factory=list)
+    payments: list[Decimal] = field(default_factory=list)
 
 
 class DealLedger:
     """One account's."""
 
     def __init__(self, ledger: Ledger, account: Account) -> None:
+        # There is more to be told to the engine, or there is room for more.
+        self.news = asyncio.Event()
         self._ledger = ledger
         self._account = account
         # Deals whose position is not known yet, since when (monotonic).
@@ -74,6 +76,8 @@ class DealLedger:
             return _take(self._rows(transaction), deals, given_up)
 
         taken, puzzling = await self._ledger.run(write)
+        if taken.externals:
+            self.news.set()
         self._puzzling = {deal.ticket: self._puzzling.get(deal.ticket, now) for deal in puzzling}
         for external in taken.externals:
             log.warning(
@@ -81,6 +85,15 @@ class DealLedger:
                 symbol=external.deal.symbol, cause=external.cause, moved=str(external.moved), owner=external.signal_id,
             )  # fmt: skip
         return taken
+
+    async def raise_dead(self, since_msc: int) -> list[Entry]:
+        """Signals that the worker called dead after deals of theirs had been read: a deal is proof."""
+
+        def write(transaction: Transaction) -> list[Entry]:
+            rows = self._rows(transaction)
+            return [entry for name in rows.own_of_dead(since_msc) if (entry := _fill(rows, name))]
+
+        return await self._ledger.run(write)
 
     async def adopt(self, position: BookPosition, name: str, server_msc: int) -> None:
         """It counts as the person's from now on, under `name`; nothing when it is ours already."""
@@ -99,6 +112,7 @@ class DealLedger:
             rows.keep_external(External(deal, moved, Cause.ADOPTED, name))
 
         await self._ledger.run(write)
+        self.news.set()
 
     async def holdings(self) -> dict[int, Holding]:
         """By the position's identifier; flat ones too, as long as they are remembered."""
@@ -112,6 +126,9 @@ class DealLedger:
         """The oldest that the engine has not acknowledged."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).waiting(limit))
 
+    async def count_waiting(self) -> int:
+        return await self._ledger.run(lambda transaction: self._rows(transaction).count_waiting())
+
     async def externals_since(self, time_msc: int) -> list[External]:
         """By the server's clock."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).externals_since(time_msc))
@@ -120,6 +137,7 @@ class DealLedger:
         """The engine has them."""
         numbers = list(deals)
         await self._ledger.run(lambda transaction: self._rows(transaction).acknowledge(numbers))
+        self.news.set()
 
     async def forget(self, server_msc: int) -> None:
         """Drop what was over a month ago."""
@@ -139,7 +157,7 @@ def _take(rows: DealRows, deals: Sequence[BookDeal], given_up: set[int]) -> tupl
             continue
         if not is_trade(deal):
             rows.keep(deal, "", None)
-            taken.payments.append((deal.time_msc, Decimal(repr(float(deal.profit)))))
+            taken.payments.append(Decimal(repr(float(deal.profit))))
         elif not _take_trade(rows, deal, deal.ticket in given_up, taken, filled_now):
             puzzling.append(deal)
     taken.settled += [entry for name in sorted(filled_now) if (entry := _fill(rows, name))]

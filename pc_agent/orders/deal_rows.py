@@ -48,6 +48,16 @@ class DealRows:
         """Fills that the report of `signal_id` tells of."""
         return self._deals("marked = ? AND own = marked", signal_id)
 
+    def own_of_dead(self, since_msc: int) -> list[str]:
+        """Signals that are called dead although deals since then are theirs."""
+        rows = self.transaction.database.execute(
+            "SELECT DISTINCT signal.signal_id FROM deal JOIN signal ON signal.signal_id = deal.own"
+            " WHERE deal.server = ? AND deal.login = ? AND deal.time_msc >= ?"
+            " AND signal.state IN ('REJECTED', 'EXPIRED', 'CANCELED', 'NOT_EXECUTED')",
+            (*astuple(self.account), since_msc),
+        )
+        return [row[0] for row in rows]
+
     def holding(self, position: int) -> Holding | None:
         return self._holdings("AND position = ?", str(position)).get(position)
 
@@ -77,6 +87,10 @@ class DealRows:
     def waiting(self, limit: int) -> list[External]:
         """The oldest that the engine is to be told of."""
         return self._externals("waiting = 1 ORDER BY time_msc LIMIT ?", limit)
+
+    def count_waiting(self) -> int:
+        row = self._one("SELECT count(*) FROM deal WHERE server = ? AND login = ? AND waiting = 1")
+        return int(str(row[0])) if row else 0
 
     def externals_since(self, time_msc: int) -> list[External]:
         return self._externals("cause <> '' AND time_msc >= ? ORDER BY time_msc", time_msc)

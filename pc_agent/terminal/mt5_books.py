@@ -29,8 +29,8 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
     if command.marks:
         history = list(needed(mt5, mt5.history_orders_get(since, until), "history_orders_get"))
     for ticket in command.orders:
-        history += needed(mt5, mt5.history_orders_get(ticket=ticket), "history_orders_get")
-        deals += needed(mt5, mt5.history_deals_get(ticket=ticket), "history_deals_get")
+        history += answered(mt5, mt5.history_orders_get(ticket=ticket), "history_orders_get") or ()
+        deals += answered(mt5, mt5.history_deals_get(ticket=ticket), "history_deals_get") or ()
     positions = needed(mt5, mt5.positions_get(), "positions_get")
     account = needed(mt5, mt5.account_info(), "account_info")
     quote = answered(mt5, mt5.symbol_info_tick(command.quote_of), "symbol_info_tick") if command.quote_of else None

@@ -64,7 +64,7 @@ def test_positions_closed_by_each_other_are_both_told() -> None:
                        claim, "").external  # fmt: skip
     assert sold
     assert bought
-    assert (sold.moved + bought.moved, sold.signal_id, bought.signal_id) == (0, "s1", "s2")
+    assert (sold.moved + bought.moved, sold.signal_id, bought.signal_id) == (D(0), "s1", "s2")
 
 
 def test_a_fill_beyond_what_was_reported_is_told() -> None:
@@ -84,7 +84,7 @@ def test_a_foreign_position_moves_nothing() -> None:
     """It is told, so that people see it, without anybody's name."""
     made = attribute(deal(reason=BY_HAND), None, None, "")
     assert made.external
-    assert (made.external.moved, made.external.signal_id, made.holding.owner) == (0, "", "")
+    assert (made.external.moved, made.external.signal_id, made.holding.owner) == (D(0), "", "")
 
 
 def test_whose_a_closing_deal_is_can_not_be_told_before_its_opening_one() -> None:
@@ -101,7 +101,7 @@ def test_foreign_deals_use_up_the_foreign_share_first() -> None:
     mixed = held("0.1", "0.6", owner="")
     by_hand = {"type": SELL, "entry": OUT, "reason": BY_HAND}
     first = attribute(deal(0.4, **by_hand), mixed, None, "")
-    assert (first.holding.ours, first.external.moved if first.external else None) == (D("0.1"), 0)
+    assert (first.holding.ours, first.external.moved if first.external else None) == (D("0.1"), D(0))
     rest = attribute(deal(0.2, **by_hand), first.holding, None, "").external
     assert rest
     assert (rest.moved, rest.signal_id) == (D("-0.1"), "s0")

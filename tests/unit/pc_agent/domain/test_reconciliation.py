@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
+from pc_agent.domain.orders import Account, Kind, OrderState, Side, Signal, mark_of
 from pc_agent.domain.reconciliation import resolve
 from pc_agent.domain.retcodes import Verdict, name, verdict
 
@@ -122,7 +122,6 @@ def test_another_orders_rows_prove_nothing() -> None:
         (10020, Verdict.RETRY),
         (10021, Verdict.RETRY),
         (10024, Verdict.RETRY_LATER),
-        (None, Verdict.AMBIGUOUS),
         (10011, Verdict.AMBIGUOUS),
         (10012, Verdict.AMBIGUOUS),
         (10028, Verdict.AMBIGUOUS),
@@ -133,9 +132,9 @@ def test_another_orders_rows_prove_nothing() -> None:
         (99999, Verdict.REJECTED),
     ],
 )
-def test_return_codes_follow_the_policy(retcode: int | None, expected: Verdict) -> None:
+def test_return_codes_follow_the_policy(retcode: int, expected: Verdict) -> None:
     """Done, again with a fresh price, in doubt, or refused."""
-    assert verdict(retcode) is expected
+    assert verdict(Kind.MARKET, retcode) is expected
 
 
 def test_a_code_has_a_name() -> None:

@@ -1,0 +1,250 @@
+"""`suho agent halt|resume|positions|close|adopt|allow-live|confirmations|confirm|resolve`: the person at the PC.
+
+They work while the mesh is away.
+"""
+
+import uuid
+from typing import Annotated, Any
+
+import typer
+from suho.agent.v1 import agent_pb2 as pb
+from suho.trading.v1 import order_pb2
+
+from cli.agent_connection import (
+    DEFAULT_AGENT_STATE,
+    AccountOption,
+    AgentCalls,
+    AgentStateOption,
+    run_agent,
+)
+from cli.connection import JsonOption
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table, to_dict, utc
+
+_CLOSED = order_pb2.ORDER_STATE_FILLED
+_UNKNOWN = order_pb2.ORDER_STATE_UNKNOWN
+
+
+def halt(
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is told to everybody.")] = "halted by hand",
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close what is ours, too.")] = False,
+    account: AccountOption = "",
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """The kill switch: no entries any more, at once and until `resume`, whatever the engine says."""
+
+    async def ask(agent: AgentCalls) -> pb.HaltResponse:
+        request = pb.HaltRequest(reason=reason, flatten=flatten, account=await agent.account(account))
+        answer: pb.HaltResponse = await agent(agent.stub.Halt, request)
+        return answer
+
+    answer = run_agent(agent_state, ask)
+    if not as_json:
+        stays = "what is ours is closed" if flatten else "positions stay as they are"
+        print(f"halted: no entries until `suho agent resume`; {stays}")
+    _tell_closed(answer.positions, as_json, quiet=not flatten)
+
+
+def resume(
+    account: AccountOption = "", agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: JsonOption = False
+) -> None:
+    """Lift the kill switch; status 1 while something else still forbids entries."""
+
+    async def ask(agent: AgentCalls) -> pb.ResumeResponse:
+        request = pb.ResumeRequest(account=await agent.account(account))
+        answer: pb.ResumeResponse = await agent(agent.stub.Resume, request)
+        return answer
+
+    answer = run_agent(agent_state, ask)
+    if as_json:
+        print_json(to_dict(answer))
+    elif not answer.remaining:
+        print("entries are allowed again, as far as this PC is concerned")
+    else:
+        for safety in answer.remaining:
+            print(f"still halted, {safety.reason}: {safety.message}")
+    if answer.remaining:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def positions(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: JsonOption = False) -> None:
+    """What the terminals hold: positions, pending orders, and where somebody says otherwise."""
+
+    async def ask(agent: AgentCalls) -> pb.ListPositionsResponse:
+        answer: pb.ListPositionsResponse = await agent(agent.stub.ListPositions, pb.ListPositionsRequest())
+        return answer
+
+    answer = run_agent(agent_state, ask)
+    if as_json:
+        print_json(to_dict(answer))
+        return
+    rows = [
+        (one.ticket, _name(terminal), one.symbol, _short(one.side, "ORDER_SIDE_"), one.volume, one.open_price,
+         one.current_price, one.stop_loss or "-", one.take_profit or "-", one.profit, one.signal_id or "foreign")
+        for terminal in answer.terminals
+        for one in terminal.snapshot.positions
+    ]  # fmt: skip
+    print_table(
+        ["TICKET", "ACCOUNT", "SYMBOL", "SIDE", "VOLUME", "OPENED", "NOW", "SL", "TP", "PROFIT", "SIGNAL"],
+        rows,
+        "no position is open",
+    )
+    orders = [
+        (one.ticket, _name(terminal), one.symbol, _short(one.kind, "ORDER_KIND_"), _short(one.side, "ORDER_SIDE_"),
+         one.volume, one.price, utc(one.expires_unix_ms) if one.expires_unix_ms else "-", one.signal_id or "foreign")
+        for terminal in answer.terminals
+        for one in terminal.snapshot.orders
+    ]  # fmt: skip
+    if orders:
+        print_table(["ORDER", "ACCOUNT", "SYMBOL", "KIND", "SIDE", "VOLUME", "PRICE", "EXPIRES", "SIGNAL"], orders, "")
+    for terminal in answer.terminals:
+        for one in terminal.snapshot.differences:
+            about = f" {one.ticket}" if one.ticket else ""
+            print(f"{_short(one.kind, 'DIFFERENCE_KIND_')} {one.symbol}{about}: {one.message}")
+
+
+def close(
+    tickets: Annotated[list[int] | None, typer.Argument(metavar="[TICKET]...", help="Positions; none: --all.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every position that is ours.")] = False,
+    account: AccountOption = "",
+    request_id: Annotated[str, typer.Option("--id", help="The same id closes a position once.")] = "",
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Close positions that are ours at the market; the kill switch does not stop it."""
+    if bool(tickets) == every:
+        raise typer.BadParameter("name tickets, or say --all")
+    name = request_id or str(uuid.uuid4())
+
+    async def ask(agent: AgentCalls) -> pb.ClosePositionsResponse:
+        request = pb.ClosePositionsRequest(
+            positions=tickets or (), request_id=name, account=await agent.account(account)
+        )
+        answer: pb.ClosePositionsResponse = await agent(agent.stub.ClosePositions, request)
+        return answer
+
+    _tell_closed(run_agent(agent_state, ask).positions, as_json, quiet=False)
+
+
+def adopt(
+    ticket: Annotated[int, typer.Argument(help="A foreign position's.")],
+    account: AccountOption = "",
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """A foreign position counts as yours from now on: it may be closed, and the engine counts it."""
+
+    async def ask(agent: AgentCalls) -> pb.AdoptPositionResponse:
+        request = pb.AdoptPositionRequest(position=ticket, account=await agent.account(account))
+        answer: pb.AdoptPositionResponse = await agent(agent.stub.AdoptPosition, request)
+        return answer
+
+    answer = run_agent(agent_state, ask)
+    if as_json:
+        print_json(to_dict(answer))
+    else:
+        one = answer.position
+        print(f"{one.ticket}: {_short(one.side, 'ORDER_SIDE_').lower()} {one.volume} {one.symbol}, now {one.signal_id}")
+
+
+def allow_live(
+    account: Annotated[str, typer.Argument(help="LOGIN, or LOGIN@SERVER.")],
+    forbid: Annotated[bool, typer.Option("--forbid", help="Not any more.")] = False,
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+) -> None:
+    """Allow entries on an account that is no demo. It is kept on this PC, and nobody else can allow it."""
+
+    async def ask(agent: AgentCalls) -> None:
+        request = pb.AllowLiveMoneyRequest(account=await agent.account(account), allowed=not forbid)
+        await agent(agent.stub.AllowLiveMoney, request)
+
+    run_agent(agent_state, ask)
+    print(f"live money is {'forbidden' if forbid else 'allowed'} on {account}, as far as this PC is concerned")
+
+
+def confirmations(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: JsonOption = False) -> None:
+    """Signals that wait for your word."""
+
+    async def ask(agent: AgentCalls) -> pb.ListConfirmationsResponse:
+        answer: pb.ListConfirmationsResponse = await agent(agent.stub.ListConfirmations, pb.ListConfirmationsRequest())
+        return answer
+
+    answer = run_agent(agent_state, ask)
+    if as_json:
+        print_json(to_dict(answer))
+        return
+    rows = [
+        (one.signal_id, f"{one.account.login}@{one.account.server}", one.sentence, utc(one.until_unix_ms))
+        for one in answer.confirmations
+    ]
+    print_table(("SIGNAL", "ACCOUNT", "WHAT WOULD BE SENT", "UNTIL"), rows, "nothing waits for a word")
+
+
+def confirm(
+    signal_id: Annotated[str, typer.Argument(metavar="SIGNAL", help="As `suho agent confirmations` lists it.")],
+    refuse: Annotated[bool, typer.Option("--refuse", help="It is not to be sent.")] = False,
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+) -> None:
+    """Say that a signal may be sent to the terminal, or may not."""
+
+    async def ask(agent: AgentCalls) -> None:
+        await agent(agent.stub.Confirm, pb.ConfirmRequest(signal_id=signal_id, confirmed=not refuse))
+
+    run_agent(agent_state, ask)
+    print(f"{signal_id}: {'refused' if refuse else 'confirmed'}")
+
+
+def resolve(
+    signal_id: Annotated[str, typer.Argument(metavar="SIGNAL", help="An order that is UNKNOWN.")],
+    filled: Annotated[str, typer.Option("--filled", metavar="VOLUME@PRICE", help="You saw that it was.")] = "",
+    not_executed: Annotated[bool, typer.Option("--not-executed", help="You saw that it was not.")] = False,
+    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+) -> None:
+    """Say what became of an order that nobody could find out; its symbol thaws."""
+    if bool(filled) == not_executed:
+        raise typer.BadParameter("say one of --filled VOLUME@PRICE and --not-executed")
+    volume, _, price = filled.partition("@")
+    state = order_pb2.ORDER_STATE_FILLED if filled else order_pb2.ORDER_STATE_NOT_EXECUTED
+
+    async def ask(agent: AgentCalls) -> None:
+        request = pb.ResolveOrderRequest(signal_id=signal_id, state=state, filled_volume=volume, filled_price=price)
+        await agent(agent.stub.ResolveOrder, request)
+
+    run_agent(agent_state, ask)
+    print(f"{signal_id}: {'FILLED' if filled else 'NOT_EXECUTED'}, as you say; its symbol is traded again")
+
+
+def add_to(app: typer.Typer) -> None:
+    """These commands, in the order in which they are wanted."""
+    for command in (halt, resume, positions, close, adopt, confirmations, confirm, resolve):
+        app.command()(command)
+    app.command("allow-live")(allow_live)
+
+
+def _tell_closed(closed: Any, as_json: bool, *, quiet: bool) -> None:
+    """Status 1 when one was refused, 3 when nobody knows of one."""
+    if as_json:
+        print_json({"positions": [to_dict(one) for one in closed]})
+    elif closed or not quiet:
+        rows = [(one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message) for one in closed]
+        print_table(("POSITION", "STATE", "REASON", "MESSAGE"), rows, "nothing of ours was open")
+    if any(one.state == _UNKNOWN for one in closed):
+        fail("an order may have been executed: the agent looks for it, `suho agent positions` tells", EXIT_UNREACHABLE)
+    if any(one.state not in (_CLOSED, _UNKNOWN) for one in closed):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _name(terminal: pb.TerminalPositions) -> str:
+    return f"{terminal.account.login}@{terminal.account.server}"
+
+
+def _short(value: int, prefix: str) -> str:
+    """An enum's name without what all of its kind begin with."""
+    kind: Any = {
+        "ORDER_SIDE_": order_pb2.OrderSide,
+        "ORDER_KIND_": order_pb2.OrderKind,
+        "ORDER_STATE_": order_pb2.OrderState,
+        "DIFFERENCE_KIND_": order_pb2.DifferenceKind,
+    }[prefix]
+    name: str = kind.Name(value)
+    return name.removeprefix(prefix)

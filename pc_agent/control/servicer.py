@@ -1,0 +1,193 @@
+"""suho.agent.v1.AgentService: the person at the PC asks, halts, closes, adopts, allows, confirms, resolves."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol
+
+from suho.agent.v1 import agent_pb2 as pb
+from suho.agent.v1 import agent_pb2_grpc
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import order_pb2
+
+from mesh.errors import MeshError, Reason
+from pc_agent.domain.orders import Account, Entry, OrderState, Result
+from pc_agent.orders.account_control import AccountControl
+from pc_agent.orders.account_messages import safety_of
+from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError, Question, sentence
+from pc_agent.orders.order_messages import state_of
+from pc_agent.orders.safety_file import KillSwitch
+
+# A watcher hears of changes at most that often.
+_WATCH_S = 0.5
+
+
+class StatusSource(Protocol):
+    """Says its part of the agent's status."""
+
+    def fill(self, status: pb.AgentStatus) -> Awaitable[None]: ...
+
+
+class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
+    """Speaks for all accounts of the agent."""
+
+    def __init__(
+        self,
+        controls: Callable[[], Sequence[AccountControl]],
+        sources: Sequence[StatusSource],
+        confirmations: Confirmations,
+        switch: KillSwitch,
+    ) -> None:
+        # Of the accounts whose terminals have answered.
+        self._controls = controls
+        self._sources = sources
+        self._confirmations = confirmations
+        self._switch = switch
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
+        return pb.GetStatusResponse(status=await self._status())
+
+    async def WatchStatus(self, request: pb.WatchStatusRequest, context: Any) -> AsyncIterator[pb.WatchStatusResponse]:
+        told: pb.AgentStatus | None = None
+        while True:
+            status = await self._status()
+            if status != told:
+                told = status
+                yield pb.WatchStatusResponse(status=status)
+            await asyncio.sleep(_WATCH_S)
+
+    async def ListPositions(self, request: pb.ListPositionsRequest, context: Any) -> pb.ListPositionsResponse:
+        return pb.ListPositionsResponse(
+            terminals=[
+                pb.TerminalPositions(account=_ref(control.account), snapshot=control.snapshot())
+                for control in self._controls()
+            ]
+        )
+
+    async def ClosePositions(self, request: pb.ClosePositionsRequest, context: Any) -> pb.ClosePositionsResponse:
+        if not request.request_id:
+            raise MeshError(Reason.INVALID_ARGUMENT, "request_id is empty: the same id closes a position once")
+        controls = self._named(request)
+        if request.positions and len(controls) > 1:
+            raise MeshError(Reason.INVALID_ARGUMENT, "positions are named, so the account must be named too")
+        closed = [await control.close(list(request.positions), request.request_id) for control in controls]
+        return pb.ClosePositionsResponse(positions=_closed(closed))
+
+    async def Halt(self, request: pb.HaltRequest, context: Any) -> pb.HaltResponse:
+        """The switch is thrown before anything is closed, and stays thrown whatever becomes of that."""
+        controls = self._named(request) if request.HasField("account") else list(self._controls())
+        account = controls[0].account if request.HasField("account") else None
+        self._switch.throw(account, request.reason or "halted at this PC")
+        for control in controls:
+            control.safety.judge()
+        if not request.flatten:
+            return pb.HaltResponse()
+        name = f"halt-{uuid.uuid4()}"
+        return pb.HaltResponse(positions=_closed([await control.flatten(name) for control in controls]))
+
+    async def Resume(self, request: pb.ResumeRequest, context: Any) -> pb.ResumeResponse:
+        named = request.HasField("account")
+        controls = self._named(request) if named else list(self._controls())
+        self._switch.lift(controls[0].account if named else None)
+        left = [control.safety.resume() for control in controls]
+        return pb.ResumeResponse(remaining=[safety_of(stand) for stand in left if stand.halted])
+
+    async def AllowLiveMoney(self, request: pb.AllowLiveMoneyRequest, context: Any) -> pb.AllowLiveMoneyResponse:
+        if not request.HasField("account"):
+            raise MeshError(Reason.INVALID_ARGUMENT, "account is not set: live money is allowed for one account")
+        self._named(request)[0].safety.allow_live_money(request.allowed)
+        return pb.AllowLiveMoneyResponse()
+
+    async def AdoptPosition(self, request: pb.AdoptPositionRequest, context: Any) -> pb.AdoptPositionResponse:
+        controls = self._named(request)
+        if len(controls) != 1:
+            raise MeshError(Reason.INVALID_ARGUMENT, "account is not set, and there are several: name one")
+        return pb.AdoptPositionResponse(position=await controls[0].adopt(request.position))
+
+    async def ListConfirmations(
+        self, request: pb.ListConfirmationsRequest, context: Any
+    ) -> pb.ListConfirmationsResponse:
+        return pb.ListConfirmationsResponse(confirmations=[_question(one) for one in self._confirmations.waiting])
+
+    async def Confirm(self, request: pb.ConfirmRequest, context: Any) -> pb.ConfirmResponse:
+        try:
+            self._confirmations.answer(request.signal_id, request.confirmed)
+        except NothingToConfirmError as error:
+            raise MeshError(Reason.UNKNOWN_ORDER, str(error)) from None
+        return pb.ConfirmResponse()
+
+    async def ResolveOrder(self, request: pb.ResolveOrderRequest, context: Any) -> pb.ResolveOrderResponse:
+        result = _by_hand(request)
+        control = next((one for one in self._controls() if one.doubts(request.signal_id)), None)
+        if control is None:
+            raise MeshError(Reason.NOT_IN_DOUBT, f"signal {request.signal_id!r} is not in doubt here")
+        await control.resolve(request.signal_id, result)
+        return pb.ResolveOrderResponse()
+
+    def _named(self, request: Any) -> list[AccountControl]:
+        """The account that `request` names, or all. Raises MeshError UNKNOWN_ACCOUNT, TERMINAL_AWAY."""
+        controls = list(self._controls())
+        if request.HasField("account"):
+            wanted = Account(request.account.server, request.account.login)
+            controls = [control for control in controls if control.account == wanted]
+            if not controls:
+                message = f"no terminal that has answered here has account {wanted.login} at {wanted.server!r}"
+                raise MeshError(Reason.UNKNOWN_ACCOUNT, message)
+        if not controls:
+            raise MeshError(Reason.TERMINAL_AWAY, "no terminal has answered yet")
+        return controls
+
+    async def _status(self) -> pb.AgentStatus:
+        status = pb.AgentStatus()
+        for source in self._sources:
+            await source.fill(status)
+        return status
+
+
+def _ref(account: Account) -> account_pb2.AccountRef:
+    return account_pb2.AccountRef(server=account.server, login=account.login)
+
+
+def _question(question: Question) -> pb.Confirmation:
+    signal = question.signal
+    return pb.Confirmation(
+        signal_id=signal.signal_id,
+        account=_ref(signal.account),
+        sentence=sentence(signal),
+        until_unix_ms=question.until_unix_ms,
+    )
+
+
+def _closed(entries: Sequence[Sequence[Entry]]) -> list[pb.ClosedPosition]:
+    return [
+        pb.ClosedPosition(
+            ticket=entry.signal.position,
+            state=state_of(entry.state),
+            reason=entry.result.reason,
+            message=entry.result.message,
+        )
+        for of_account in entries
+        for entry in of_account
+    ]
+
+
+def _by_hand(request: pb.ResolveOrderRequest) -> Result:
+    """Raises MeshError INVALID_ARGUMENT."""
+    words = "a person saw in the terminal what became of it"
+    if request.state == order_pb2.ORDER_STATE_NOT_EXECUTED:
+        return Result(OrderState.NOT_EXECUTED, "BY_HAND", words)
+    if request.state != order_pb2.ORDER_STATE_FILLED:
+        raise MeshError(Reason.INVALID_ARGUMENT, "state must be FILLED or NOT_EXECUTED")
+    for name, text in (("filled_volume", request.filled_volume), ("filled_price", request.filled_price)):
+        if not _is_positive(text):
+            raise MeshError(Reason.INVALID_ARGUMENT, f"{name} {text!r} is not a positive decimal number")
+    return Result(OrderState.FILLED, "BY_HAND", words, volume=request.filled_volume, price=request.filled_price)
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return False
+    return number.is_finite() and number > 0

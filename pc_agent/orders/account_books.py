@@ -1,0 +1,56 @@
+"""An account's books as they were read last; reading them takes its new deals into the ledger."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from mesh.clock import unix_ns
+from pc_agent.domain.books import Books
+from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
+from pc_agent.terminal.messages import ReadBooks
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is open, when it was read, and what was paid in (out: negative) since the look before."""
+
+    books: Books
+    taken_unix_ns: int
+    # Nothing that was answered before this is missing in it.
+    asked_monotonic: float
+    paid_in: Decimal
+
+
+class AccountBooks:
+    """Looks one at a time."""
+
+    def __init__(self, terminal: BookTerminal, deals: DealLedger, quote_of: Callable[[], str]) -> None:
+        self.newest: Look | None = None
+        self._terminal = terminal
+        self._deals = deals
+        self._quote_of = quote_of
+        self._turn = asyncio.Lock()
+
+    async def look(self, back_s: int) -> Look | None:
+        """Read what is open and the deals since `back_s` before the newest known one; None: they can not be read.
+
+        Deals come late, unordered and corrected: a longer look back finds them.
+        """
+        async with self._turn:
+            asked, paid_in = time.monotonic(), Decimal(0)
+            cursor_s = await self._deals.cursor()
+            # A new ledger begins with what is going on; it meets payments of long ago, which are no news.
+            from_s = cursor_s - back_s if cursor_s else int(time.time()) - SERVER_MARGIN_S
+            newest: Books | None = None
+            async for newest in pages(self._terminal, ReadBooks(0, from_s, quote_of=self._quote_of())):
+                if newest is None:
+                    return None
+                taken = await self._deals.take(newest.deals)
+                paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
+            if newest is None:
+                return None
+            self.newest = Look(replace(newest, deals=()), unix_ns(), asked, paid_in)
+            return self.newest

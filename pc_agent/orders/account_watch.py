@@ -1,0 +1,199 @@
+"""Compares ledger, terminal and engine: a cheap look each second, a longer one at start, after each reconnect and
+every so often. What differs is logged when it changes, and told with the account's snapshot.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from suho.trading.v1 import agent_link_pb2
+
+from mesh.clock import unix_ms
+from mesh.log import get_logger
+from pc_agent.domain.attribution import Holding
+from pc_agent.domain.books import BookOrder, BookPosition
+from pc_agent.domain.differences import TOLD_FOR_MS, Difference, Lasting, Sides, differences
+from pc_agent.domain.orders import Account, Mark
+from pc_agent.orders.account_books import AccountBooks, Look
+from pc_agent.orders.account_messages import snapshot_of
+from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.reconciler import Reconciler
+
+log = get_logger(__name__)
+
+_LOOK_S = 1.0
+# How far behind the newest known deal looks begin: each second, every so often, and at start or after a reconnect.
+_BACK_S, _FAR_BACK_S, _FIRST_BACK_S = 5, 600, 86_400
+
+
+class WatchedTerminal(Protocol):
+    """May its books be read now?"""
+
+    @property
+    def connected(self) -> bool: ...
+
+
+class AccountWatch:
+    """One account's."""
+
+    def __init__(
+        self,
+        account: Account,
+        ledger: Ledger,
+        deals: DealLedger,
+        books: AccountBooks,
+        reconciler: Reconciler,
+        terminal: WatchedTerminal,
+        interval_s: Callable[[], float],
+        looked: Callable[[Look], None],
+    ) -> None:
+        # True once everything that was not final has been compared with the books: before that nothing is sent.
+        self.ready = False
+        self.snapshot: agent_link_pb2.AccountSnapshot | None = None
+        self.changed = asyncio.Event()
+        self.holdings: Mapping[int, Holding] = {}
+        self.differences: tuple[tuple[Difference, int], ...] = ()
+        self._account = account
+        self._ledger = ledger
+        self._deals = deals
+        self._books = books
+        self._reconciler = reconciler
+        self._terminal = terminal
+        self._interval_s = interval_s
+        self._looked = looked
+        self._lasting = Lasting()
+        self._known_orders: dict[int, str] = {}
+        self._engine: Mapping[str, Decimal] | None = None
+        self._far_at = float("-inf")
+        self._was_connected = False
+        self._nudged = asyncio.Event()
+
+    def engine_counts(self, exposures: Mapping[str, Decimal] | None) -> None:
+        """What the engine says that it counts; None: it is gone, or has just come back."""
+        self._engine = exposures
+
+    def look_soon(self, *, far: bool = False) -> None:
+        """Something happened that the books will show; `far`: somebody was away."""
+        if far:
+            self._far_at = float("-inf")
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            connected = self._terminal.connected
+            if connected and not self._was_connected:
+                self._far_at = float("-inf")
+            self._was_connected = connected
+            if connected:
+                await self.look()
+            self._nudged.clear()
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await self._nudged.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> bool:
+        """Once: read, compare, tell; False: the books can not be read."""
+        far = time.monotonic() - self._far_at >= self._interval_s()
+        back_s = _BACK_S if not far else _FAR_BACK_S if self._far_at > 0 else _FIRST_BACK_S
+        look = await self._books.look(back_s)
+        if look is None:
+            return False
+        if far:
+            self._far_at = time.monotonic()
+            server_ms = look.books.server_s * 1000 or unix_ms()
+            for entry in await self._deals.raise_dead(server_ms - _FAR_BACK_S * 1000):
+                log.error("executed, though it was called dead", signal_id=entry.signal.signal_id, state=entry.state)
+            await self._deals.forget(server_ms)
+        await self._reconciler.look_at_pending()
+        if not self.ready:
+            await self._reconciler.look_at_doubts()
+            self.ready = True
+        self._looked(look)
+        await self._compare(look)
+        return True
+
+    def ours(self) -> list[BookPosition]:
+        """Open positions that are ours."""
+        positions = self._books.newest.books.positions if self._books.newest else ()
+        return [one for one in positions if self._owner(one)]
+
+    def foreign(self) -> list[BookPosition]:
+        """Open positions that nobody here asked for."""
+        positions = self._books.newest.books.positions if self._books.newest else ()
+        return [one for one in positions if not self._owner(one)]
+
+    def our_orders(self) -> list[BookOrder]:
+        """Pending orders at the broker that are ours."""
+        orders = self._books.newest.books.orders if self._books.newest else ()
+        return [one for one in orders if one.ticket in self._known_orders]
+
+    def foreign_orders(self) -> list[BookOrder]:
+        orders = self._books.newest.books.orders if self._books.newest else ()
+        return [one for one in orders if one.ticket not in self._known_orders]
+
+    def _owner(self, position: BookPosition) -> str:
+        holding = self.holdings.get(position.identifier)
+        return holding.owner if holding else ""
+
+    async def _compare(self, look: Look) -> None:
+        books = look.books
+        self.holdings = await self._deals.holdings()
+        self._known_orders = await self._know(books.orders)
+        sides = Sides(
+            books.positions,
+            books.orders,
+            self.holdings,
+            self._known_orders,
+            self._reconciler.pending,
+            self._reconciler.unresolved,
+            tuple(await self._deals.externals_since((books.server_s * 1000 or unix_ms()) - TOLD_FOR_MS)),
+            self._engine if await self._engine_knows_all() else None,
+        )
+        found = tuple(self._lasting.note(differences(sides), unix_ms()))
+        self._log(found)
+        self.differences = found
+        snapshot = snapshot_of(look, self.holdings, self._known_orders, found)
+        if not _same(self.snapshot, snapshot):
+            self.snapshot = snapshot
+            self.changed.set()
+
+    async def _know(self, orders: tuple[BookOrder, ...]) -> dict[int, str]:
+        """Which signal each working order came from; foreign ones are left out."""
+        known = {}
+        for order in orders:
+            name = self._known_orders.get(order.ticket)
+            if name is None and 0 < order.magic < 2**63:
+                entry = await self._ledger.by_mark(self._account, Mark(order.magic, order.comment))
+                name = entry.signal.signal_id if entry else None
+            if name:
+                known[order.ticket] = name
+        return known
+
+    async def _engine_knows_all(self) -> bool:
+        """What is still on its way to the engine is no difference."""
+        if self._reconciler.doubts:
+            return False
+        return not await self._ledger.reports(self._account, 1) and not await self._deals.waiting(1)
+
+    def _log(self, found: tuple[tuple[Difference, int], ...]) -> None:
+        before = {one for one, _ in self.differences}
+        now = {one for one, _ in found}
+        for one in now - before:
+            log.warning("difference", kind=one.kind, symbol=one.symbol, ticket=one.ticket, message=one.message)
+        for one in before - now:
+            log.info("difference is over", kind=one.kind, symbol=one.symbol, ticket=one.ticket)
+
+
+def _same(before: agent_link_pb2.AccountSnapshot | None, now: agent_link_pb2.AccountSnapshot) -> bool:
+    if before is None:
+        return False
+    again = agent_link_pb2.AccountSnapshot()
+    again.CopyFrom(now)
+    again.taken_unix_ns = before.taken_unix_ns
+    return again == before

@@ -1,0 +1,226 @@
+"""This PC's own safety: what it refuses by itself, above everything that the engine says."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from mesh.log import get_logger
+from pc_agent.domain import safety as rules
+from pc_agent.domain.books import BookOrder, BookPosition
+from pc_agent.domain.dead_man import Absence
+from pc_agent.domain.live_settings import DeadMan, LiveSettings
+from pc_agent.domain.orders import ENTRIES, Account, Entry, OrderState, Signal
+from pc_agent.domain.refusal import Refusal
+from pc_agent.domain.safety import Stand, TradingState
+from pc_agent.orders.account_books import Look
+from pc_agent.orders.safety_file import KillSwitch, SafetyFile
+
+log = get_logger(__name__)
+
+_LOOK_S = 0.25
+# An order that is under way for longer than this is counted by the books, or by its doubt.
+_FORGET_S = 600.0
+_FLATTEN_AGAIN_S = 30.0
+_AT_THE_BROKER = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED, OrderState.PLACED})
+_CLOCK_OFF_S = 15 * 3600
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """An entry since when; `answered_at`: executed, and in the books that were asked for after that."""
+
+    signal: Signal
+    since: float
+    answered_at: float | None = None
+    filled: Decimal | None = None
+
+
+class Safety:
+    """One account's.
+
+    `disabled` tells why no terminal takes an order, in words; empty: one does. `engine_is_there` also while this agent
+    stands by for another one. `withdraw` closes what is ours (True) or only removes pending entries of ours.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        is_demo: bool,
+        is_hedging: bool,
+        live: Callable[[], LiveSettings],
+        switch: KillSwitch,
+        file: SafetyFile,
+        engine_is_there: Callable[[], bool],
+        disabled: Callable[[], str],
+        foreign: Callable[[], tuple[list[BookPosition], list[BookOrder]]],
+        withdraw: Callable[[bool, str], Awaitable[object]],
+    ) -> None:
+        self.state = Stand()
+        self.changed = asyncio.Event()
+        self._account = account
+        self._is_demo = is_demo
+        self._is_hedging = is_hedging
+        self._live = live
+        self._switch = switch
+        self._file = file
+        self._known = file.of(account)
+        self._engine_is_there = engine_is_there
+        self._disabled = disabled
+        self._foreign = foreign
+        self._withdraw = withdraw
+        self.engine_state = TradingState.ACTIVE
+        self._absence = Absence()
+        self._withdrawn_at = float("-inf")
+        self._look: Look | None = None
+        self._under_way: dict[str, _UnderWay] = {}
+        self._entered: deque[float] = deque()
+
+    # what execution asks
+
+    def refusal(self, signal: Signal) -> Refusal | None:
+        """Why this PC will not have it executed; None: it may, and `note_intent` is to follow at once."""
+        if signal.kind in ENTRIES:
+            self.judge()
+        account = self._measured()
+        return (
+            rules.halt_refusal(signal, self.state, self.engine_state, account)
+            or rules.cap_refusal(signal, self._live(), account)
+            or rules.foreign_refusal(signal, *self._foreign())
+        )
+
+    def note_intent(self, signal: Signal) -> None:
+        """It is about to be executed: it counts from now on."""
+        if signal.kind in ENTRIES:
+            now = time.monotonic()
+            self._under_way[signal.signal_id] = _UnderWay(signal, now)
+            self._entered.append(now)
+
+    def note_result(self, entry: Entry) -> None:
+        """What came of it: the books show it from now on, or it never was."""
+        under_way = self._under_way.get(entry.signal.signal_id)
+        if under_way is None or entry.state is OrderState.UNKNOWN:
+            return
+        if entry.state in _AT_THE_BROKER:
+            under_way.answered_at = time.monotonic()
+            under_way.filled = Decimal(entry.result.volume) if entry.result.volume else None
+        elif entry.is_final:
+            del self._under_way[entry.signal.signal_id]
+
+    # what others tell
+
+    def looked(self, look: Look) -> None:
+        """The books were read."""
+        self._look = look
+        shown = [name for name, one in self._under_way.items() if _is_shown(one, look)]
+        for name in shown:
+            del self._under_way[name]
+        self._note_day(look)
+        self.judge()
+
+    def engine_says(self, state: TradingState) -> None:
+        self.engine_state = state
+
+    # what the person at the PC says
+
+    def halt(self, reason: str) -> None:
+        self._switch.throw(self._account, reason)
+        self.judge()
+
+    def resume(self) -> Stand:
+        """Lift what a person may lift; what is left."""
+        self._switch.lift(self._account)
+        self._known.flattened = False
+        self._file.save()
+        self.judge()
+        return self.state
+
+    def allow_live_money(self, allowed: bool) -> None:
+        self._known.live_money_allowed = allowed
+        self._file.save()
+        self.judge()
+
+    async def run(self) -> None:
+        """Look at the kill switch and for the engine, for ever."""
+        while True:
+            self._absence = self._absence.at(self._engine_is_there(), time.monotonic())
+            self.judge()
+            await self._obey_dead_man()
+            await asyncio.sleep(_LOOK_S)
+
+    # inside
+
+    def judge(self) -> None:
+        """Look anew at all that may stop entries."""
+        state = self._stand()
+        if state == self.state:
+            return
+        log.warning("safety", login=self._account.login, halted=state.halted, reason=state.reason, says=state.message)
+        self.state = state
+        self.changed.set()
+
+    def _stand(self) -> Stand:
+        reason = self._switch.reason(self._account)
+        if reason is not None:
+            return _halted("KILL_SWITCH", f"the kill switch is thrown: {reason}; `suho agent resume` lifts it")
+        if not self._is_demo and not self._known.live_money_allowed:
+            words = f"this account is no demo; `suho agent allow-live {self._account.login}` on this PC allows it"
+            return _halted("LIVE_MONEY_NOT_ALLOWED", words)
+        if self._known.day.lost and self._live().max_daily_loss:
+            return _halted("DAILY_LOSS", f"{self._live().max_daily_loss:f} or more was lost today; it ends at midnight")
+        if self._known.flattened:
+            return _halted("DEAD_MAN", "all was closed while the engine was gone; `suho agent resume` goes on")
+        if self._is_alone():
+            return _halted("DEAD_MAN", f"the engine has been gone for {self._live().dead_man_after_s:g} s or more")
+        if because := self._disabled():
+            return _halted("TRADING_DISABLED", because)
+        return Stand()
+
+    def _is_alone(self) -> bool:
+        live = self._live()
+        return self._absence.is_too_long(live.dead_man, live.dead_man_after_s, time.monotonic())
+
+    async def _obey_dead_man(self) -> None:
+        """Pending entries are withdrawn, positions closed: again and again, as long as any is there."""
+        now = time.monotonic()
+        if not self._is_alone() or now - self._withdrawn_at < _FLATTEN_AGAIN_S:
+            return
+        self._withdrawn_at = now
+        flatten = self._live().dead_man is DeadMan.FLATTEN
+        if flatten and not self._known.flattened:
+            self._known.flattened = True
+            self._file.save()
+            log.error("the engine is gone for too long: what is ours is closed", login=self._account.login)
+        await self._withdraw(flatten, f"dead-man-{time.time_ns()}")
+
+    def _note_day(self, look: Look) -> None:
+        now_s = look.taken_unix_ns // 1_000_000_000
+        # A replay's quotes are of years ago: its day is the PC's.
+        server_s = look.books.server_s if abs(look.books.server_s - now_s) < _CLOCK_OFF_S else 0
+        # A quote of yesterday does not bring yesterday back; without one, the day goes on by the PC's clock.
+        equity = Decimal(repr(look.books.money.equity))
+        day = self._known.day.at(server_s or now_s, equity, look.paid_in, self._live().max_daily_loss)
+        if day != self._known.day:
+            self._known.day = day
+            self._file.save()
+
+    def _measured(self) -> rules.Account:
+        now = time.monotonic()
+        while self._entered and now - self._entered[0] >= 60:
+            self._entered.popleft()
+        for name in [name for name, one in self._under_way.items() if now - one.since > _FORGET_S]:
+            del self._under_way[name]
+        books = self._look.books if self._look else None
+        positions, orders = (books.positions, books.orders) if books else ((), ())
+        under_way = [rules.UnderWay(one.signal, one.filled) for one in self._under_way.values()]
+        return rules.measure(positions, orders, under_way, len(self._entered), hedging=self._is_hedging)
+
+
+def _is_shown(one: _UnderWay, look: Look) -> bool:
+    return one.answered_at is not None and one.answered_at < look.asked_monotonic
+
+
+def _halted(reason: str, message: str) -> Stand:
+    return Stand(halted=True, reason=reason, message=message)
