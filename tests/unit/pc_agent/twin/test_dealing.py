@@ -190,3 +190,16 @@ def test_books_of_another_account_are_not_taken(open_terminal: Open, replay: Rep
     (deposit,) = ask(terminal, "history_deals_get", (0, 2**31 - 1), None, None, None)
     with closing(Books(tmp_path / "books.sqlite")) as books, pytest.raises(ForeignFolderError, match="belongs to"):
         books.open_account("another", 1, deposit)
+
+
+def test_the_books_log_stays_short(open_terminal: Open, replay: Replay, tmp_path: Any) -> None:
+    """It is moved into the file by the pulse, which no order waits for; nothing of it is lost."""
+    feed = replay("EURUSD", EURUSD)
+    terminal = open_terminal(feed)
+    for _ in range(4):
+        for _ in range(120):
+            send(terminal, BUY, 0.01)
+            send(terminal, SELL, 0.01)
+        terminal.pulse()
+    assert (tmp_path / "books.sqlite-wal").stat().st_size < 16_000_000
+    assert len(deals(open_terminal(feed))) == 960
