@@ -8,6 +8,9 @@ from hub.domain.catalog import Catalog
 from hub.domain.configuration import MAX_VALUES, ConfigTarget, admit_config_target
 from hub.registry import NotRegisteredError
 from mesh.clock import unix_ms
+from mesh.log import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class ConfigReports:
         _admit(report)
         if self._catalog.get(report.target.instance) is None:
             raise NotRegisteredError(f"no instance {report.target.instance!r} is registered; register, then report")
+        if report.refusal:
+            log.warning("settings are refused", instance=report.target.instance, because=report.refusal)
         self._forget_the_gone()
         self._reports[report.target.instance] = replace(report, told_unix_ms=self._clock())
 
