@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.domain.orders import Account, Kind, OrderState, Side, Signal, mark_of
-from pc_agent.domain.reconciliation import resolve
+from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.reconciliation import ended, resolve
 from pc_agent.domain.retcodes import Verdict, name, verdict
 
 SIGNAL = Signal("s1", Account("t", 1), 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 100_000)
@@ -140,3 +140,87 @@ def test_return_codes_follow_the_policy(retcode: int, expected: Verdict) -> None
 def test_a_code_has_a_name() -> None:
     """Known codes by MT5's name, others by number."""
     assert (name(10019), name(99999)) == ("NO_MONEY", "RETCODE_99999")
+
+
+def resolved(signal: Signal, books: Books, engine_ms: int | None = None) -> OrderState | None:
+    result = resolve(signal, mark_of(signal.signal_id), books, engine_ms, 60.0)
+    return result.state if result else None
+
+
+def change(kind: Kind, **changes: object) -> Signal:
+    return replace(SIGNAL, kind=kind, **changes)  # type: ignore[arg-type]
+
+
+def test_a_pending_order_that_works_is_placed() -> None:
+    """Filled in part, it is that; its type is the side's, whatever its kind."""
+    limit = change(Kind.LIMIT)
+    assert resolved(limit, replace(EMPTY, orders=(order(1, type=2),))) is OrderState.PLACED
+    assert resolved(limit, replace(EMPTY, orders=(order(1, type=3),))) is None
+    both = replace(EMPTY, orders=(order(1, type=2),), deals=(deal(7),))
+    assert resolved(limit, both) is OrderState.PARTIALLY_FILLED
+
+
+def test_a_close_is_proven_by_its_deal_alone() -> None:
+    """Not by the position that it was to close; a stop that came first is not its deal."""
+    close = change(Kind.CLOSE, side=Side.SELL, position=90)
+    position = BookPosition(90, MARK.magic, MARK.comment, "EURUSD", 1, 0.3, 1.1)
+    assert resolved(close, replace(EMPTY, deals=(deal(7, type=1, volume=0.3, entry=1),))) is OrderState.FILLED
+    assert resolved(close, replace(EMPTY, deals=(deal(7, type=1, volume=0.3, entry=1, reason=4),))) is None
+    assert resolved(close, replace(EMPTY, positions=(position,)), LATE_MS) is OrderState.NOT_EXECUTED
+
+
+def test_stops_as_asked_prove_that_they_were_moved() -> None:
+    """Else, once the books are settled, they were not; nor of a position that is gone."""
+    modify = change(Kind.MODIFY_POSITION, position=90, stop_loss="1.05", take_profit="")
+    asked = BookPosition(90, 0, "", "EURUSD", 0, 0.3, 1.1, stop_loss=1.05)
+    other = replace(asked, take_profit=1.2)
+    assert resolved(modify, replace(EMPTY, positions=(asked,))) is OrderState.DONE
+    assert resolved(modify, replace(EMPTY, positions=(other,))) is None
+    assert resolved(modify, replace(EMPTY, positions=(other,)), LATE_MS) is OrderState.NOT_EXECUTED
+    assert resolved(modify, EMPTY, LATE_MS) is OrderState.NOT_EXECUTED
+
+
+def test_an_order_as_asked_proves_that_it_was_changed() -> None:
+    """Its price too; what was not asked of the price is not compared."""
+    modify = change(Kind.MODIFY_ORDER, order_ticket=50, price="1.07", stop_loss="", take_profit="")
+    assert resolved(modify, replace(EMPTY, orders=(order(1, price=1.07),))) is OrderState.DONE
+    assert resolved(modify, replace(EMPTY, orders=(order(1, price=1.08),)), LATE_MS) is OrderState.NOT_EXECUTED
+    assert resolved(replace(modify, price=""), replace(EMPTY, orders=(order(1, price=1.08),))) is OrderState.DONE
+
+
+def test_an_order_that_ended_unfilled_was_removed() -> None:
+    """One that works on or was filled was not; one that nobody knows is gone."""
+    cancel = change(Kind.CANCEL_ORDER, order_ticket=50)
+    assert resolved(cancel, replace(EMPTY, history_orders=(order(2),))) is OrderState.DONE
+    assert resolved(cancel, replace(EMPTY, orders=(order(1),))) is None
+    assert resolved(cancel, replace(EMPTY, orders=(order(1),)), LATE_MS) is OrderState.NOT_EXECUTED
+    assert resolved(cancel, replace(EMPTY, history_orders=(order(4),)), LATE_MS) is OrderState.NOT_EXECUTED
+    assert resolved(cancel, EMPTY) is None
+    assert resolved(cancel, EMPTY, LATE_MS) is OrderState.DONE
+
+
+def test_positions_closed_by_each_other_leave_deals_of_their_own() -> None:
+    """With our mark, or without it when one of the two is gone."""
+    close_by = change(Kind.CLOSE_BY, side=None, position=90, opposite_position=91)
+    left = tuple(BookPosition(ticket, 0, "", "EURUSD", 0, 0.1, 1.1, identifier=ticket) for ticket in (90, 91))
+    unmarked = deal(7, magic=0, comment="", entry=3, position=90)
+    assert resolved(close_by, replace(EMPTY, deals=(deal(7, entry=3, position=90),), positions=left)) is OrderState.DONE
+    assert resolved(close_by, replace(EMPTY, deals=(unmarked,), positions=left[1:])) is OrderState.DONE
+    assert resolved(close_by, replace(EMPTY, deals=(unmarked,), positions=left)) is None
+    assert resolved(close_by, replace(EMPTY, positions=left), LATE_MS) is OrderState.NOT_EXECUTED
+
+
+def test_a_pending_order_ends_as_the_broker_says_with_what_was_filled() -> None:
+    """Not before all its deals are shown."""
+    entry = Entry(change(Kind.LIMIT), Result(OrderState.PLACED, ticket=50), 1)
+    past = order(2, volume=0.3, rest=0.2)
+    assert ended(entry, past, []) is None
+    canceled, expired = ended(entry, past, [deal(7)]), ended(entry, replace(past, state=6), [deal(7)])
+    assert canceled
+    assert expired
+    assert (canceled.state, canceled.volume, canceled.ticket) == (OrderState.CANCELED, "0.1", 50)
+    assert (expired.state, expired.volume) == (OrderState.EXPIRED, "0.1")
+    full = ended(entry, replace(past, state=4, rest=0.0), [deal(7, volume=0.3)])
+    assert full
+    assert full.state is OrderState.FILLED
+    assert ended(entry, replace(past, state=1), [deal(7)]) is None
