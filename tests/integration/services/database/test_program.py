@@ -155,7 +155,7 @@ async def test_instances_that_start_at_once_migrate_once(settings: DatabaseSetti
     """Empty databases, three instances: each finds the schema complete, and every migration is recorded once."""
     dsn = settings.postgres_dsn.get_secret_value()
     connection = await asyncpg.connect(dsn)
-    await connection.execute("DROP SCHEMA public, reference CASCADE; CREATE SCHEMA public")
+    await connection.execute("DROP SCHEMA IF EXISTS public, reference CASCADE; CREATE SCHEMA public")
     fresh = settings.model_copy(update={"clickhouse_url": f"{settings.clickhouse_url}_fresh"})
 
     async def start() -> int:
