@@ -133,7 +133,7 @@ def test_who_hangs_holds_nobody_up_and_is_let_go(trader: Trader) -> None:
         except ConnectionError as error:
             ended.append(type(error))
 
-    thread = threading.Thread(target=client)
+    thread = threading.Thread(target=client, daemon=True)
     thread.start()
     while not terminal.handle("fault_counts", ())[2]:
         time.sleep(0.001)

@@ -90,6 +90,14 @@ def test_bars_until_a_moment_end_with_the_one_that_holds_it(ticks: Ticks) -> Non
     ]
 
 
+def test_bars_before_a_weekend_follow_on_those_behind_it(ticks: Ticks) -> None:
+    """However long nothing was quoted, so many bars are so many bars."""
+    monday = int(datetime(2024, 2, 5, 0, 30, tzinfo=UTC).timestamp())
+    expected = [bar for bar in bars(ticks, "M1") if int(str(bar[0])) <= monday][-60:]
+    assert int(str(expected[0][0])) < monday - 2 * DAY
+    assert rates_until(ticks, "M1", monday, 60, POINT).tolist() == expected
+
+
 def test_bars_between_two_moments_open_between_them(ticks: Ticks) -> None:
     """Both included; each of them whole."""
     every = bars(ticks, "M15")
