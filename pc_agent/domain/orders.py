@@ -1,7 +1,7 @@
 """A signal on the PC: what it asks, how far it got, what is reported of it."""
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -16,6 +16,8 @@ class Side(StrEnum):
 class Kind(StrEnum):
     """What is asked of the terminal (suho.trading.v1.OrderKind)."""
 
+    # Not said, or not known to this agent: never executed.
+    UNSPECIFIED = "UNSPECIFIED"
     MARKET = "MARKET"
     LIMIT = "LIMIT"
     STOP = "STOP"
@@ -162,6 +164,11 @@ class Entry:
     def is_final(self) -> bool:
         return is_final(self.signal.kind, self.state)
 
+    @property
+    def is_local(self) -> bool:
+        """The agent's own: in no place of the engine's sequence, and the engine hears nothing of it."""
+        return self.signal.seq == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -177,33 +184,9 @@ def mark_of(signal_id: str) -> Mark:
     return Mark(int.from_bytes(digest, "big") >> 1, f"s{digest.hex()[:15]}")
 
 
-def defect(signal: Signal) -> str:
-    """Why a signal can not be executed as it is, in words; empty: it can."""
-    if not signal.signal_id:
-        return "signal_id is empty"
-    if not signal.symbol:
-        return "symbol is empty"
-    if signal.side is None:
-        return "side is unset: it must be BUY or SELL"
-    if not _is_positive(signal.volume):
-        return f"volume {signal.volume!r} is not a positive decimal number"
-    for name, price in (("stop_loss", signal.stop_loss), ("take_profit", signal.take_profit)):
-        if price and not _is_positive(price):
-            return f"{name} {price!r} is not a positive decimal number"
-    return ""
-
-
 def plain(value: float) -> str:
     """A terminal's double as the shortest decimal string that means it: 1.1, 0.01, 100000.
 
     With at most twelve decimals, which is what the mesh takes: a mean price has more.
     """
     return format(Decimal(repr(float(value))), ".12f").rstrip("0").rstrip(".")
-
-
-def _is_positive(text: str) -> bool:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return False
-    return number.is_finite() and number > 0

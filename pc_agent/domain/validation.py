@@ -65,6 +65,8 @@ def refusal(signal: Signal, terms: Terms) -> Refusal | None:
 
 def defect(signal: Signal) -> str:
     """Which field is wrong in itself, in words; empty: none."""
+    if signal.kind not in _NEEDED:
+        return "kind is not set, or not one that this agent knows"
     for name in ("signal_id", "symbol", *_NEEDED[signal.kind]):
         if not getattr(signal, name):
             return f"{name} is not set; a {signal.kind} order needs it"

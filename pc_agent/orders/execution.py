@@ -2,187 +2,277 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Protocol
 
-from mesh.clock import unix_ns
+from mesh.clock import unix_ms, unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
-from pc_agent.domain.orders import Account, Entry, OrderState, Result, Signal, defect, mark_of
-from pc_agent.domain.server_clock import Lease, ServerClock
+from pc_agent.domain.order_queues import Order, OrderQueues
+from pc_agent.domain.orders import Entry, OrderState, Result, Signal
+from pc_agent.orders.admission import Admission
+from pc_agent.orders.confirmations import Question
 from pc_agent.orders.ledger import Ledger
-from pc_agent.orders.reconciler import Reconciler
-from pc_agent.terminal.messages import OrderDone, OrderTask, PriceBounds, Sending
+from pc_agent.terminal.order_tasks import OrderDone, OrderTask, Sending
 from pc_agent.terminal.worker import OrderListener
 
 log = get_logger(__name__)
 
 _LOOK_AGAIN_S = 0.02
+# A broker that refuses a price so often does not want it.
+_MOST_ATTEMPTS = 10
+_LATE = Result(OrderState.EXPIRED, "EXPIRED", "its time ran out before the person confirmed it")
+_REFUSED = Result(OrderState.REJECTED, "NOT_CONFIRMED", "the person at the PC refused it")
+_RESTARTED = Result(OrderState.UNKNOWN, "AGENT_RESTARTED", "the agent ended between intent and result")
 
 
 class OrderTerminal(Protocol):
-    """What executes: the terminal's worker."""
-
-    @property
-    def connected(self) -> bool: ...
+    """What executes: the account's terminals."""
 
     def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None: ...
 
 
-class Permission:
-    """May an order be sent now? The terminal answers, the engine's clock is known and its lease holds."""
+class Doubts(Protocol):
+    """What finds out about orders that may have been executed, and follows pending ones."""
 
-    def __init__(self, terminal: OrderTerminal, clock: ServerClock, lease: Lease) -> None:
-        self._terminal = terminal
-        self.clock = clock
-        self.lease = lease
-
-    async def wait(self, not_after_unix_ms: int) -> bool:
-        """Until it may; False when the signal's time ran out first."""
-        while True:
-            now = time.monotonic_ns()
-            engine_ns = self.clock.unix_ns(now)
-            if engine_ns is not None and engine_ns >= not_after_unix_ms * 1_000_000:
-                return False
-            if engine_ns is not None and self._terminal.connected and self.lease.holds(now):
-                return True
-            await asyncio.sleep(_LOOK_AGAIN_S)
+    def doubt(self, entry: Entry) -> None: ...
+    def watch(self, entry: Entry) -> None: ...
 
 
 class Execution:
     """Executes an account's signals; those of one symbol in their order."""
 
-    def __init__(
-        self,
-        account: Account,
-        symbols: Container[str],
-        ledger: Ledger,
-        terminal: OrderTerminal,
-        permission: Permission,
-        reconciler: Reconciler,
-        told: Callable[[], None],
-    ) -> None:
-        self._account = account
-        self._symbols = symbols
+    def __init__(self, admission: Admission, ledger: Ledger, terminal: OrderTerminal, doubts: Doubts) -> None:
+        self._admission = admission
         self._ledger = ledger
         self._terminal = terminal
-        self._permission = permission
-        self._reconciler = reconciler
-        self._told = told
-        self._queues: dict[str, asyncio.Queue[Entry]] = {}
-        self._answers: dict[str, asyncio.Future[Result]] = {}
+        self._doubts = doubts
+        self._queues = OrderQueues()
+        self._unconfirmed: dict[str, Order] = {}
+        self._awaited: dict[str, asyncio.Future[Entry]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._taken_up = asyncio.Event()
+        self._nudged = asyncio.Event()
+
+    @property
+    def queued(self) -> int:
+        """Orders that wait, or that the terminal has."""
+        return len(self._queues) + len(self._unconfirmed)
 
     async def run(self) -> None:
         """Take up what an earlier agent left of this account, then execute what comes, for ever."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for entry in await self._ledger.open_entries(self._account):
+            for entry in await self._ledger.open_entries(self._admission.account):
                 await self._take_up(entry)
             self._taken_up.set()
-            await asyncio.Event().wait()
+            while True:
+                await self._dispatch()
+                await self._nudge()
 
-    async def take(self, signals: Sequence[Signal], epoch: int, last_seq: int) -> None:
-        """Write new signals to the ledger and execute them; ones it knows are reported again."""
+    async def ready(self) -> None:
+        """What was left is taken up: signals may come."""
         await self._taken_up.wait()
-        entries = [self._first_entry(signal) for signal in signals if not signal.void]
-        new = await self._ledger.receive(self._account, epoch, last_seq, entries)
-        for entry in entries:
-            if entry.signal.signal_id not in new:
-                await self.repeat(entry.signal)
-            elif entry.state is OrderState.UNKNOWN:
-                self._reconciler.doubt(entry)
-            elif entry.state is OrderState.RECEIVED:
-                self._enqueue(entry)
-        self._told()
+
+    def take(self, signals: Sequence[Signal], epoch: int, last_seq: int, received_unix_ns: int) -> asyncio.Task[None]:
+        """Write new signals to the ledger and execute them; ones it knows are reported again.
+
+        The task is done when they are written. It is the execution's own, and outlives who waits for it.
+        """
+        assert self._tasks is not None
+        return self._tasks.create_task(self._take(signals, epoch, last_seq, received_unix_ns), name="signals")
+
+    async def _take(self, signals: Sequence[Signal], epoch: int, last_seq: int, received_unix_ns: int) -> None:
+        failpoint("lane.received")
+        known, fresh = self._sort(signals)
+        orders = self._admission.judge(fresh, epoch, received_unix_ns, self._queues.is_idle)
+        for order in orders:
+            if order.entry.state is OrderState.INTENT:
+                self._queues.fly(order)
+        failpoint("ledger.intent.before")
+        new = await self._ledger.receive(self._admission.account, epoch, last_seq, [order.entry for order in orders])
+        failpoint("ledger.intent.after")
+        self._hand_over([order for order in orders if order.signal_id in new and self._begin(order)])
+        for order in orders:
+            if order.signal_id not in new:
+                self._forget(order)
+                known.append(order.entry.signal)
+        for signal in known:
+            await self.repeat(signal)
+
+    async def take_local(self, signal: Signal) -> Entry:
+        """Execute a signal that the agent made itself; how it stands when the terminal is done with it."""
+        await self.ready()
+        (order,) = self._admission.judge([signal], signal.epoch, unix_ns(), lambda _: False)
+        is_new = not self._is_under_way(signal.signal_id) and await self._ledger.add(order.entry)
+        if not is_new or order.entry.is_final:
+            return await self._ledger.entry(signal.signal_id) or order.entry
+        done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._awaited[signal.signal_id] = done
+        self._begin(order)
+        return await done
 
     async def repeat(self, signal: Signal) -> None:
         """A place of the sequence that was taken before came again: say how it stands."""
         if not signal.void and not await self._ledger.repeat(signal.signal_id):
             log.error("a signal's place is taken, but not by it", signal_id=signal.signal_id, seq=signal.seq)
-        self._told()
 
-    def _first_entry(self, signal: Signal) -> Entry:
-        if wrong := defect(signal):
-            result = Result(OrderState.REJECTED, "INVALID_SIGNAL", wrong)
-        elif signal.symbol not in self._symbols:
-            result = Result(OrderState.REJECTED, "UNKNOWN_SYMBOL", f"the terminal shows no symbol {signal.symbol!r}")
-        elif signal.redelivered:
-            result = Result(OrderState.UNKNOWN, "LEDGER_LOST", "handed out before, but this ledger does not know it")
-        else:
-            result = Result(OrderState.RECEIVED)
-        return Entry(signal, result, unix_ns())
-
-    async def _take_up(self, entry: Entry) -> None:
-        match entry.state:
-            case OrderState.RECEIVED:
-                self._enqueue(entry)
-            case OrderState.INTENT | OrderState.SENT:
-                message = "the agent ended between intent and result"
-                await self._settle(entry, Result(OrderState.UNKNOWN, "AGENT_RESTARTED", message))
-            case _:
-                self._reconciler.doubt(entry)
-
-    def _enqueue(self, entry: Entry) -> None:
-        symbol = entry.signal.symbol
-        if symbol not in self._queues:
-            assert self._tasks is not None
-            self._queues[symbol] = asyncio.Queue()
-            self._tasks.create_task(self._work(self._queues[symbol]), name=f"orders of {symbol}")
-        self._queues[symbol].put_nowait(entry)
-
-    async def _work(self, entries: asyncio.Queue[Entry]) -> None:
-        while True:
-            await self._execute(await entries.get())
-
-    async def _execute(self, entry: Entry) -> None:
-        signal = entry.signal
-        if not await self._permission.wait(signal.not_after_unix_ms):
-            late = Result(OrderState.EXPIRED, "EXPIRED", "its time ran out before it could be sent")
-            await self._settle(entry, late)
-            return
-        if self._reconciler.is_frozen(signal.symbol):
-            message = f"an earlier order on {signal.symbol} is UNKNOWN; nothing is sent until that is resolved"
-            await self._settle(entry, Result(OrderState.REJECTED, "SYMBOL_FROZEN", message))
-            return
-        task = self._task(signal)  # now: a lane that comes back meanwhile forgets the engine's clock
-        entry = replace(entry, intent_unix_ns=unix_ns())
-        await self._ledger.intend([signal.signal_id], entry.intent_unix_ns)
-        self._told()
-        failpoint("order_send.before")
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._answers[signal.signal_id] = answer
-        self._terminal.send_orders([task], self)
-        result = await answer
-        failpoint("order_send.after")
-        await self._settle(entry, result)
+    # what the terminal says
 
     def order_sending(self, sending: Sending) -> None:
         """See `OrderListener`."""
-        self._ledger.note_sent(sending.signal_id, 0, sending.called_unix_ns)
+        if order := self._queues.flying(sending.signal_id):
+            self._ledger.note_sent(sending.signal_id, order.queued_unix_ns, sending.called_unix_ns)
 
     def order_done(self, done: OrderDone) -> None:
         """See `OrderListener`."""
-        self._answers.pop(done.signal_id).set_result(done.result)
+        order = self._queues.flying(done.signal_id)
+        if order is None:
+            log.error("the terminal speaks of an order that it does not have", signal_id=done.signal_id)
+            return
+        failpoint("order_send.after")
+        if done.again is not None and order.attempts < _MOST_ATTEMPTS:
+            order.attempts += done.result.called_unix_ns > 0
+            order.first_price = done.again.first_price
+            order.not_before_ns = time.monotonic_ns() + done.again.pause_ms * 1_000_000
+            self._admission.withdrawn(order)
+            self._queues.wait(order)
+            self._nudged.set()
+        else:
+            self._end(order, done.result)
 
-    def _task(self, signal: Signal) -> OrderTask:
-        permission = self._permission
-        expires_ns = permission.clock.monotonic_ns(signal.not_after_unix_ms * 1_000_000)
-        assert expires_ns is not None
-        return OrderTask(
-            signal=signal,
-            mark=mark_of(signal.signal_id),
-            login=self._account.login,
-            expires_ns=expires_ns,
-            lease_until_ns=permission.lease.until_ns,
-            bounds=PriceBounds(signal.deviation_points or 20),
+    # on its way
+
+    async def _take_up(self, entry: Entry) -> None:
+        if entry.state in (OrderState.INTENT, OrderState.SENT):
+            entry = await self._ledger.settle(entry.signal.signal_id, _RESTARTED)
+        self._begin(Order(entry))
+
+    def _begin(self, order: Order) -> bool:
+        """A signal that is in the ledger now; True: it is to be sent at once."""
+        entry = order.entry
+        match entry.state:
+            case OrderState.INTENT:
+                return True
+            case OrderState.RECEIVED if self._admission.asks(entry.signal):
+                self._ask(order)
+            case OrderState.RECEIVED:
+                self._queues.wait(order)
+                self._nudged.set()
+            case OrderState.UNKNOWN:
+                self._doubts.doubt(entry)
+            case _ if not entry.is_final:
+                self._doubts.watch(entry)
+        return False
+
+    def _sort(self, signals: Sequence[Signal]) -> tuple[list[Signal], list[Signal]]:
+        """Those that are under way already, and those that may be new."""
+        known: list[Signal] = []
+        fresh: dict[str, Signal] = {}
+        for signal in signals:
+            if signal.signal_id in fresh or self._is_under_way(signal.signal_id):
+                known.append(signal)
+            elif not signal.void:
+                fresh[signal.signal_id] = signal
+        return known, list(fresh.values())
+
+    def _forget(self, order: Order) -> None:
+        """The ledger knew it."""
+        if order.entry.state is OrderState.INTENT:
+            self._queues.end(order)
+            self._admission.withdrawn(order)
+
+    def _is_under_way(self, signal_id: str) -> bool:
+        return signal_id in self._queues or signal_id in self._unconfirmed
+
+    def _ask(self, order: Order) -> None:
+        until_ms = self._admission.until_unix_ms(order)
+        self._unconfirmed[order.signal_id] = order
+        signal = order.entry.signal
+        self._admission.confirmations.ask(Question(signal, until_ms, lambda said: self._answered(order, said)))
+        log.info("waits for confirmation", signal_id=order.signal_id, until_s=(until_ms - unix_ms()) / 1000)
+        self._nudged.set()
+
+    def _answered(self, order: Order, confirmed: bool) -> None:
+        del self._unconfirmed[order.signal_id]
+        if confirmed:
+            self._queues.wait(order)
+            self._nudged.set()
+        else:
+            self._end(order, _REFUSED)
+
+    async def _nudge(self) -> None:
+        """Until something happened, or it is time to look again at what waits."""
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN_S if self._queues.any_waits or self._unconfirmed else None):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._nudged.clear()
+
+    async def _dispatch(self) -> None:
+        """Send what may be sent now, and end what can not be sent any more."""
+        for order in [one for one in self._unconfirmed.values() if self._admission.is_late(one)]:
+            del self._unconfirmed[order.signal_id]
+            self._admission.confirmations.withdraw(order.signal_id)
+            self._end(order, _LATE)
+        sent: list[Order] = []
+        for line in self._queues.due():
+            for order in line:
+                verdict = self._admission.may_go(order)
+                if verdict is None:
+                    break
+                if verdict.state is OrderState.INTENT:
+                    sent.append(order)
+                else:
+                    self._end(order, verdict)
+        intents = [order.signal_id for order in sent if order.entry.state is OrderState.RECEIVED]
+        now = unix_ns()
+        for order in sent:
+            self._admission.intended(order, now)
+            self._queues.fly(order)
+        if intents:
+            failpoint("ledger.intent.before")
+            await self._ledger.intend(intents, now)
+            failpoint("ledger.intent.after")
+        self._hand_over(sent)
+
+    def _hand_over(self, orders: Sequence[Order]) -> None:
+        """One message to the terminal; from here on each may be executed."""
+        if not orders:
+            return
+        failpoint("order_send.before")
+        now = unix_ns()
+        for order in orders:
+            order.queued_unix_ns = now
+        self._terminal.send_orders([self._admission.task(order) for order in orders], self)
+        failpoint("pipe.sent")
+
+    def _end(self, order: Order, result: Result) -> None:
+        """What waits behind one in doubt must find its symbol frozen: that is let go when the doubt is known."""
+        if result.state is not OrderState.UNKNOWN:
+            self._queues.end(order)
+            self._nudged.set()
+        assert self._tasks is not None
+        self._tasks.create_task(self._settle(order, result), name=f"outcome of {order.signal_id}")
+
+    async def _settle(self, order: Order, result: Result) -> None:
+        failpoint("ledger.outcome.before")
+        entry = await self._ledger.settle(
+            order.signal_id,
+            result,
+            queued_unix_ns=order.queued_unix_ns,
+            clock_offset_ns=self._admission.clock_offset_ns(),
         )
-
-    async def _settle(self, entry: Entry, result: Result) -> None:
-        await self._ledger.settle(entry.signal.signal_id, result)
-        log.info("order", signal_id=entry.signal.signal_id, state=result.state, reason=result.reason)
+        failpoint("ledger.outcome.after")
+        log.info("order", signal_id=order.signal_id, state=result.state, reason=result.reason)
+        self._admission.ended(entry)
         if result.state is OrderState.UNKNOWN:
-            self._reconciler.doubt(replace(entry, result=result))
-        self._told()
+            self._doubts.doubt(entry)
+            self._queues.end(order)
+            self._nudged.set()
+        elif not entry.is_final:
+            self._doubts.watch(entry)
+        if (awaited := self._awaited.pop(order.signal_id, None)) and not awaited.done():
+            awaited.set_result(entry)

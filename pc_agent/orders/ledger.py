@@ -15,7 +15,7 @@ from pc_agent.orders.ledger_transaction import LedgerError, RefusedReport, Repor
 __all__ = ["Ledger", "LedgerCounts", "LedgerError", "RefusedReport", "Report", "Transaction", "open_ledger"]
 
 T = TypeVar("T")
-ReportListener = Callable[[Report], None]
+ReportListener = Callable[[Sequence[Report]], None]
 
 _MOST_DROPPED = 1_000
 
@@ -30,7 +30,7 @@ class LedgerCounts:
 
 
 class Ledger:
-    """Open it with `open_ledger`. Every method returns when what it says is on disk; `note_sent` does not wait."""
+    """Open it with `open_ledger`. What a method says is on disk when it returns; notes are written soon."""
 
     def __init__(self, file: Path) -> None:
         self._listeners: dict[Account, ReportListener] = {}
@@ -42,7 +42,7 @@ class Ledger:
         return self._thread.ledger_id
 
     def listen(self, account: Account, listener: ReportListener) -> None:
-        """It is told each report of `account` as soon as that is on disk, in the order of places."""
+        """It is told of reports of `account` as soon as they are on disk, in the order of places."""
         self._listeners[account] = listener
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
@@ -134,14 +134,14 @@ class Ledger:
         """The oldest of `account`, behind place `after`, that the engine has neither acknowledged nor refused."""
         return await self.run(lambda transaction: transaction.waiting_reports(account, after, limit))
 
-    async def acknowledged(self, report_ids: Sequence[str]) -> None:
-        """The engine has them."""
+    def note_acknowledged(self, report_ids: Sequence[str]) -> None:
+        """The engine has them; should that be forgotten, it is told them once more."""
         now = unix_ns()
-        await self.run(lambda transaction: transaction.acknowledge(report_ids, now))
+        self._thread.note(lambda transaction: transaction.acknowledge(report_ids, now))
 
-    async def refused(self, report_id: str, reason: str, message: str) -> None:
+    def note_refused(self, report_id: str, reason: str, message: str) -> None:
         """The engine will never take it: set it aside for a person."""
-        await self.run(lambda transaction: transaction.refuse(report_id, reason, message))
+        self._thread.note(lambda transaction: transaction.refuse(report_id, reason, message))
 
     async def refused_reports(self) -> list[RefusedReport]:
         return await self.run(lambda transaction: transaction.refused_reports())
@@ -166,9 +166,9 @@ class Ledger:
         self._thread.close()
 
     def _tell(self, reports: Sequence[Report]) -> None:
-        for report in reports:
-            if listener := self._listeners.get(report.entry.signal.account):
-                listener(report)
+        for account, listener in self._listeners.items():
+            if own := [report for report in reports if report.entry.signal.account == account]:
+                listener(own)
 
 
 @contextmanager

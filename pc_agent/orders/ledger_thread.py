@@ -126,8 +126,9 @@ class LedgerThread:
                 future.set_exception(failure)
             else:
                 future.set_result(outcome.value)
-        if reports:
-            self._listener(reports)
+        if reports and outcomes:
+            # Behind those who waited: they may have an order to send.
+            outcomes[0].job.loop.call_soon(self._listener, reports)
 
 
 def _do(transaction: Transaction, job: _Job) -> _Outcome:

@@ -54,7 +54,7 @@ class Transaction:
         signal_id = entry.signal.signal_id
         if self.database.execute("SELECT 1 FROM dropped WHERE digest = ?", (_digest(signal_id),)).fetchone():
             return False
-        mark = mark_of(signal_id)
+        mark, entry = mark_of(signal_id), _resolved(entry)
         row = entry_row(entry) | {"magic": mark.magic, "comment": mark.comment}
         cursor = self.database.execute(
             f"INSERT OR IGNORE INTO signal ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
@@ -118,6 +118,7 @@ class Transaction:
             clock_offset_ns=clock_offset_ns or entry.clock_offset_ns,
             resolved_unix_ns=0,
         )
+        settled = _resolved(settled)
         self._store(settled)
         return settled
 
@@ -188,7 +189,7 @@ class Transaction:
         )
 
     def _report(self, entry: Entry) -> None:
-        if entry.state in _UNTOLD:
+        if entry.state in _UNTOLD or entry.is_local:
             return
         signal, report_id = entry.signal, report_id_of(entry)
         cursor = self.database.execute(
@@ -212,6 +213,13 @@ class Transaction:
         self.database.executemany("INSERT OR IGNORE INTO dropped VALUES (?)", [(_digest(name),) for name in ids])
         self.database.executemany("DELETE FROM signal WHERE signal_id = ?", [(name,) for name in ids])
         return len(ids)
+
+
+def _resolved(entry: Entry) -> Entry:
+    """Nobody acknowledges what the agent did of its own."""
+    if not (entry.is_local and entry.is_final):
+        return entry
+    return replace(entry, resolved_unix_ns=max(entry.received_unix_ns, entry.result.answered_unix_ns))
 
 
 def report_id_of(entry: Entry) -> str:

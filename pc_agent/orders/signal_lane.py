@@ -1,22 +1,24 @@
-"""The agent's lane 0: signals down, execution reports up, and nothing else."""
+"""The agent's lane 0 of one account: signals down, execution reports up, and what else concerns the account."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
 
 import grpc
 from suho.trading.v1 import agent_link_pb2 as pb
 from suho.trading.v1 import agent_link_pb2_grpc
 
 from mesh.clock import unix_ns
+from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from mesh.waiting import backoff
-from pc_agent.domain.orders import Account
+from pc_agent.domain.report_window import ReportWindow
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalBreachError, SignalSequence
 from pc_agent.orders.execution import Execution
-from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.ledger import Ledger, Report
 from pc_agent.orders.order_messages import hello_of, report_of, signal_of
 from pc_agent.stream_errors import reason_of
 from pc_agent.terminal.messages import Connected
@@ -24,8 +26,35 @@ from pc_agent.terminal.messages import Connected
 log = get_logger(__name__)
 
 _PROBE_S = 2.0
-_REPEAT_S = 5.0
 _MOST_REPORTS = 100
+# Signals that are being written to the ledger while more are read.
+_MOST_TAKEN_TOGETHER = 16
+
+Send = Callable[[pb.StreamSignalsRequest], None]
+
+
+class Role(StrEnum):
+    """What the agent is for the account (suho.agent.v1.AgentRole)."""
+
+    EXECUTING = "EXECUTING"
+    STANDBY = "STANDBY"
+    DISCONNECTED = "DISCONNECTED"
+
+
+class Cargo(Protocol):
+    """What the lane carries beside signals and reports."""
+
+    def safety(self) -> pb.AgentSafety:
+        """For the hello."""
+
+    def stands(self, there: bool) -> None:
+        """The lane has an engine for which this agent executes, or has lost it."""
+
+    def carry(self, send: Send) -> Awaitable[None]:
+        """Send what is to be sent, for as long as the stream stands."""
+
+    def take(self, response: pb.StreamSignalsResponse) -> Awaitable[None]:
+        """What is neither signals, nor about reports, nor the clock's."""
 
 
 class _LaneOverError(Exception):
@@ -43,49 +72,78 @@ class SignalLane:
         clock: ServerClock,
         lease: Lease,
     ) -> None:
-        self.stands = False
+        self.role = Role.DISCONNECTED
+        # Since when it is so (PC's clock), how often a stream was lost, and with which engine it is.
+        self.since_unix_ms = unix_ns() // 1_000_000
+        self.reconnects = 0
+        self.engine = ""
         self._stub: agent_link_pb2_grpc.AgentLinkServiceAsyncStub = agent_link_pb2_grpc.AgentLinkServiceStub(channel)
         self._agent = agent
         self._ledger = ledger
         self._clock = clock
         self._lease = lease
         self._outgoing: asyncio.Queue[pb.StreamSignalsRequest] = asyncio.Queue()
+        self._window: ReportWindow[Report] = ReportWindow()
         self._reports_wait = asyncio.Event()
+        self._taken = asyncio.Semaphore(_MOST_TAKEN_TOGETHER)
         self._probes: dict[int, int] = {}
         self._pauses = backoff(0.1, 0.5)  # at start the other end is about to come
 
-    def tell(self) -> None:
-        """There are reports in the ledger to send."""
-        self._reports_wait.set()
+    @property
+    def stands(self) -> bool:
+        """There is an engine for which this agent executes."""
+        return self.role is Role.EXECUTING
 
-    async def run(self, facts: Callable[[], Connected], sequence: SignalSequence, execution: Execution) -> None:
+    @property
+    def unacknowledged(self) -> int:
+        """Reports on their way."""
+        return len(self._window)
+
+    async def run(
+        self, facts: Callable[[], Connected], sequence: SignalSequence, execution: Execution, cargo: Cargo
+    ) -> None:
         """Keep the lane for ever. A new stream says what the terminal is and shows then."""
+        await execution.ready()
+        self._ledger.listen(sequence.account, self._tell)
         while True:
             because = "ended by the engine"
             try:
-                await self._carry(facts(), sequence, execution)
+                await self._carry(facts(), sequence, execution, cargo)
             except* grpc.aio.AioRpcError as group:
                 because = reason_of(group)
             except* (_LaneOverError, SignalBreachError) as group:
                 because = "; ".join(str(error) for error in group.exceptions)
                 log.error("lane 0 was broken off", because=because)
-            self.stands = False
+            if self.stands:
+                cargo.stands(False)
+            self._become(Role.DISCONNECTED)
+            self.reconnects += 1
             pause = next(self._pauses)
-            log.warning("lane 0 lost", because=because, retry_s=round(pause, 2))
+            log.warning("lane 0 lost", account=sequence.account.login, because=because, retry_s=round(pause, 2))
             await asyncio.sleep(pause)
 
-    async def _carry(self, facts: Connected, sequence: SignalSequence, execution: Execution) -> None:
+    def _become(self, role: Role, engine: str = "") -> None:
+        if role is not self.role:
+            self.role, self.since_unix_ms = role, unix_ns() // 1_000_000
+        self.engine = engine
+
+    async def _carry(self, facts: Connected, sequence: SignalSequence, execution: Execution, cargo: Cargo) -> None:
         self._outgoing = asyncio.Queue()
         self._probes.clear()
-        hello = hello_of(self._agent, facts, sequence.epoch, sequence.last_seq)
+        hello = hello_of(self._agent, facts, sequence.epoch, sequence.last_seq, self._ledger.ledger_id, cargo.safety())
         greeted_ns = time.monotonic_ns()
         call: Any = self._stub.StreamSignals(self._requests(pb.StreamSignalsRequest(hello=hello)))
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._join(call, sequence, greeted_ns)
-                beside = [tasks.create_task(self._probe()), tasks.create_task(self._report(sequence.account))]
+                cargo.stands(True)
+                beside = [
+                    tasks.create_task(self._probe()),
+                    tasks.create_task(self._report(sequence)),
+                    tasks.create_task(_run(cargo.carry(self._send))),
+                ]
                 while (response := await call.read()) is not grpc.aio.EOF:
-                    await self._take(response, sequence, execution)
+                    await self._take(response, sequence, execution, cargo, tasks)
                     if response.HasField("drain"):
                         log.info("the engine asks lane 0 to go elsewhere", because=response.drain.reason)
                         break
@@ -101,18 +159,29 @@ class SignalLane:
             yield await outgoing.get()
 
     async def _join(self, call: Any, sequence: SignalSequence, greeted_ns: int) -> None:
-        response = await call.read()
-        if response is grpc.aio.EOF:
-            raise _LaneOverError("the engine ended the stream before it answered the hello")
-        if not response.HasField("joined"):
-            raise _LaneOverError("the engine's first message was not Joined")
-        joined = response.joined
+        """Until this agent is the one that executes."""
+        while (response := await call.read()) is not grpc.aio.EOF:
+            match response.WhichOneof("kind"):
+                case "standby":
+                    self._become(Role.STANDBY)
+                    log.info("another agent executes for the account: standing by", agent=response.standby.agent)
+                case "joined":
+                    self._joined(response.joined, sequence, greeted_ns)
+                    return
+                case "drain":
+                    raise _LaneOverError(f"the engine asks lane 0 to go elsewhere: {response.drain.reason}")
+                case kind:
+                    raise _LaneOverError(f"the engine said {kind} before Joined")
+        raise _LaneOverError("the engine ended the stream before it answered the hello")
+
+    def _joined(self, joined: pb.Joined, sequence: SignalSequence, greeted_ns: int) -> None:
         sequence.join(joined.epoch)
         self._clock.forget()
         # Granted after the greeting left: counted from there it can not end too late.
         self._lease.renew(greeted_ns, joined.valid_for_ms)
         self._pauses = backoff(0.1, 2.0)
-        self.stands = True
+        self._window.begin()
+        self._become(Role.EXECUTING, joined.engine)
         log.info("lane 0 stands", engine=joined.engine, epoch=joined.epoch, after=sequence.last_seq)
 
     async def _probe(self) -> None:
@@ -123,50 +192,96 @@ class SignalLane:
             self._send(pb.StreamSignalsRequest(clock=pb.ClockProbe(agent_unix_ns=now)))
             await asyncio.sleep(_PROBE_S)
 
-    async def _report(self, account: Account) -> None:
-        """What was not acknowledged: at once, and again after a while."""
-        sent: dict[str, float] = {}
+    def _send(self, request: pb.StreamSignalsRequest) -> None:
+        self._outgoing.put_nowait(request)
+
+    # reports
+
+    def _tell(self, reports: Sequence[Report]) -> None:
+        """These are in the ledger now: on the lane with them, unless others are before them."""
+        if self.stands:
+            self._send_reports(self._window.take(reports, time.monotonic_ns(), unix_ns()))
+        self._reports_wait.set()
+
+    async def _report(self, sequence: SignalSequence) -> None:
+        """What was left from before, what found no room, and what was not answered for too long."""
+        window = self._window
         while True:
             self._reports_wait.clear()
-            waiting = await self._ledger.reports(account, _MOST_REPORTS)
-            now = time.monotonic()
-            due = [report for report in waiting if now - sent.get(report.report_id, -_REPEAT_S) >= _REPEAT_S]
-            sent = {report.report_id: sent.get(report.report_id, now) for report in waiting}
-            sent.update({report.report_id: now for report in due})
-            if due:
-                reports = pb.ExecutionReports(reports=[report_of(report) for report in due])
-                self._send(pb.StreamSignalsRequest(reports=reports))
+            while room := window.wants():
+                found = await self._ledger.reports(sequence.account, room, window.place)
+                self._send_reports(window.fill(found, room, time.monotonic_ns(), unix_ns()))
+            self._send_reports(window.due_again(time.monotonic_ns()))
+            next_ns = window.next_ns()
             try:
-                async with asyncio.timeout(_REPEAT_S if waiting else None):
+                async with asyncio.timeout(None if next_ns is None else (next_ns - time.monotonic_ns()) / 1e9):
                     await self._reports_wait.wait()
             except TimeoutError:
                 continue
 
-    def _send(self, request: pb.StreamSignalsRequest) -> None:
-        self._outgoing.put_nowait(request)
+    def _send_reports(self, reports: Sequence[tuple[Report, int]]) -> None:
+        for start in range(0, len(reports), _MOST_REPORTS):
+            batch = [report_of(report, reported) for report, reported in reports[start : start + _MOST_REPORTS]]
+            self._send(pb.StreamSignalsRequest(reports=pb.ExecutionReports(reports=batch)))
+            failpoint("report.sent")
 
-    async def _take(self, response: pb.StreamSignalsResponse, sequence: SignalSequence, execution: Execution) -> None:
+    def _take_acks(self, acks: pb.ReportAcks) -> None:
+        failpoint("report.acked")
+        self._ledger.note_acknowledged(list(acks.report_ids))
+        for report_id in acks.report_ids:
+            self._window.done(report_id)
+        for refused in acks.refused:
+            log.error("the engine refused a report", report_id=refused.report_id, because=refused.message)
+            self._ledger.note_refused(refused.report_id, refused.reason, refused.message)
+            self._window.done(refused.report_id)
+        self._reports_wait.set()
+
+    # what comes down
+
+    async def _take(
+        self,
+        response: pb.StreamSignalsResponse,
+        sequence: SignalSequence,
+        execution: Execution,
+        cargo: Cargo,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         match response.WhichOneof("kind"):
             case "signals":
-                await self._take_signals(response.signals, sequence, execution)
+                await self._take_signals(response.signals, sequence, execution, tasks)
             case "report_acks":
-                await self._ledger.acknowledged(list(response.report_acks.report_ids))
-                self._reports_wait.set()
+                self._take_acks(response.report_acks)
             case "clock":
                 self._take_clock(response.clock)
+            case "drain":
+                pass  # the caller ends the stream
+            case _:
+                await cargo.take(response)
 
-    async def _take_signals(self, signals: pb.Signals, sequence: SignalSequence, execution: Execution) -> None:
+    async def _take_signals(
+        self, signals: pb.Signals, sequence: SignalSequence, execution: Execution, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Their order is settled here; the ledger writes them while more are read."""
+        received_unix_ns = unix_ns()
         arrival = sequence.arrange(signal_of(signal) for signal in signals.signals)
-        for signal in arrival.again:
-            await execution.repeat(signal)
-        if arrival.due:
-            await execution.take(arrival.due, sequence.epoch, sequence.last_seq)
+        epoch, last_seq = sequence.epoch, sequence.last_seq
         if arrival.missing:
             first, last = arrival.missing
-            missing = pb.MissingSignals(epoch=sequence.epoch, from_seq=first, to_seq=last)
+            missing = pb.MissingSignals(epoch=epoch, from_seq=first, to_seq=last)
             self._send(pb.StreamSignalsRequest(missing=missing))
-        ack = pb.SignalAck(epoch=sequence.epoch, seq=sequence.last_seq)
-        self._send(pb.StreamSignalsRequest(signal_ack=ack))
+        written = execution.take(arrival.due, epoch, last_seq, received_unix_ns) if arrival.due else None
+        for signal in arrival.again:
+            await execution.repeat(signal)
+        await self._taken.acquire()
+        tasks.create_task(self._acknowledge(written, epoch, last_seq))
+
+    async def _acknowledge(self, written: asyncio.Task[None] | None, epoch: int, last_seq: int) -> None:
+        try:
+            if written is not None:
+                await asyncio.shield(written)
+            self._send(pb.StreamSignalsRequest(signal_ack=pb.SignalAck(epoch=epoch, seq=last_seq)))
+        finally:
+            self._taken.release()
 
     def _take_clock(self, reply: pb.ClockReply) -> None:
         sent_ns = self._probes.pop(reply.agent_unix_ns, None)
@@ -174,3 +289,7 @@ class SignalLane:
             self._clock.measure(sent_ns, time.monotonic_ns(), reply.engine_unix_ns)
             # The engine renewed it after the probe left: counted from there it can not end too late.
             self._lease.renew(sent_ns, reply.valid_for_ms)
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work

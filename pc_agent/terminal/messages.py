@@ -14,6 +14,9 @@ from pc_agent.domain.terminal_health import TerminalHealth, findings
 from pc_agent.domain.tick_cursor import Anchor
 from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, PriceBounds, Sending, SendOrders
 
+# ACCOUNT_MARGIN_MODE_RETAIL_HEDGING.
+_HEDGING = 2
+
 __all__ = [
     "AccountFacts",
     "Adjust",
@@ -166,6 +169,11 @@ class AccountFacts:
     margin_mode: int = 0
     currency: str = ""
     leverage: int = 0
+
+    @property
+    def is_hedging(self) -> bool:
+        """Positions of a symbol stand beside each other, each with a ticket of its own."""
+        return self.margin_mode == _HEDGING
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,24 @@
 """What the ledger keeps and what it refuses."""
 
 import asyncio
-from collections.abc import Iterator
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
+from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
 from pc_agent.file_lock import LockedError
-from pc_agent.orders.ledger import Ledger, LedgerError, open_ledger
+from pc_agent.orders.ledger import Ledger, LedgerError, Report, open_ledger
+from pc_agent.orders.ledger_schema import MIGRATIONS, NewerLedgerError
 
 ACCOUNT = Account("twin-1", 1_000_001)
 
 
-def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED) -> Entry:
-    signal = Signal(name, ACCOUNT, 2**63, seq, False, True, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5)
+def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind = Kind.MARKET) -> Entry:
+    signal = Signal(name, ACCOUNT, 2**63, seq, False, True, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
     return Entry(signal, Result(state), 11)
 
 
@@ -46,7 +50,7 @@ async def test_a_report_never_changes(ledger: Ledger) -> None:
     await ledger.settle("a", Result(OrderState.FILLED, ticket=4))
     accepted, filled = await ledger.reports(ACCOUNT, 10)
     assert (accepted.entry.state, accepted.entry.result.ticket) == (OrderState.INTENT, 0)
-    await ledger.acknowledged([accepted.report_id, filled.report_id])
+    ledger.note_acknowledged([accepted.report_id, filled.report_id])
     assert await ledger.reports(ACCOUNT, 10) == []
     assert await ledger.repeat("a")
     (again,) = await ledger.reports(ACCOUNT, 10)
@@ -96,4 +100,154 @@ async def test_what_can_not_be_written_is_told_to_who_asked(ledger: Ledger) -> N
 async def test_a_ledger_has_one_owner(ledger: Ledger, tmp_path: Path) -> None:
     """A second agent on the same folder is refused."""
     with pytest.raises(LockedError, match="held by another"), open_ledger(tmp_path):
+        pass
+
+
+async def test_a_ledger_has_an_identity_of_its_own(tmp_path: Path) -> None:
+    """The same after a restart, another one in another file."""
+    with open_ledger(tmp_path / "a") as first, open_ledger(tmp_path / "b") as other:
+        name = first.ledger_id
+        assert other.ledger_id != name
+    with open_ledger(tmp_path / "a") as again:
+        assert again.ledger_id == name
+
+
+async def test_every_field_of_a_signal_survives(ledger: Ledger) -> None:
+    """What was asked, when it was committed and sent, and how far it got."""
+    whole = Entry(
+        Signal(
+            "a", ACCOUNT, 2**63, 1, False, False, "EURUSD", None, "0.1", "1.2", "1.0", 5, Kind.STOP_LIMIT, "1.1",
+            "1.05", 2**64 - 1, 2**63, 7, 8, 9, 10, 11,
+        ),
+        Result(OrderState.INTENT), 12, 13, clock_offset_ns=-14,
+    )  # fmt: skip
+    await ledger.receive(ACCOUNT, 2**63, 1, [whole])
+    ledger.note_sent("a", 15, 16)
+    result = Result(OrderState.PLACED, "DONE", "words", 2**64 - 1, 18, "", "", 10009, 0, 20)
+    entry = await ledger.settle("a", result)
+    placed = replace(result, called_unix_ns=16)
+    assert entry == replace(whole, result=placed, queued_unix_ns=15)
+    assert await ledger.entry("a") == entry
+    assert await ledger.by_ticket(ACCOUNT, 2**64 - 1) == [entry]
+    assert await ledger.by_mark(ACCOUNT, mark_of("a")) == entry
+    assert await ledger.by_mark(Account("twin-1", 2), mark_of("a")) is None
+    assert await ledger.entries(ACCOUNT, {OrderState.PLACED}) == [entry]
+
+
+async def test_a_pending_order_is_filled_in_parts_and_stays_open(ledger: Ledger) -> None:
+    """Each part is a report of its own; a later word keeps what it does not know better."""
+    await ledger.receive(ACCOUNT, 1, 1, [entry("a", kind=Kind.LIMIT)])
+    await ledger.intend(["a"], 1)
+    for volume in ("0.02", "0.05"):
+        await ledger.settle("a", Result(OrderState.PARTIALLY_FILLED, ticket=4, volume=volume, price="1.1"))
+        assert [open_entry.state for open_entry in await ledger.open_entries(ACCOUNT)] == [OrderState.PARTIALLY_FILLED]
+    await ledger.settle("a", Result(OrderState.CANCELED, "REMOVED"))
+    reports = await ledger.reports(ACCOUNT, 10)
+    assert [report.report_id for report in reports] == [
+        "a/INTENT", "a/PARTIALLY_FILLED/0.02", "a/PARTIALLY_FILLED/0.05", "a/CANCELED",
+    ]  # fmt: skip
+    assert (reports[-1].entry.result.ticket, reports[-1].entry.result.volume) == (4, "0.05")
+    assert await ledger.open_entries(ACCOUNT) == []
+
+
+async def test_what_a_worker_was_about_to_do_is_written_but_not_reported(ledger: Ledger) -> None:
+    """SENT is the ledger's own state; it comes too late for what is over already."""
+    await ledger.receive(ACCOUNT, 1, 2, [entry("a"), entry("b", 2)])
+    await ledger.intend(["a", "b"], 1)
+    ledger.note_sent("a", 2, 3)
+    await ledger.settle("b", Result(OrderState.FILLED))
+    ledger.note_sent("b", 2, 3)
+    states = [one.state for one in await ledger.entries(ACCOUNT, OrderState)]
+    assert states == [OrderState.SENT, OrderState.FILLED]
+    assert "a/SENT" not in [report.report_id for report in await ledger.reports(ACCOUNT, 10)]
+
+
+async def test_reports_are_told_as_soon_as_they_are_on_disk(ledger: Ledger) -> None:
+    """To who listens for their account, in the order of their places, once each."""
+    heard: list[Report] = []
+
+    def listen(reports: Sequence[Report]) -> None:
+        heard.extend(reports)
+
+    ledger.listen(ACCOUNT, listen)
+    ledger.listen(Account("twin-1", 2), lambda _: pytest.fail("another account's"))
+    await ledger.receive(ACCOUNT, 1, 2, [entry("a"), entry("b", 2, OrderState.REJECTED)])
+    await ledger.intend(["a"], 1)
+    await ledger.settle("a", Result(OrderState.FILLED))
+    await asyncio.sleep(0)
+    assert [report.report_id for report in heard] == ["b/REJECTED", "a/INTENT", "a/FILLED"]
+    assert [report.place for report in heard] == sorted(report.place for report in heard)
+    assert await ledger.reports(ACCOUNT, 10) == heard
+    assert await ledger.reports(ACCOUNT, 10, after=heard[1].place) == heard[2:]
+
+
+async def test_a_refused_report_is_set_aside_and_in_nobodys_way(ledger: Ledger) -> None:
+    """A hundred that the engine will never take do not hold up the next one; a person finds them with their reason."""
+    await ledger.receive(ACCOUNT, 1, 101, [entry(f"s{n}", n, OrderState.REJECTED) for n in range(1, 102)])
+    for report in await ledger.reports(ACCOUNT, 100):
+        ledger.note_refused(report.report_id, "UNKNOWN_ORDER", "nobody knows it")
+    assert [report.report_id for report in await ledger.reports(ACCOUNT, 100)] == ["s101/REJECTED"]
+    refused = await ledger.refused_reports()
+    assert (refused[0].report_id, refused[0].reason) == ("s1/REJECTED", "UNKNOWN_ORDER")
+    counts = await ledger.counts()
+    assert (counts.states[OrderState.REJECTED], counts.reports_waiting, counts.reports_refused) == (101, 1, 100)
+
+
+async def test_what_is_resolved_is_dropped_but_recognised(ledger: Ledger) -> None:
+    """Final and acknowledged long ago; the same signal is not executed again. What is not acknowledged stays."""
+    await ledger.receive(ACCOUNT, 1, 2, [entry("a"), entry("b", 2)])
+    await ledger.intend(["a", "b"], 1)
+    for name in "ab":
+        await ledger.settle(name, Result(OrderState.FILLED))
+    ledger.note_acknowledged(["a/INTENT", "a/FILLED", "b/INTENT"])
+    resolved = await ledger.entry("a")
+    assert resolved
+    assert resolved.resolved_unix_ns
+    assert await ledger.drop_resolved(resolved.resolved_unix_ns) == 0
+    assert await ledger.drop_resolved(resolved.resolved_unix_ns + 1) == 1
+    assert await ledger.entry("a") is None
+    assert await ledger.receive(ACCOUNT, 1, 3, [entry("a", 3)]) == frozenset()
+    assert await ledger.repeat("a")
+    assert await ledger.entry("b")
+
+
+async def test_proof_beats_what_was_concluded(ledger: Ledger) -> None:
+    """A deal that turns up makes a fill of what was called dead, and that has to be acknowledged anew."""
+    await ledger.receive(ACCOUNT, 1, 1, [entry("a", state=OrderState.UNKNOWN)])
+    await ledger.settle("a", Result(OrderState.NOT_EXECUTED))
+    ledger.note_acknowledged(["a/NOT_EXECUTED"])
+    late = await ledger.settle("a", Result(OrderState.FILLED, volume="0.1", price="1.1"))
+    assert late.resolved_unix_ns == 0
+
+
+async def test_a_ledger_of_the_first_kind_is_read(tmp_path: Path) -> None:
+    """Its entries and reports are as they were; what it did not know has its default; marks are found."""
+    file = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(file) as old:
+        MIGRATIONS[0](old)
+        old.execute("INSERT INTO sequence VALUES ('twin-1', 1000001, '7', '2')")
+        row = ("a", "twin-1", 1_000_001, "7", "2", 0, "EURUSD", "SELL", "0.1", "", "", 5, 11, 12, "UNKNOWN", "TIMEOUT",
+               "words", "0", "0", "", "", 10012, 13, 14)  # fmt: skip
+        names = ("signal_id, server, login, epoch, seq, redelivered, symbol, side, volume, stop_loss, take_profit,"
+                 " not_after_unix_ms, received_unix_ns, intent_unix_ns, state, reason, message, ticket, deal,"
+                 " filled_volume, filled_price, retcode, called_unix_ns, answered_unix_ns")  # fmt: skip
+        old.execute(f"INSERT INTO signal ({names}) VALUES ({', '.join('?' * len(row))})", row)
+        old.execute("INSERT INTO report VALUES (9, 'a/UNKNOWN', ?)", (json.dumps(row),))
+    old.close()
+    with open_ledger(tmp_path) as ledger:
+        assert await ledger.last_seq(ACCOUNT) == (7, 2)
+        (found,) = await ledger.open_entries(ACCOUNT)
+        assert (found.signal.kind, found.signal.side, found.result.retcode) == (Kind.MARKET, Side.SELL, 10012)
+        assert await ledger.by_mark(ACCOUNT, mark_of("a")) == found
+        assert await ledger.reports(ACCOUNT, 10) == [Report("a/UNKNOWN", found, 9)]
+        await ledger.settle("a", Result(OrderState.NOT_EXECUTED))
+        assert [report.place for report in await ledger.reports(ACCOUNT, 10)] == [9, 10]
+
+
+def test_a_ledger_of_a_newer_agent_is_refused(tmp_path: Path) -> None:
+    """This one would not understand it."""
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(NewerLedgerError, match="update"), open_ledger(tmp_path):
         pass

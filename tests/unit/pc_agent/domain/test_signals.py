@@ -1,10 +1,10 @@
-"""Signals as they arrive: their order, their defects, their marks, the time they may still be executed."""
+"""Signals as they arrive: their order, their marks, the time they may still be executed."""
 
 from dataclasses import replace
 
 import pytest
 
-from pc_agent.domain.orders import Account, Side, Signal, defect, mark_of, plain
+from pc_agent.domain.orders import Account, Side, Signal, mark_of, plain
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalBreachError, SignalSequence
 
@@ -60,28 +60,6 @@ def test_a_breach_takes_nothing(batch: list[Signal], words: str) -> None:
     with pytest.raises(SignalBreachError, match=words):
         sequence.arrange(batch)
     assert sequence.last_seq == 4
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"signal_id": ""},
-        {"symbol": ""},
-        {"side": None},
-        {"volume": ""},
-        {"volume": "0"},
-        {"volume": "-1"},
-        {"volume": "NaN"},
-        {"volume": "inf"},
-        {"stop_loss": "low"},
-        {"take_profit": "-1"},
-    ],
-)
-def test_a_defect_is_named(changes: dict[str, object]) -> None:
-    """What can not be executed says which field is wrong."""
-    words = defect(signal(1, **changes))
-    assert next(iter(changes)) in words
-    assert defect(signal(1, stop_loss="1.05", take_profit="1.2")) == ""
 
 
 def test_a_mark_fits_the_terminal_and_is_the_signals_own() -> None:

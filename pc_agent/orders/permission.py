@@ -1,0 +1,74 @@
+"""May an order be sent now, and until when."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from mesh.clock import unix_ns
+from pc_agent.domain.orders import Signal
+from pc_agent.domain.server_clock import Lease, ServerClock
+
+_FOR_EVER_NS = 2**62
+
+
+class OwningTerminal(Protocol):
+    """Does the terminal that has the symbol answer?"""
+
+    def is_ready(self, symbol: str) -> bool: ...
+
+
+class Permission:
+    """The symbol's terminal answers, and what was left from before has been compared with its books; for the engine's
+    signals its clock is known and its lease holds too. The agent's own, which have no place in the sequence, go by the
+    PC's clock and need no lease.
+    """
+
+    def __init__(
+        self, terminal: OwningTerminal, clock: ServerClock, lease: Lease, is_ready: Callable[[], bool]
+    ) -> None:
+        self._terminal = terminal
+        self._clock = clock
+        self._lease = lease
+        self._is_ready = is_ready
+
+    def holds(self, signal: Signal) -> bool:
+        """May it be sent at this moment?"""
+        if not (self._is_ready() and self._terminal.is_ready(signal.symbol)):
+            return False
+        if signal.seq == 0:
+            return True
+        now = time.monotonic_ns()
+        return self._clock.unix_ns(now) is not None and self._lease.holds(now)
+
+    def is_late(self, signal: Signal) -> bool:
+        """Is its time known to be over?"""
+        now = self._now_ns(signal)
+        return now is not None and now >= signal.not_after_unix_ms * 1_000_000
+
+    def expires_ns(self, signal: Signal) -> int:
+        """Monotonic time at which the signal's own is over; asked while the permission holds."""
+        now = self._now_ns(signal)
+        assert now is not None
+        return time.monotonic_ns() + signal.not_after_unix_ms * 1_000_000 - now
+
+    def lease_until_ns(self, signal: Signal) -> int:
+        """Monotonic time at which the permission is over."""
+        return _FOR_EVER_NS if signal.seq == 0 else self._lease.until_ns
+
+    def engine_ms(self) -> int | None:
+        """By the engine's clock."""
+        now = self._clock.unix_ns(time.monotonic_ns())
+        return None if now is None else now // 1_000_000
+
+    def engine_clock_ns(self) -> int:
+        """The engine's clock less the monotonic one; less the PC's own while the engine's is not known."""
+        now = time.monotonic_ns()
+        return self._clock.ahead_ns(now) or unix_ns() - now
+
+    def clock_offset_ns(self) -> int:
+        """The engine's clock less the PC's; 0: not known."""
+        now = self._clock.unix_ns(time.monotonic_ns())
+        return 0 if now is None else now - unix_ns()
+
+    def _now_ns(self, signal: Signal) -> int | None:
+        return unix_ns() if signal.seq == 0 else self._clock.unix_ns(time.monotonic_ns())
