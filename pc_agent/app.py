@@ -6,21 +6,32 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
+from importlib.metadata import version
 
 import grpc
+from suho.agent.v1 import agent_pb2_grpc, store_pb2_grpc
 from suho.hub.v1 import registry_pb2 as hub
 
 from mesh.channel import LaneTarget, lane_channel
+from mesh.clock import unix_ms
 from mesh.config import SettingsError
 from mesh.configuration import ConfigWatch
 from mesh.log import get_logger
+from mesh.server import Service, service
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
+from pc_agent.control.server import open_control
+from pc_agent.control.servicer import AgentServicer, StatusSource
+from pc_agent.control.status import AccountsStatus, IdentityStatus, LedgerStatus
+from pc_agent.control.store_servicer import StoreServicer
 from pc_agent.desk import Desk
 from pc_agent.domain.lanes import TICK_LANES, LaneWatch
 from pc_agent.domain.reference import user_id
 from pc_agent.file_lock import LockedError
-from pc_agent.orders.ledger import open_ledger
+from pc_agent.orders.account_control import AccountControl
+from pc_agent.orders.confirmations import Confirmations
+from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 from pc_agent.settings.keeper import KeptByMesh, SettingsKeeper
 from pc_agent.settings.terminals import pools_of
 from pc_agent.store.duckdb_file import StoreMigrationError
@@ -31,6 +42,7 @@ from pc_agent.store.sync import RecordSync
 from pc_agent.ticks.sources import TickSources
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
+from pc_agent.truth import SafetyState
 
 log = get_logger(__name__)
 
@@ -98,7 +110,12 @@ class Agent:
             records = await stack.enter_async_context(self._dial("agent-records"))
             sync = RecordSync(records, store, preferences, user, settings.records_sync_s)
             channel = await stack.enter_async_context(self._dial("agent-signals"))
-            desks = [Desk(settings, live, terminals, ledger, channel) for terminals in pools_of(settings.terminals)]
+            confirmations = Confirmations()
+            safety = SafetyState(KillSwitch(settings.state_dir), SafetyFile(settings.state_dir))
+            desks = [
+                Desk(settings, live, terminals, ledger, safety, preferences, confirmations, channel)
+                for terminals in pools_of(settings.terminals)
+            ]
             sources = TickSources([desk.pool for desk in desks])
             lanes = [
                 TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, sources)
@@ -107,6 +124,11 @@ class Agent:
             ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), _watch(settings))
             sources.listener = ticks
             self._missing = lambda: _first(desk.missing() for desk in desks) or ticks.missing()
+            services = _services(settings, ledger, desks, confirmations, safety.switch, self.missing)
+            services.append(_store_service(store, preferences))
+            await stack.enter_async_context(
+                open_control(settings.instance, settings.state_dir, settings.control_port, services)
+            )
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(_work(desks, lanes, ticks)),
@@ -121,6 +143,31 @@ class Agent:
                         stopping.create_task(desk.stop())
                 for work in works:
                     work.cancel()
+
+
+def _services(
+    settings: AgentSettings,
+    ledger: Ledger,
+    desks: Sequence[Desk],
+    confirmations: Confirmations,
+    switch: KillSwitch,
+    missing: Callable[[], str],
+) -> list[Service]:
+    """For the person at the PC."""
+
+    def controls() -> list[AccountControl]:
+        return [desk.truth.control for desk in desks if desk.truth]
+
+    identity = IdentityStatus(settings.instance, version("suho"), unix_ms(), missing)
+    sources: list[StatusSource] = [identity, AccountsStatus(controls), LedgerStatus(ledger, controls)]
+    agent = AgentServicer(controls, sources, confirmations, switch)
+    return [service(agent_pb2_grpc.add_AgentServiceServicer_to_server, agent, "suho.agent.v1.AgentService")]
+
+
+def _store_service(store: Store, preferences: LivePreferences) -> Service:
+    """For the person at the PC too."""
+    servicer = StoreServicer(store, preferences, "person")
+    return service(store_pb2_grpc.add_StoreServiceServicer_to_server, servicer, "suho.agent.v1.StoreService")
 
 
 def _watch(settings: AgentSettings) -> LaneWatch:

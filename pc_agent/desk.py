@@ -11,15 +11,18 @@ from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
 from pc_agent.domain.symbol_names import NameRules
-from pc_agent.orders.execution import Execution, Permission
+from pc_agent.orders.admission import Admission, Policy
+from pc_agent.orders.confirmations import Confirmations, Preferences
+from pc_agent.orders.execution import Execution
 from pc_agent.orders.ledger import Ledger
-from pc_agent.orders.reconciler import Reconciler
-from pc_agent.orders.signal_lane import SignalLane
+from pc_agent.orders.permission import Permission
+from pc_agent.orders.signal_lane import Role, SignalLane
 from pc_agent.settings.live import Live
 from pc_agent.settings.terminals import TerminalSettings
 from pc_agent.terminal.messages import Adjust, Connected, WorkerTerms
 from pc_agent.terminal.pool import TerminalPool
 from pc_agent.terminal.worker import TerminalWorker
+from pc_agent.truth import SafetyState, Truth
 
 
 class Desk:
@@ -31,6 +34,9 @@ class Desk:
         live: Live,
         terminals: Sequence[TerminalSettings],
         ledger: Ledger,
+        safety: SafetyState,
+        preferences: Preferences,
+        confirmations: Confirmations,
         channel: grpc.aio.Channel,
     ) -> None:
         self.pool = TerminalPool(
@@ -40,6 +46,11 @@ class Desk:
         self._live = live
         self._terminals = tuple(terminals)
         self._ledger = ledger
+        self._safety = safety
+        self._preferences = preferences
+        self._confirmations = confirmations
+        # None: no terminal has answered yet.
+        self.truth: Truth | None = None
         self._clock, self._lease = ServerClock(), Lease()
         self.signals = SignalLane(channel, settings.instance, ledger, self._clock, self._lease)
 
@@ -70,13 +81,31 @@ class Desk:
         account = Account(facts.account.server, facts.account.login)
         pool, ledger, signals = self.pool, self._ledger, self.signals
         sequence = SignalSequence(account, *await ledger.last_seq(account))
-        reconciler = Reconciler(ledger, pool, self._clock, self._settings.reconcile_after_s, signals.tell)
-        pool.is_frozen = reconciler.is_frozen
-        permission = Permission(pool, self._clock, self._lease)
-        execution = Execution(account, pool.symbols, ledger, pool, permission, reconciler, signals.tell)
-        tasks.create_task(reconciler.run(), name=f"reconciler {account}")
+        settle_s = self._settings.reconcile_after_s
+        truth = Truth(
+            facts.account, ledger, pool, self._clock, self._live, self._safety, settle_s,
+            # Also while this agent stands by for another one.
+            lambda: signals.role is not Role.DISCONNECTED,
+        )  # fmt: skip
+        self.truth = truth
+        pool.is_frozen = truth.reconciler.is_frozen
+        policy = Policy(
+            account=account,
+            is_hedging=facts.account.is_hedging,
+            symbols=lambda: pool.symbols,
+            settings=lambda: self._live.now,
+            preferences=self._preferences,
+            guard=truth.safety,
+            is_frozen=truth.reconciler.is_frozen,
+        )
+        permission = Permission(pool, self._clock, self._lease, lambda: truth.watch.ready)
+        admission = Admission(policy, permission, self._confirmations)
+        execution = Execution(admission, ledger, pool, truth.reconciler)
+        truth.execute_by(execution.take_local)
+        tasks.create_task(truth.run(), name=f"truth of {account}")
         tasks.create_task(execution.run(), name=f"execution {account}")
-        tasks.create_task(signals.run(lambda: pool.facts or facts, sequence, execution), name=f"lane 0 {account}")
+        lane = signals.run(lambda: pool.facts or facts, sequence, execution, truth.cargo)
+        tasks.create_task(lane, name=f"lane 0 {account}")
 
     async def _follow_settings(self) -> None:
         known = self._live.now

@@ -48,7 +48,7 @@ async def test_a_signal_is_executed_once_and_reported_with_what_proves_it(rig: R
 
 
 async def test_what_can_not_be_executed_is_refused_with_its_reason(rig: Rig, tmp_path: Path) -> None:
-    """An unset side, a volume that is no number, a symbol nobody knows, an old signal, a volume under the broker's least."""
+    """An unset side, a volume that is no number, a symbol nobody knows, an old signal, a volume too small."""
     await start(rig, tmp_path)
     await rig.engine.submit("unset", "EURUSD", side=order_pb2.ORDER_SIDE_UNSPECIFIED)
     await rig.engine.submit("volume", "EURUSD", volume="many")
