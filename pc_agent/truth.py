@@ -64,6 +64,7 @@ class Truth:
             lambda: (self.watch.foreign(), self.watch.foreign_orders()),
             lambda flatten, name: self.control.withdraw(flatten, name),
         )
+        self.books = books
         self.watch = AccountWatch(
             account, ledger, self.deals, books, self.reconciler, pool, lambda: live.now.reconcile_interval_s,
             self.safety.looked,

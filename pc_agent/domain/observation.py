@@ -1,9 +1,10 @@
 """What a look at a terminal tells of its broker, its installation and its account."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pc_agent.domain.books import BookDeal
 from pc_agent.domain.reference import (
     AccountType,
     Broker,
@@ -83,3 +84,12 @@ def seen(agent: str, look: TerminalLook) -> list[Content]:
 def money(value: float) -> Decimal:
     """The shortest decimal that means this double, as the terminal shows it."""
     return Decimal(repr(value)).quantize(_MONEY)
+
+
+def commission_per_lot(deals: Iterable[BookDeal], known: float | None) -> float | None:
+    """What the newest of the trades that cost a commission cost a lot; `known` where none did."""
+    paid = [deal for deal in deals if deal.commission and deal.volume]
+    if not paid:
+        return known
+    newest = max(paid, key=lambda deal: deal.ticket)
+    return abs(newest.commission) / newest.volume

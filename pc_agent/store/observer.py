@@ -1,7 +1,7 @@
 """Fills the store from the terminals: what each health look tells of its broker, its installation and its account."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,17 +34,19 @@ class ObservedTerminal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Of an instance; 0: none."""
+class Observed:
+    """A terminal, the limits of its instance (0: none), and what a lot costs at its broker, as far as known."""
 
-    cpu_percent: float
-    memory_mb: float
+    terminal: ObservedTerminal
+    cpu_limit_percent: float
+    memory_limit_mb: float
+    commission_per_lot: Callable[[], float | None]
 
 
 class Observer:
     """Looks at `terminals` for whether there is news; a store that fails does not stop them."""
 
-    def __init__(self, agent: str, store: Store, terminals: Sequence[tuple[ObservedTerminal, Limits]]) -> None:
+    def __init__(self, agent: str, store: Store, terminals: Sequence[Observed]) -> None:
         self._agent = agent
         self._store = store
         self._terminals = terminals
@@ -58,11 +60,12 @@ class Observer:
             await asyncio.sleep(_LOOK_S)
 
     def _news(self) -> Iterator[tuple[int, TerminalLook]]:
-        for number, (terminal, limits) in enumerate(self._terminals):
-            told = (terminal.seen, terminal.connected, len(terminal.symbols))
+        for number, one in enumerate(self._terminals):
+            terminal, commission = one.terminal, one.commission_per_lot()
+            told = (terminal.seen, terminal.connected, len(terminal.symbols), commission)
             if terminal.facts is not None and terminal.seen is not None and told != self._noted.get(number):
                 self._noted[number] = told
-                yield number, _look(terminal.facts, terminal.seen, terminal.connected, terminal.symbols, limits)
+                yield number, _look(one, terminal.facts, terminal.seen, commission)
 
     async def _note(self, number: int, look: TerminalLook) -> None:
         try:
@@ -72,13 +75,11 @@ class Observer:
             log.error("the store does not take what a terminal tells", path=look.path, because=str(error)[:300])
 
 
-def _look(
-    facts: Connected, health: HealthSeen, connected: bool, symbols: Mapping[str, SymbolFacts], limits: Limits
-) -> TerminalLook:
-    account = facts.account
+def _look(observed: Observed, facts: Connected, health: HealthSeen, commission: float | None) -> TerminalLook:
+    account, symbols = facts.account, observed.terminal.symbols
     return TerminalLook(
         path=health.path,
-        connected=connected and health.health.connected,
+        connected=observed.terminal.connected and health.health.connected,
         server=account.server,
         company=health.company,
         login=account.login,
@@ -87,10 +88,11 @@ def _look(
         leverage=account.leverage,
         balance=health.balance,
         equity=health.equity,
-        cpu_limit_percent=limits.cpu_percent,
-        memory_limit_mb=limits.memory_mb,
+        cpu_limit_percent=observed.cpu_limit_percent,
+        memory_limit_mb=observed.memory_limit_mb,
         pairs=tuple(name for name, symbol in symbols.items() if _is_pair(symbol)),
         floating_spread=any(symbol.spread_float for symbol in symbols.values()),
+        commission_per_lot=commission,
     )
 
 

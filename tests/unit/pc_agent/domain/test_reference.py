@@ -4,7 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from pc_agent.domain.observation import TerminalLook, money, seen
+from pc_agent.domain.books import BookDeal
+from pc_agent.domain.observation import TerminalLook, commission_per_lot, money, seen
 from pc_agent.domain.reference import Broker, Record, Status, TradingAccount, holder, observed
 
 LOOK = TerminalLook(
@@ -50,3 +51,12 @@ def test_an_account_names_the_first_instance_while_that_is_active() -> None:
     assert holder(first, second, {first: Status.ACTIVE}) == first
     assert holder(first, second, {first: Status.INACTIVE}) == second
     assert holder(first, second, {}) == second
+
+
+def test_a_commission_is_what_the_newest_trade_cost() -> None:
+    """A lot's part of it, on each deal, whichever sign the broker writes; trades without one tell nothing."""
+    free = BookDeal(9, 1, 0, "", "EURUSD", 0, 1.0, 1.1)
+    paid = [replace(free, ticket=7, commission=-3.5, volume=0.5), replace(free, ticket=3, commission=-1.0)]
+    assert commission_per_lot([free], None) is None
+    assert commission_per_lot([free, *paid], None) == 7.0
+    assert commission_per_lot([free], 7.0) == 7.0
