@@ -33,12 +33,14 @@ from pc_agent.orders.confirmations import Confirmations
 from pc_agent.orders.ledger import Ledger, open_ledger
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 from pc_agent.settings.keeper import KeptByMesh, SettingsKeeper
+from pc_agent.settings.status import SettingsStatus
 from pc_agent.settings.terminals import pools_of
 from pc_agent.store.duckdb_file import StoreMigrationError
-from pc_agent.store.observer import Limits, Observer
+from pc_agent.store.observer import Observed, Observer
 from pc_agent.store.preferences import LivePreferences
 from pc_agent.store.store import Store, open_store
 from pc_agent.store.sync import RecordSync
+from pc_agent.terminal.worker import TerminalWorker
 from pc_agent.ticks.sources import TickSources
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
@@ -124,7 +126,7 @@ class Agent:
             ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), _watch(settings))
             sources.listener = ticks
             self._missing = lambda: _first(desk.missing() for desk in desks) or ticks.missing()
-            services = _services(settings, ledger, desks, confirmations, safety.switch, self.missing)
+            services = _services(settings, keeper, ledger, desks, confirmations, safety.switch, self.missing)
             services.append(_store_service(store, preferences))
             await stack.enter_async_context(
                 open_control(settings.instance, settings.state_dir, settings.control_port, services)
@@ -147,6 +149,7 @@ class Agent:
 
 def _services(
     settings: AgentSettings,
+    keeper: SettingsKeeper,
     ledger: Ledger,
     desks: Sequence[Desk],
     confirmations: Confirmations,
@@ -159,7 +162,8 @@ def _services(
         return [desk.truth.control for desk in desks if desk.truth]
 
     identity = IdentityStatus(settings.instance, version("suho"), unix_ms(), missing)
-    sources: list[StatusSource] = [identity, AccountsStatus(controls), LedgerStatus(ledger, controls)]
+    accounts, own_ledger = AccountsStatus(controls), LedgerStatus(ledger, controls)
+    sources: list[StatusSource] = [identity, accounts, own_ledger, SettingsStatus(keeper)]
     agent = AgentServicer(controls, sources, confirmations, switch)
     return [service(agent_pb2_grpc.add_AgentServiceServicer_to_server, agent, "suho.agent.v1.AgentService")]
 
@@ -185,9 +189,19 @@ async def _work(desks: Sequence[Desk], lanes: Sequence[TickLane], ticks: TickLan
 
 
 def _observer(settings: AgentSettings, store: Store, desks: Sequence[Desk]) -> Observer:
-    limits = {one.name: Limits(one.cpu_limit_percent, one.memory_limit_mb) for one in settings.terminals}
-    terminals = [(worker, limits[worker.name]) for desk in desks for worker in desk.pool.workers]
+    named = {one.name: one for one in settings.terminals}
+
+    def observed(desk: Desk, worker: TerminalWorker) -> Observed:
+        limits = named[worker.name]
+        commission = partial(_commission, desk)
+        return Observed(worker, limits.cpu_limit_percent, limits.memory_limit_mb, commission)
+
+    terminals = [observed(desk, worker) for desk in desks for worker in desk.pool.workers]
     return Observer(settings.instance, store, terminals)
+
+
+def _commission(desk: Desk) -> float | None:
+    return desk.truth.books.commission_per_lot if desk.truth else None
 
 
 def _first(sentences: Iterable[str]) -> str:
