@@ -5,7 +5,24 @@ from typing import Annotated
 
 import typer
 
-from cli import agent, bench, configs, drains, instances, mesh_commands, mesh_state, orders, records, services, ticks, watch
+from cli import (
+    agent,
+    bench,
+    configs,
+    drains,
+    instances,
+    market,
+    mesh_commands,
+    mesh_state,
+    orders,
+    positions,
+    records,
+    services,
+    signal_send,
+    ticks,
+    trading_state,
+    watch,
+)
 from cli.call import call
 from cli.top import top
 from cli.up import up
@@ -42,7 +59,12 @@ app.command()(drains.undrain)
 app.command()(drains.drains)
 app.add_typer(mesh_state.app, name="mesh")
 app.add_typer(configs.app, name="config")
-app.command()(orders.orders)
+app.add_typer(orders.app, name="orders")
+app.command()(positions.positions)
+app.command()(positions.close)
+app.command()(trading_state.halt)
+app.command()(trading_state.resume)
+app.command()(market.market)
 app.command()(mesh_commands.bootstrap)
 app.command()(mesh_commands.logs)
 app.command()(call)
@@ -51,7 +73,7 @@ app.add_typer(agent.app, name="agent")
 app.add_typer(ticks.app, name="ticks")
 app.add_typer(records.app, name="records")
 app.add_typer(bench.app, name="bench")
-app.add_typer(orders.app, name="signal")
+app.add_typer(signal_send.app, name="signal")
 
 
 def main() -> None:

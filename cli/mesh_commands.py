@@ -14,7 +14,7 @@ from suho.trading.v1 import trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
 from cli.instances import list_instances, print_instances
-from cli.orders import state_name
+from cli.order_words import state_name
 from cli.output import EXIT_UNREACHABLE, fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
 from mesh.errors import MeshError

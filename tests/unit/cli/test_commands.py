@@ -14,7 +14,7 @@ from suho.hub.v1 import registry_pb2
 from suho.trading.v1 import order_pb2, trading_pb2
 from typer.testing import CliRunner
 
-from cli import orders
+from cli import order_words, signal_send
 from cli.__main__ import app
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, to_dict
 from cli.under_way import prove_idle
@@ -98,8 +98,8 @@ def test_a_signal_whose_answer_was_lost_is_named(monkeypatch: pytest.MonkeyPatch
     async def mesh(_: Path) -> AsyncIterator[None]:
         yield None
 
-    monkeypatch.setattr(orders, "mesh", mesh)
-    monkeypatch.setattr(orders.trading_pb2_grpc, "TradingServiceStub", Stub)
+    monkeypatch.setattr(signal_send, "mesh", mesh)
+    monkeypatch.setattr(signal_send.trading_pb2_grpc, "TradingServiceStub", Stub)
     result = runner.invoke(app, ["signal", "send", "--account", "1@s", *SEND[4:], "--side", "buy"])
     assert result.exit_code == EXIT_UNREACHABLE
     assert re.search(r"--id [0-9a-f-]{36}", result.stderr)
@@ -142,7 +142,7 @@ def test_an_order_is_told_in_words_and_numbers() -> None:
         state=order_pb2.ORDER_STATE_FILLED,
         ticket=9,
     )
-    facts = orders.order_facts(order)
+    facts = order_words.order_facts(order)
     assert (facts["side"], facts["state"], facts["ticket"], facts["account"]["login"]) == ("sell", "FILLED", 9, 7)
 
 

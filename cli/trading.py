@@ -1,0 +1,149 @@
+"""Asking for trades and waiting for what becomes of them: what the commands about orders and positions share."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import typer
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+
+from cli.connection import TIMEOUT_S
+from cli.order_words import (
+    DONE,
+    EXECUTED,
+    UNANSWERED,
+    account_name,
+    asked,
+    order_facts,
+    parts,
+    state_name,
+)
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json
+from mesh.errors import MeshError
+
+# As a string: only the stubs know it.
+Stub: TypeAlias = "trading_pb2_grpc.TradingServiceAsyncStub"
+
+# Whether the call did what it was asked, these do not say.
+_NO_ANSWER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
+
+
+async def resolve_account(stub: "Stub", account: str) -> account_pb2.AccountRef:
+    """LOGIN, LOGIN@SERVER, or nothing where there is one account only."""
+    if not account:
+        return await _only_account(stub)
+    login, _, server = account.partition("@")
+    if not login.isdecimal() or not 0 < int(login) < 2**64:
+        fail(f"--account {account!r}: the login is a number", 2)
+    if server:
+        return account_pb2.AccountRef(server=server, login=int(login))
+    known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
+    # An account that no agent holds now is meant only where no other bears the login.
+    matches = [a for a in known if a.account.login == int(login)]
+    live = [a for a in matches if a.agent]
+    chosen = live if len(live) == 1 else matches
+    if len(chosen) != 1:
+        names = ", ".join(account_name(a.account) for a in chosen or known) or "none"
+        fail(f"--account {login} {'is on several servers' if chosen else 'is not known'}; accounts: {names}")
+    return chosen[0].account
+
+
+async def _only_account(stub: "Stub") -> account_pb2.AccountRef:
+    known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
+    chosen = [a for a in known if a.agent] or list(known)
+    if len(chosen) != 1:
+        names = ", ".join(account_name(a.account) for a in chosen)
+        fail(f"say with --account which one; accounts: {names}" if names else "no agent has brought an account yet")
+    return chosen[0].account
+
+
+async def submit(stub: "Stub", request: trading_pb2.SubmitSignalRequest, wait_s: float) -> tuple[order_pb2.Order, bool]:
+    """The order once the terminal has answered, or as it stands after `wait_s`; and whether it was sent before."""
+    with _named_when_lost(request.signal_id):
+        answer = await stub.SubmitSignal(request, timeout=TIMEOUT_S)
+        order = answer.order
+        if order.state in UNANSWERED:
+            order = await _followed(stub, order, wait_s)
+    return order, answer.duplicate
+
+
+async def _followed(stub: "Stub", order: order_pb2.Order, wait_s: float) -> order_pb2.Order:
+    try:
+        async with asyncio.timeout(wait_s):
+            async for change in stub.WatchOrder(trading_pb2.WatchOrderRequest(signal_id=order.signal_id)):
+                order = change.order
+                if order.state not in UNANSWERED:
+                    break
+    except TimeoutError:
+        pass  # the order as it stands says so
+    return order
+
+
+@contextmanager
+def _named_when_lost(signal_id: str) -> Iterator[None]:
+    """Whoever gets no answer is told the id: sent again without it, the signal would be a second order."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in _NO_ANSWER:
+            raise
+        fail(
+            f"{MeshError.of(error).message}; it may have become an order all the same: `suho orders` tells,"
+            f" and with `--id {signal_id}` it is sent again as the same one",
+            EXIT_UNREACHABLE,
+        )
+
+
+def tell(order: order_pb2.Order, duplicate: bool, wait_s: float, as_json: bool) -> None:
+    """Print what became of it; ends the command with a status unless it went as asked."""
+    if as_json:
+        print_json(facts_of(order, duplicate))
+    else:
+        print_order(order, duplicate)
+    end([order], wait_s)
+
+
+def facts_of(order: order_pb2.Order, duplicate: bool) -> dict[str, Any]:
+    return {**order_facts(order), "duplicate": duplicate, "took_ms": parts(order)}
+
+
+def print_order(order: order_pb2.Order, duplicate: bool) -> None:
+    again = " (sent before: nothing new was done)" if duplicate else ""
+    print(f"{order.signal_id}: {state_name(order.state)}{again}")
+    print(f"  {asked(order)} on {account_name(order.account)}")
+    if order.state in EXECUTED:
+        print(f"  ticket {order.ticket}, deal {order.deal}: {order.filled_volume} at {order.filled_price}")
+    elif order.ticket:
+        print(f"  ticket {order.ticket}")
+    if order.reason or order.message:
+        print(f"  {order.reason}: {order.message}")
+    if took := parts(order):
+        print("  took " + ", ".join(f"{name} {ms:g} ms" for name, ms in took.items()))
+
+
+def end(orders: list[order_pb2.Order], wait_s: float) -> None:
+    """With the status of the one that went worst: nobody knows, no answer yet, refused."""
+    doubtful = [order for order in orders if order.state == order_pb2.ORDER_STATE_UNKNOWN]
+    if doubtful:
+        _end_in_doubt(doubtful[0])
+    if any(order.state in UNANSWERED for order in orders):
+        fail(f"no report within {wait_s:g} s; `suho orders` tells what became of it", EXIT_UNREACHABLE)
+    if any(order.state not in DONE for order in orders):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _end_in_doubt(order: order_pb2.Order) -> NoReturn:
+    fail(
+        "it may have been executed: the agent looks for it in the terminal's books, and `suho orders` will tell;"
+        f" send it again only with `--id {order.signal_id}`",
+        EXIT_UNREACHABLE,
+    )

@@ -1,0 +1,101 @@
+"""`suho halt`, `suho resume`: no entries any more, and again; from the server side."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
+from cli.order_words import account_facts, account_name
+from cli.output import fail, print_json
+from cli.signal_send import AccountOption
+from cli.trading import Stub, resolve_account
+
+Answered = tuple[account_pb2.AccountRef, trading_pb2.SetTradingStateResponse]
+
+
+def halt(
+    account: Annotated[str, typer.Option(help="LOGIN or LOGIN@SERVER; otherwise every account.")] = "",
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close every position that is ours, too.")] = False,
+    reducing: Annotated[
+        bool, typer.Option("--reducing", help="Still take what makes a position smaller (REDUCING).")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="For those who look later.")] = "suho halt",
+    request_id: Annotated[str, typer.Option("--id", help="The same id closes a position once.")] = "",
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """No entries any more. Closing, changing and removing go on."""
+    if flatten and reducing:
+        raise typer.BadParameter("what is closed could be opened again; leave --reducing out", param_hint="--flatten")
+    wanted = order_pb2.TRADING_STATE_REDUCING if reducing else order_pb2.TRADING_STATE_HALTED
+    request = trading_pb2.SetTradingStateRequest(
+        trading_state=wanted, reason=reason, flatten=flatten, request_id=request_id or str(uuid.uuid4())
+    )
+    _tell(run(lambda: _set(state, account, request, everywhere=True)), as_json)
+
+
+def resume(
+    account: AccountOption = "",
+    reason: Annotated[str, typer.Option(help="For those who look later.")] = "suho resume",
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Entries again. What the agent itself forbids is lifted on its PC only: `suho agent resume`."""
+    request = trading_pb2.SetTradingStateRequest(trading_state=order_pb2.TRADING_STATE_ACTIVE, reason=reason)
+    _tell(run(lambda: _set(state, account, request, everywhere=False)), as_json)
+
+
+async def _set(
+    state: Path, account: str, request: trading_pb2.SetTradingStateRequest, everywhere: bool
+) -> list[Answered]:
+    async with mesh(state) as channel:
+        stub = trading_pb2_grpc.TradingServiceStub(channel)
+        if everywhere and not account:
+            accounts = await _every_account(stub)
+        else:
+            accounts = [await resolve_account(stub, account)]
+        return list(await asyncio.gather(*(_set_one(stub, request, one) for one in accounts)))
+
+
+async def _set_one(
+    stub: "Stub", request: trading_pb2.SetTradingStateRequest, account: account_pb2.AccountRef
+) -> Answered:
+    own = trading_pb2.SetTradingStateRequest()
+    own.CopyFrom(request)
+    own.account.CopyFrom(account)
+    return account, await stub.SetTradingState(own, timeout=TIMEOUT_S)
+
+
+async def _every_account(stub: "Stub") -> list[account_pb2.AccountRef]:
+    known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
+    if not known:
+        fail("no agent has brought an account yet: there is nothing to halt")
+    return [item.account for item in known]
+
+
+def _tell(answers: list[Answered], as_json: bool) -> None:
+    if as_json:
+        print_json({"accounts": [_facts(*answer) for answer in answers]})
+        return
+    for account, answer in answers:
+        closing = f"; {len(answer.signal_ids)} position(s) are being closed" if answer.signal_ids else ""
+        print(f"{account_name(account)} is {_name(answer)}{closing}")
+        for signal_id in answer.signal_ids:
+            print(f"  suho orders show {signal_id}")
+
+
+def _facts(account: account_pb2.AccountRef, answer: trading_pb2.SetTradingStateResponse) -> dict[str, Any]:
+    return {
+        "account": account_facts(account),
+        "trading_state": _name(answer),
+        "signal_ids": list(answer.signal_ids),
+    }
+
+
+def _name(answer: trading_pb2.SetTradingStateResponse) -> str:
+    return order_pb2.TradingState.Name(answer.trading_state).removeprefix("TRADING_STATE_")
