@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,14 +17,17 @@ _LAST_WORDS_S = 2.0
 
 
 class WorkerPipe:
-    """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it."""
+    """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it.
+
+    What the pipe has room for is written without the thread: it would wait for the interpreter.
+    """
 
     def __init__(self, terms: WorkerTerms) -> None:
         self._loop = asyncio.get_running_loop()
         self.arrived = asyncio.Event()
         self.ended = asyncio.Event()
         self._inbox: list[Event] = []
-        self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._outbox: queue.Queue[Command | None] = queue.Queue()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self.board = CallBoard.shared(context)
@@ -36,7 +40,11 @@ class WorkerPipe:
         threading.Thread(target=self._write, name="worker writer", daemon=True).start()
 
     def send(self, command: Command) -> None:
-        self._outbox.put(command)
+        if self._outbox.unfinished_tasks or not _has_room(self._pipe):
+            self._outbox.put(command)
+            return
+        with suppress(OSError):  # the reader sees the end too, and tells
+            self._pipe.send(command)
 
     def take(self) -> list[Event]:
         """What has arrived."""
@@ -66,6 +74,7 @@ class WorkerPipe:
         try:
             while (command := self._outbox.get()) is not None:
                 self._pipe.send(command)
+                self._outbox.task_done()
         except OSError:
             return  # the reader sees the end too, and tells
 
@@ -82,3 +91,18 @@ class WorkerPipe:
     def _end(self) -> None:
         self.ended.set()
         self.arrived.set()
+
+
+if sys.platform == "win32":
+
+    def _has_room(_: "Connection[Command, Event]") -> bool:
+        return False  # nobody can tell of a pipe of Windows
+
+else:
+    import select
+
+    def _has_room(pipe: "Connection[Command, Event]") -> bool:
+        """For any command: a socket counts as writable while most of its buffer is free."""
+        poll = select.poll()
+        poll.register(pipe.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
