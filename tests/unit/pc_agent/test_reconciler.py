@@ -1,0 +1,164 @@
+"""Orders in doubt and pending orders, until the books have told."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
+from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.server_clock import ServerClock
+from pc_agent.orders import reconciler as module
+from pc_agent.orders.account_books import AccountBooks
+from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.reconciler import NotInDoubtError, Reconciler
+from pc_agent.terminal.messages import ReadBooks
+from tests.support import eventually
+
+ACCOUNT = Account("broker-1", 42)
+DAY_MS = 86_400_000
+NOTHING = Books(1_000.0, (), (), (), ())
+
+
+class Terminal:
+    """Shows what a test gives it; None: it is away."""
+
+    def __init__(self) -> None:
+        self.books: Books | None = NOTHING
+        self.asked: list[ReadBooks] = []
+
+    async def read_books(self, ask: ReadBooks) -> Books | None:
+        self.asked.append(ask)
+        if self.books is None or not (ask.orders or ask.marks):
+            return self.books and replace(self.books, history_orders=())
+        return self.books
+
+
+class World:
+    """A reconciler with all that it needs; the engine was heard of just now."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self.terminal, self.clock = ledger, Terminal(), ServerClock()
+        now = time.monotonic_ns()
+        self.clock.measure(now, now, time.time_ns())
+        deals = DealLedger(ledger, ACCOUNT)
+        self.books = AccountBooks(self.terminal, deals, lambda: "")
+        self.settled: list[Entry] = []
+        self.reconciler = Reconciler(ledger, deals, self.books, self.terminal, self.clock, 60.0, self.settled.append)
+
+    async def entry(self, name: str, state: OrderState, **changes: object) -> Entry:
+        """In the ledger, in that state; its time was over an hour ago."""
+        not_after_ms = time.time_ns() // 1_000_000 - 3_600_000
+        signal = Signal(name, ACCOUNT, 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", not_after_ms)
+        signal = replace(signal, **changes)  # type: ignore[arg-type]
+        await self.ledger.receive(ACCOUNT, 1, 1, [Entry(signal, Result(OrderState.RECEIVED), time.time_ns())])
+        await self.ledger.intend([name], 1)
+        return await self.ledger.settle(name, Result(state, ticket=50 if state is OrderState.PLACED else 0))
+
+    async def state(self, name: str) -> OrderState | None:
+        entry = await self.ledger.entry(name)
+        return entry.state if entry else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.reconciler.run())
+            yield
+            running.cancel()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with open_ledger(tmp_path) as ledger:
+        yield World(ledger)
+
+
+def deal(name: str) -> BookDeal:
+    mark = mark_of(name)
+    now_ms = time.time_ns() // 1_000_000
+    return BookDeal(7, 50, mark.magic, mark.comment, "EURUSD", 0, 0.1, 1.1, position=50, time_msc=now_ms)
+
+
+async def test_a_symbol_is_frozen_until_its_doubt_is_resolved(world: World) -> None:
+    """By the deal, as soon as that is shown; whoever counts orders hears of it."""
+    world.terminal.books = None
+    entry = await world.entry("s1", OrderState.UNKNOWN)
+    async with world.running():
+        world.reconciler.doubt(entry)
+        assert (world.reconciler.is_frozen("EURUSD"), world.reconciler.is_frozen("GBPUSD")) == (True, False)
+        world.terminal.books = replace(NOTHING, deals=(deal("s1"),))
+        await eventually(lambda: not world.reconciler.is_frozen("EURUSD"))
+    assert await world.state("s1") is OrderState.FILLED
+    assert [one.state for one in world.settled] == [OrderState.FILLED]
+
+
+async def test_nothing_is_concluded_of_books_that_do_not_tell_all(world: World) -> None:
+    """NOT_EXECUTED only when all of the past was looked through from before it can have been sent: an order of a week
+    ago too, whose ledger was lost; and never while the engine's clock or the broker is not there."""
+    week_ago_ms = time.time_ns() // 1_000_000 - 7 * DAY_MS
+    world.reconciler.doubt(await world.entry("s1", OrderState.UNKNOWN, not_after_unix_ms=week_ago_ms))
+    world.terminal.books = replace(NOTHING, connected_for_s=59.0)
+    await world.reconciler.look_at_doubts()
+    world.terminal.books, clock = NOTHING, world.clock
+    clock.forget()
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.UNKNOWN
+    now = time.monotonic_ns()
+    clock.measure(now, now, time.time_ns())
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.NOT_EXECUTED
+    (deep,) = [ask for ask in world.terminal.asked if ask.marks]
+    assert (deep.marks, deep.from_s < week_ago_ms // 1000 - DAY_MS // 1000) == ((mark_of("s1"),), True)
+
+
+async def test_the_agents_own_signals_are_settled_by_the_pcs_clock(world: World) -> None:
+    """They are made while the engine is away, and come to an end without it."""
+    world.clock.forget()
+    world.reconciler.doubt(await world.entry("local-1", OrderState.UNKNOWN, seq=0, kind=Kind.CLOSE, position=9))
+    await world.reconciler.look_at_doubts()
+    assert await world.state("local-1") is OrderState.NOT_EXECUTED
+
+
+async def test_a_doubt_that_lasts_is_shouted_and_looked_at_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its symbol stays frozen; a person may say what became of it, once."""
+    monkeypatch.setattr(module, "_QUICK_S", 0.0)
+    world.terminal.books = None
+    entry = await world.entry("s1", OrderState.UNKNOWN)
+    async with world.running():
+        world.reconciler.doubt(entry)
+        await eventually(lambda: world.reconciler.unresolved == (entry,))
+        assert world.reconciler.is_frozen("EURUSD")
+        await world.reconciler.resolve_by_hand("s1", Result(OrderState.FILLED, "BY_HAND", volume="0.1", price="1.1"))
+        assert not world.reconciler.is_frozen("EURUSD")
+    with pytest.raises(NotInDoubtError, match="it is FILLED"):
+        await world.reconciler.resolve_by_hand("s1", Result(OrderState.NOT_EXECUTED))
+
+
+async def test_a_pending_order_is_watched_until_the_broker_is_done_with_it(world: World) -> None:
+    """While it works nothing is said; removed or expired, it ends as the terminal's history says."""
+    world.reconciler.watch(await world.entry("s1", OrderState.PLACED, kind=Kind.LIMIT))
+    works = BookOrder(50, 0, "", "EURUSD", 2, 1, volume=0.1, rest=0.1)
+    for books in (replace(NOTHING, orders=(works,)), NOTHING):
+        world.terminal.books = books
+        await world.books.look(5)
+        await world.reconciler.look_at_pending()
+        assert [one.state for one in world.reconciler.pending] == [OrderState.PLACED]
+    world.terminal.books = replace(NOTHING, history_orders=(replace(works, state=6),))
+    await world.books.look(5)
+    await world.reconciler.look_at_pending()
+    assert await world.state("s1") is OrderState.EXPIRED
+    assert world.reconciler.pending == ()
+
+
+async def test_an_order_whose_stops_are_as_asked_was_changed(world: World) -> None:
+    """The books that show it are enough."""
+    entry = await world.entry("s1", OrderState.UNKNOWN, kind=Kind.MODIFY_POSITION, position=9, stop_loss="1.05")
+    world.terminal.books = replace(NOTHING, positions=(BookPosition(9, 0, "", "EURUSD", 0, 0.1, 1.1, stop_loss=1.05),))
+    world.reconciler.doubt(entry)
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.DONE

@@ -1,0 +1,172 @@
+"""This PC's own safety as it runs: its files, what counts, who is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from mesh.config import SettingsError
+from pc_agent.domain.books import Books, Money
+from pc_agent.domain.live_settings import DeadMan, LiveSettings
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
+from pc_agent.domain.safety import DAY_S, TradingState
+from pc_agent.orders.account_books import Look
+from pc_agent.orders.safety import Safety
+from pc_agent.orders.safety_file import KillSwitch, SafetyFile
+from pc_agent.settings.live import live_settings
+from pc_agent.settings.live_fields import LiveFields
+from tests.support import eventually
+
+ACCOUNT = Account("Broker/Demo 1", 42)
+NOON_S = 20_000 * DAY_S + DAY_S // 2
+ENTRY = Signal("s1", ACCOUNT, 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 1)
+D = Decimal
+
+
+class Desk:
+    """A safety with all that it asks."""
+
+    def __init__(self, folder: Path, *, is_demo: bool = True, **settings: object) -> None:
+        self.settings: LiveSettings = replace(live_settings(LiveFields()), **settings)  # type: ignore[arg-type]
+        self.engine, self.disabled = True, ""
+        self.withdrawn: list[bool] = []
+        self.switch = KillSwitch(folder)
+        self.safety = Safety(
+            ACCOUNT, is_demo, False, lambda: self.settings, self.switch, SafetyFile(folder), lambda: self.engine,
+            lambda: self.disabled, lambda: ([], []), self._withdraw,
+        )  # fmt: skip
+
+    async def _withdraw(self, flatten: bool, _: str) -> None:
+        self.withdrawn.append(flatten)
+
+    def reason(self, signal: Signal = ENTRY) -> str:
+        refused = self.safety.refusal(signal)
+        return refused.reason if refused else ""
+
+    def looked(self, equity: float, server_s: int = NOON_S, asked: float = 0.0, paid_in: int = 0) -> None:
+        books = Books(60.0, (), (), (), (), Money(equity, equity, 0.0, equity), server_s)
+        self.safety.looked(Look(books, server_s * 10**9, asked, D(paid_in)))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.safety.run())
+            yield
+            running.cancel()
+
+
+def test_whoever_makes_the_file_stops_all_entries(tmp_path: Path) -> None:
+    """At once and with the reason that stands in it, whatever made it; without it they go on."""
+    desk = Desk(tmp_path)
+    assert desk.reason() == ""
+    (tmp_path / "HALT").write_text("a storm is coming\n")
+    refused = desk.safety.refusal(ENTRY)
+    assert refused
+    assert refused.reason == "KILL_SWITCH"
+    assert "a storm is coming" in refused.message
+    (tmp_path / "HALT").unlink()
+    assert desk.reason() == ""
+
+
+def test_a_switch_of_one_account_leaves_the_others(tmp_path: Path) -> None:
+    """Thrown it outlives the agent; lifting all lifts every one."""
+    desk, other = Desk(tmp_path), Account("Broker/Demo 1", 43)
+    desk.switch.throw(ACCOUNT, "mine")
+    assert (desk.switch.reason(ACCOUNT), desk.switch.reason(other)) == ("mine", None)
+    assert Desk(tmp_path).reason() == "KILL_SWITCH"
+    desk.switch.throw(None, "all")
+    desk.switch.lift(ACCOUNT)
+    assert (desk.switch.reason(ACCOUNT), desk.switch.reason(other)) == ("all", "all")
+    desk.switch.throw(other, "its own")
+    desk.switch.lift(None)
+    assert (desk.switch.reason(ACCOUNT), desk.switch.reason(other)) == (None, None)
+
+
+def test_live_money_is_allowed_here_and_nowhere_else(tmp_path: Path) -> None:
+    """It is remembered; resuming does not allow it, the engine neither."""
+    desk = Desk(tmp_path, is_demo=False)
+    desk.safety.engine_says(TradingState.ACTIVE)
+    assert desk.safety.resume().reason == desk.reason() == "LIVE_MONEY_NOT_ALLOWED"
+    desk.safety.allow_live_money(True)
+    assert Desk(tmp_path, is_demo=False).reason() == ""
+    desk.safety.allow_live_money(False)
+    assert Desk(tmp_path, is_demo=False).reason() == "LIVE_MONEY_NOT_ALLOWED"
+
+
+def test_a_file_that_can_not_be_understood_allows_nothing(tmp_path: Path) -> None:
+    """The agent does not start on it, rather than to forget a loss or a ban."""
+    (tmp_path / "safety.json").write_text("{")
+    with pytest.raises(SettingsError, match=r"safety\.json"):
+        SafetyFile(tmp_path)
+
+
+def test_a_day_of_losses_ends_with_the_brokers_day(tmp_path: Path) -> None:
+    """What is paid out is no loss; the loss is remembered through a restart."""
+    desk = Desk(tmp_path, max_daily_loss=D(100))
+    desk.looked(1000.0)
+    desk.looked(800.0, paid_in=-200)
+    assert desk.reason() == ""
+    desk.looked(700.0)
+    assert desk.reason() == "DAILY_LOSS"
+    again = Desk(tmp_path, max_daily_loss=D(100))
+    again.looked(900.0)
+    assert again.reason() == "DAILY_LOSS"
+    again.looked(900.0, NOON_S + DAY_S)
+    assert again.reason() == ""
+
+
+def test_an_order_counts_until_the_books_show_it(tmp_path: Path) -> None:
+    """From intent on; refused it never was, filled it is held, and read afterwards the books speak for it."""
+    desk = Desk(tmp_path, max_symbol_volume=D("0.5"))
+    safety = desk.safety
+    safety.note_intent(ENTRY)
+    second = replace(ENTRY, signal_id="s2")
+    assert desk.reason(second) == "SYMBOL_VOLUME_CAP"
+    safety.note_result(Entry(ENTRY, Result(OrderState.UNKNOWN), 1))
+    assert desk.reason(second) == "SYMBOL_VOLUME_CAP"
+    safety.note_result(Entry(ENTRY, Result(OrderState.REJECTED), 1))
+    assert desk.reason(second) == ""
+    safety.note_intent(second)
+    safety.note_result(Entry(second, Result(OrderState.FILLED, volume="0.3"), 1))
+    desk.looked(1.0, asked=0.0)  # asked for before it was answered
+    assert desk.reason() == "SYMBOL_VOLUME_CAP"
+    desk.looked(1.0, asked=float("inf"))
+    assert desk.reason() == ""
+
+
+async def test_an_engine_that_is_gone_for_too_long_stops_entries(tmp_path: Path) -> None:
+    """Pending ones are withdrawn, positions stay; with the engine back they are let in again."""
+    desk = Desk(tmp_path, dead_man=DeadMan.STOP_ENTRIES, dead_man_after_s=0.01)
+    async with desk.running():
+        await asyncio.sleep(0)
+        assert desk.reason() == ""
+        desk.engine = False
+        await eventually(lambda: desk.reason() == "DEAD_MAN" and desk.withdrawn == [False])
+        desk.engine = True
+        await eventually(lambda: desk.reason() == "")
+    assert desk.withdrawn == [False]
+
+
+async def test_a_dead_man_that_closes_waits_for_a_person(tmp_path: Path) -> None:
+    """The engine's return alone lets no entry in, nor does the agent's own."""
+    desk = Desk(tmp_path, dead_man=DeadMan.FLATTEN, dead_man_after_s=0.01)
+    desk.engine = False
+    async with desk.running():
+        await eventually(lambda: desk.withdrawn == [True])
+        desk.engine = True
+        assert desk.reason() == Desk(tmp_path).reason() == "DEAD_MAN"
+        await eventually(lambda: not desk.safety.resume().halted)
+    assert Desk(tmp_path).reason() == ""
+
+
+async def test_a_change_is_heard_of_at_once(tmp_path: Path) -> None:
+    """Whoever tells the engine is woken, with the words for people."""
+    desk = Desk(tmp_path)
+    desk.disabled = "AutoTrading is off in the terminal: press the button"
+    async with desk.running():
+        await asyncio.wait_for(desk.safety.changed.wait(), 5)
+    assert (desk.safety.state.reason, desk.safety.state.message) == ("TRADING_DISABLED", desk.disabled)
