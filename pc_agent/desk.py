@@ -113,7 +113,12 @@ class Desk:
             known = await self._live.changed(known)
             self.pool.adjust(
                 [
-                    Adjust(one.symbols or known.symbols, known.health_interval_s, known.execution_timeout_ms)
+                    Adjust(
+                        symbols=one.symbols or known.symbols,
+                        health_s=known.health_interval_s,
+                        execution_timeout_ms=known.execution_timeout_ms,
+                        log_level=known.log_level,
+                    )
                     for one in self._terminals
                 ]
             )

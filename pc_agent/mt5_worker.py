@@ -15,7 +15,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from mesh.log import configure_logging, get_logger
+from mesh.log import configure_logging, get_logger, set_level
 from mesh.market import BEFORE_FIRST
 from mesh.waiting import backoff
 from pc_agent.domain.orders import OrderState, Result, Signal
@@ -254,6 +254,7 @@ class Mt5Worker:
                 self._stopping = True
 
     def _adjust(self, settings: Adjust) -> None:
+        set_level(settings.log_level)
         self._mt5.allow("order_send", settings.execution_timeout_ms)
         self._broker.health_s = settings.health_s
         self._symbols.carry(settings.symbols)

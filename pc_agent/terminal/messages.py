@@ -140,6 +140,7 @@ class Adjust:
     symbols: tuple[str, ...]
     health_s: float
     execution_timeout_ms: int
+    log_level: str
 
 
 @dataclass(frozen=True, slots=True)

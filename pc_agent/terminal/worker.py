@@ -146,6 +146,7 @@ class TerminalWorker:
             symbols=settings.symbols,
             health_s=settings.health_s,
             execution_timeout_ms=settings.execution_timeout_ms,
+            log_level=settings.log_level,
         )
         self.send(settings)
 

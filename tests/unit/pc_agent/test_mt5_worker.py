@@ -230,8 +230,11 @@ def test_facts_are_told_when_the_broker_changes_them_or_they_are_asked_for(monke
     assert mt5.calls.count("margin EURUSD") == 2
 
 
-def test_settings_may_change_while_it_runs() -> None:
-    """Other symbols are carried, others hidden from the agent."""
+def test_settings_may_change_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other symbols are carried, others hidden from the agent; it logs as told."""
+    levels: list[str] = []
+    monkeypatch.setattr("pc_agent.mt5_worker.set_level", levels.append)
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
-    pipe = run(mt5, ask(Adjust(("GBPUSD",), 30.0, 500)), lambda _: None, lambda _: None)
+    pipe = run(mt5, ask(Adjust(("GBPUSD",), 30.0, 500, "error")), lambda _: None, lambda _: None)
     assert [[s.symbol for s in event.symbols] for event in pipe.said(SymbolsShown)] == [["GBPUSD"]]
+    assert levels == ["error"]
