@@ -94,8 +94,11 @@ async def test_the_agent_follows_what_the_mesh_keeps_for_it(platform: RunningPla
             answer = await config.ListConfigReports(config_pb2.ListConfigReportsRequest(), timeout=5)
             return [(told.service_version, refusal in told.refusal) for told in answer.reports] == [(version, True)]
 
-        await put(reconcile_interval_s=20)
+        await put(max_order_volume="0.05")
         await eventually(lambda: tells(1, ""))
+        too_much = await send(platform, volume="0.10")
+        assert too_much.status == 1
+        assert "0.05" in too_much.out + too_much.err
         await put(state_dir="/elsewhere")
         await eventually(lambda: tells(1, "'state_dir' is this PC's alone"))
         await put()
