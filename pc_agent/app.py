@@ -31,6 +31,7 @@ from pc_agent.file_lock import LockedError
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.confirmations import Confirmations
 from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.ledger_upkeep import forget_resolved
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 from pc_agent.settings.keeper import KeptByMesh, SettingsKeeper
 from pc_agent.settings.status import SettingsStatus
@@ -136,6 +137,7 @@ class Agent:
                     tasks.create_task(_work(desks, lanes, ticks)),
                     tasks.create_task(_observer(settings, store, desks).run(), name="look at the terminals"),
                     tasks.create_task(sync.run(), name="records"),
+                    tasks.create_task(forget_resolved(ledger, settings.ledger_keep_days), name="ledger upkeep"),
                 ]
                 if self._mesh is not None:
                     works.append(tasks.create_task(keeper.run(self._mesh), name="settings"))

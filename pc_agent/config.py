@@ -36,12 +36,23 @@ class AgentSettings(LiveFields):
     reconcile_after_s: float = Field(
         60, gt=0, description="How long books must show nothing of an order before it counts as not executed."
     )
+    auto_close_minutes: int = Field(
+        15,
+        ge=1,
+        le=720,
+        description="With the preference auto_close_trades: so long before the trade server's midnight all is closed.",
+    )
+    ledger_keep_days: int = Field(
+        90, ge=1, description="How long an order stays in the ledger after the engine has acknowledged its end."
+    )
     idle_ms: int = Field(5, ge=1, le=1000, description="Pause between two looks at a terminal that has no new tick.")
     user_id: UUID | None = Field(
         None, description="Whose preferences count here: the same on each of a person's PCs; none: this agent's own."
     )
     records_sync_s: float = Field(
-        10, gt=0, description="Time between two looks at the database service for preferences and records changed there."
+        10,
+        gt=0,
+        description="Time between two looks at the database service for preferences and records changed there.",
     )
     control_port: int = Field(
         0, ge=0, le=65535, description="Port of the agent's own service on loopback; 0: a free one, see endpoint.json."

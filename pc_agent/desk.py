@@ -12,6 +12,7 @@ from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
 from pc_agent.domain.symbol_names import NameRules
 from pc_agent.orders.admission import Admission, Policy
+from pc_agent.orders.auto_close import AutoClose
 from pc_agent.orders.confirmations import Confirmations, Preferences
 from pc_agent.orders.execution import Execution
 from pc_agent.orders.ledger import Ledger
@@ -89,6 +90,12 @@ class Desk:
         )  # fmt: skip
         self.truth = truth
         pool.is_frozen = truth.reconciler.is_frozen
+        closing = AutoClose(
+            self._preferences,
+            self._settings.auto_close_minutes * 60,
+            lambda: truth.books.newest.books.server_s if truth.books.newest else 0,
+            lambda name: truth.control.withdraw(True, name),
+        )
         policy = Policy(
             account=account,
             is_hedging=facts.account.is_hedging,
@@ -97,6 +104,7 @@ class Desk:
             preferences=self._preferences,
             guard=truth.safety,
             is_frozen=truth.reconciler.is_frozen,
+            checks=[closing.refusal],
         )
         permission = Permission(pool, self._clock, self._lease, lambda: truth.watch.ready)
         admission = Admission(policy, permission, self._confirmations)
@@ -104,6 +112,7 @@ class Desk:
         truth.execute_by(execution.take_local)
         tasks.create_task(truth.run(), name=f"truth of {account}")
         tasks.create_task(execution.run(), name=f"execution {account}")
+        tasks.create_task(closing.run(), name=f"day's end {account}")
         lane = signals.run(lambda: pool.facts or facts, sequence, execution, truth.cargo)
         tasks.create_task(lane, name=f"lane 0 {account}")
 

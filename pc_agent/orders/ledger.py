@@ -17,7 +17,7 @@ __all__ = ["Ledger", "LedgerCounts", "LedgerError", "RefusedReport", "Report", "
 T = TypeVar("T")
 ReportListener = Callable[[Sequence[Report]], None]
 
-_MOST_DROPPED = 1_000
+_MOST_DROPPED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Ledger:
     # housekeeping
 
     async def drop_resolved(self, before_unix_ns: int) -> int:
-        """Forget entries resolved before then, a thousand at most; their ids are still recognised. How many."""
+        """Forget entries resolved before then, some hundred at most; their ids are still recognised. How many."""
         return await self.run(lambda transaction: transaction.drop_resolved(before_unix_ns, _MOST_DROPPED))
 
     def close(self) -> None:
