@@ -34,6 +34,8 @@ ADOPTED = 1 << 62
 # For so long a deal may be shown before the one that opened its position.
 _PATIENCE_S = 10.0
 _KEEP_MS = 30 * 86_400_000
+_MOST_TOGETHER = 20
+_MOST_REMEMBERED = 10_000
 # What a fill that the terminal shows moves on: what the worker is about to answer is not among them.
 _MOVED_BY_DEALS = frozenset(
     {
@@ -60,25 +62,48 @@ class DealLedger:
         self.news = asyncio.Event()
         self._ledger = ledger
         self._account = account
-        # Deals whose position is not known yet, since when (monotonic).
-        self._puzzling: dict[int, float] = {}
+        # Deals whose position is not known yet: since when (monotonic), and their second of the server's clock.
+        self._puzzling: dict[int, tuple[float, int]] = {}
+        # Of late, in the order in which they were taken.
+        self._taken: dict[int, None] = {}
 
     async def cursor(self) -> int:
         """Up to which second of the server's clock all deals are here; 0: none was taken ever."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).cursor())
 
     async def take(self, deals: Sequence[BookDeal]) -> Taken:
-        """Take those that are new."""
+        """Take those that are new, a few at a time: orders on their way to the ledger go in between."""
+        taken = Taken()
+        new = [deal for deal in deals if deal.ticket not in self._taken]
+        new.sort(key=lambda deal: (deal.time_msc, deal.ticket))
+        for start in range(0, len(new), _MOST_TOGETHER):
+            some = await self._take(new[start : start + _MOST_TOGETHER])
+            taken.externals += some.externals
+            taken.settled += some.settled
+            taken.payments += some.payments
+        return taken
+
+    async def _take(self, deals: Sequence[BookDeal]) -> Taken:
         now = time.monotonic()
-        given_up = {ticket for ticket, since in self._puzzling.items() if now - since > _PATIENCE_S}
+        before = dict(self._puzzling)
+        given_up = {ticket for ticket, (since, _) in before.items() if now - since > _PATIENCE_S}
+        asked = {deal.ticket for deal in deals}
+        held_s = min((time_s for ticket, (_, time_s) in before.items() if ticket not in asked), default=None)
 
         def write(transaction: Transaction) -> tuple[Taken, list[BookDeal]]:
-            return _take(self._rows(transaction), deals, given_up)
+            return _take(self._rows(transaction), deals, given_up, held_s)
 
         taken, puzzling = await self._ledger.run(write)
         if taken.externals:
             self.news.set()
-        self._puzzling = {deal.ticket: self._puzzling.get(deal.ticket, now) for deal in puzzling}
+        for deal in deals:
+            self._puzzling.pop(deal.ticket, None)
+        self._taken |= dict.fromkeys(deal.ticket for deal in deals)
+        for deal in puzzling:
+            self._puzzling[deal.ticket] = before.get(deal.ticket, (now, deal.time_msc // 1000))
+            del self._taken[deal.ticket]
+        while len(self._taken) > _MOST_REMEMBERED:
+            del self._taken[next(iter(self._taken))]
         for external in taken.externals:
             log.warning(
                 "a trade that no signal stands for", deal=external.deal.ticket, position=external.deal.position,
@@ -115,8 +140,8 @@ class DealLedger:
         self.news.set()
 
     async def holdings(self) -> dict[int, Holding]:
-        """By the position's identifier; flat ones too, as long as they are remembered."""
-        return await self._ledger.run(lambda transaction: self._rows(transaction).holdings())
+        """By the position's identifier; those that are not flat."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).open_holdings())
 
     async def marked(self, signal_id: str) -> list[BookDeal]:
         """Deals that bear its mark."""
@@ -147,12 +172,14 @@ class DealLedger:
         return DealRows(transaction, self._account)
 
 
-def _take(rows: DealRows, deals: Sequence[BookDeal], given_up: set[int]) -> tuple[Taken, list[BookDeal]]:
-    """In the ledger's thread: what was taken, and what could not be yet."""
+def _take(
+    rows: DealRows, deals: Sequence[BookDeal], given_up: set[int], held_s: int | None
+) -> tuple[Taken, list[BookDeal]]:
+    """In the ledger's thread: what was taken, and what could not be yet. `held_s` holds the cursor back too."""
     taken = Taken()
     puzzling: list[BookDeal] = []
     filled_now: set[str] = set()
-    for deal in sorted(deals, key=lambda deal: (deal.time_msc, deal.ticket)):
+    for deal in deals:
         if rows.is_known(deal):
             continue
         if not is_trade(deal):
@@ -161,9 +188,9 @@ def _take(rows: DealRows, deals: Sequence[BookDeal], given_up: set[int]) -> tupl
         elif not _take_trade(rows, deal, deal.ticket in given_up, taken, filled_now):
             puzzling.append(deal)
     taken.settled += [entry for name in sorted(filled_now) if (entry := _fill(rows, name))]
-    newest_s = max((deal.time_msc for deal in deals), default=0) // 1000
-    oldest_open_s = min((deal.time_msc for deal in puzzling), default=newest_s * 1000) // 1000
-    if (cursor_s := min(newest_s, oldest_open_s)) > rows.cursor():
+    waiting_s = [deal.time_msc // 1000 for deal in puzzling] + ([held_s] if held_s is not None else [])
+    cursor_s = min([max(deal.time_msc for deal in deals) // 1000, *waiting_s])
+    if cursor_s > rows.cursor():
         rows.set_cursor(cursor_s)
     return taken, puzzling
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from pc_agent.domain.attribution import Attribution, Cause, Claim, External, Holding
@@ -11,6 +11,7 @@ from pc_agent.domain.orders import ENTRIES, Account, Mark
 from pc_agent.orders.ledger_transaction import Transaction
 
 _EXTERNAL = "row, moved, cause, signal_id"
+_DEAL = tuple(field.name for field in fields(BookDeal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class DealRows:
 
     transaction: Transaction
     account: Account
+
+    @property
+    def _key(self) -> tuple[str, int]:
+        return self.account.server, self.account.login
 
     def is_known(self, deal: BookDeal) -> bool:
         return bool(self._one("SELECT 1 FROM deal WHERE server = ? AND login = ? AND deal = ?", str(deal.ticket)))
@@ -42,11 +47,11 @@ class DealRows:
 
     def marked(self, signal_id: str) -> list[BookDeal]:
         """Deals that bear the mark of `signal_id`, stops included."""
-        return self._deals("marked = ?", signal_id)
+        return self._deals("marked = ? AND marked <> ''", signal_id)
 
     def own(self, signal_id: str) -> list[BookDeal]:
         """Fills that the report of `signal_id` tells of."""
-        return self._deals("marked = ? AND own = marked", signal_id)
+        return self._deals("marked = ? AND marked <> '' AND own = marked", signal_id)
 
     def own_of_dead(self, since_msc: int) -> list[str]:
         """Signals that are called dead although deals since then are theirs."""
@@ -54,15 +59,15 @@ class DealRows:
             "SELECT DISTINCT signal.signal_id FROM deal JOIN signal ON signal.signal_id = deal.own"
             " WHERE deal.server = ? AND deal.login = ? AND deal.time_msc >= ?"
             " AND signal.state IN ('REJECTED', 'EXPIRED', 'CANCELED', 'NOT_EXECUTED')",
-            (*astuple(self.account), since_msc),
+            (*self._key, since_msc),
         )
         return [row[0] for row in rows]
 
     def holding(self, position: int) -> Holding | None:
         return self._holdings("AND position = ?", str(position)).get(position)
 
-    def holdings(self) -> dict[int, Holding]:
-        return self._holdings("")
+    def open_holdings(self) -> dict[int, Holding]:
+        return self._holdings("AND (total <> '0' OR ours <> '0')")
 
     def keep(self, deal: BookDeal, marked: str, attribution: Attribution | None) -> None:
         """`attribution` None: a deal that moves no lots."""
@@ -79,7 +84,7 @@ class DealRows:
         self.transaction.database.execute(
             "INSERT OR REPLACE INTO holding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *astuple(self.account), str(holding.position), holding.symbol, holding.owner, holding.sharer,
+                *self._key, str(holding.position), holding.symbol, holding.owner, holding.sharer,
                 str(holding.total.normalize()), str(holding.ours.normalize()), changed_msc,
             ),
         )  # fmt: skip
@@ -98,7 +103,7 @@ class DealRows:
     def acknowledge(self, deals: Iterable[int]) -> None:
         self.transaction.database.executemany(
             "UPDATE deal SET waiting = 0 WHERE server = ? AND login = ? AND deal = ?",
-            [(*astuple(self.account), str(deal)) for deal in deals],
+            [(*self._key, str(deal)) for deal in deals],
         )
 
     def cursor(self) -> int:
@@ -106,13 +111,11 @@ class DealRows:
         return int(str(row[0])) if row else 0
 
     def set_cursor(self, time_s: int) -> None:
-        self.transaction.database.execute(
-            "INSERT OR REPLACE INTO deal_cursor VALUES (?, ?, ?)", (*astuple(self.account), time_s)
-        )
+        self.transaction.database.execute("INSERT OR REPLACE INTO deal_cursor VALUES (?, ?, ?)", (*self._key, time_s))
 
     def forget(self, before_msc: int) -> None:
         """Drop what is that old and over."""
-        old = (*astuple(self.account), before_msc)
+        old = (*self._key, before_msc)
         self.transaction.database.execute(
             "DELETE FROM deal WHERE server = ? AND login = ? AND time_msc < ? AND waiting = 0", old
         )
@@ -126,36 +129,38 @@ class DealRows:
         self.transaction.database.execute(
             "INSERT INTO deal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *astuple(self.account), str(deal.ticket), deal.time_msc, json.dumps(astuple(deal)), marked, own,
-                *told, int(external is not None),
+                *self._key, str(deal.ticket), deal.time_msc, _row_of(deal), marked, own, *told,
+                int(external is not None),
             ),
         )  # fmt: skip
 
     def _deals(self, where: str, *values: object) -> list[BookDeal]:
         query = f"SELECT row FROM deal WHERE server = ? AND login = ? AND {where}"
-        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        rows = self.transaction.database.execute(query, (*self._key, *values))
         return [_deal_of(row[0]) for row in rows]
 
     def _externals(self, where: str, *values: object) -> list[External]:
         query = f"SELECT {_EXTERNAL} FROM deal WHERE server = ? AND login = ? AND {where}"
-        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        rows = self.transaction.database.execute(query, (*self._key, *values))
         return [External(_deal_of(row), Decimal(moved), Cause(cause), whose) for row, moved, cause, whose in rows]
 
     def _holdings(self, where: str, *values: object) -> dict[int, Holding]:
         query = (
             f"SELECT position, symbol, owner, sharer, total, ours FROM holding WHERE server = ? AND login = ? {where}"
         )
-        rows = self.transaction.database.execute(query, (*astuple(self.account), *values))
+        rows = self.transaction.database.execute(query, (*self._key, *values))
         return {
             int(position): Holding(int(position), symbol, owner, sharer, Decimal(total), Decimal(ours))
             for position, symbol, owner, sharer, total, ours in rows
         }
 
     def _one(self, query: str, *values: object) -> Sequence[object] | None:
-        row: Sequence[object] | None = self.transaction.database.execute(
-            query, (*astuple(self.account), *values)
-        ).fetchone()
+        row: Sequence[object] | None = self.transaction.database.execute(query, (*self._key, *values)).fetchone()
         return row
+
+
+def _row_of(deal: BookDeal) -> str:
+    return json.dumps([getattr(deal, name) for name in _DEAL])
 
 
 def _deal_of(row: str) -> BookDeal:

@@ -14,11 +14,13 @@ CREATE TABLE deal (
 CREATE INDEX deal_waiting ON deal (server, login, time_msc) WHERE waiting = 1;
 CREATE INDEX deal_marked ON deal (marked) WHERE marked <> '';
 CREATE INDEX deal_time ON deal (server, login, time_msc);
+CREATE INDEX deal_external ON deal (server, login, time_msc) WHERE cause <> '';
 CREATE TABLE holding (
     server TEXT NOT NULL, login INTEGER NOT NULL, position TEXT NOT NULL, symbol TEXT NOT NULL,
     owner TEXT NOT NULL, sharer TEXT NOT NULL, total TEXT NOT NULL, ours TEXT NOT NULL, changed_msc INTEGER NOT NULL,
     PRIMARY KEY (server, login, position)
 ) WITHOUT ROWID;
+CREATE INDEX holding_open ON holding (server, login) WHERE total <> '0' OR ours <> '0';
 -- Up to which second of the server's clock the deals are here.
 CREATE TABLE deal_cursor (
     server TEXT NOT NULL, login INTEGER NOT NULL, time_s INTEGER NOT NULL,
