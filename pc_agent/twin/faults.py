@@ -3,11 +3,12 @@
 import random
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.domain.faults import FUNCTIONS, ORDER, Fault, FaultError, FaultPlan, Scripted, Trouble, parse_chances
-from pc_agent.twin.domain.interference import Fate
+from pc_agent.twin.domain.interference import Fate, Happening
 from pc_agent.twin.domain.retcode_words import RETCODE_WORDS
 from pc_agent.twin.results import OrderSendResult, TradeRequest
 from pc_agent.twin.wire import TerminalError
@@ -36,22 +37,28 @@ class Faults:
         self._lock = threading.Lock()
         self._hanging = threading.Event()  # replaced when those who wait for it are let go
         self._of_order = threading.local()
+        self._happenings: list[Happening] = []
         self.functions = {
             function.__name__: function for function in (self.script_fault, self.clear_faults, self.fault_counts)
         }
 
     # Interference
 
+    def happenings(self) -> Sequence[Happening]:
+        with self._lock:
+            met, self._happenings = self._happenings, []
+        return met
+
     def before_call(self, function: str) -> None:
         if function == ORDER or function not in FUNCTIONS:
             return
         with self._lock:
-            fault = self._plan.draw(function, "")
+            fault = self._drawn(function, "")
         self._meet(fault.before)
 
     def before_order(self, request: TradeRequest) -> Fate:
         with self._lock:
-            fault = self._plan.draw(ORDER, request.symbol)
+            fault = self._drawn(ORDER, request.symbol)
             on_its_way = self._latency_s * self._random.uniform(0.5, 1.5)
         if on_its_way:
             time.sleep(on_its_way)
@@ -69,6 +76,13 @@ class Faults:
         return OrderSendResult(
             told, 0, 0, 0.0, 0.0, result.bid, result.ask, RETCODE_WORDS.get(told, ""), result.request_id, 0, request
         )
+
+    def _drawn(self, function: str, symbol: str) -> Fault:
+        fault = self._plan.draw(function, symbol)
+        if fault.offline_s or fault.corrects:
+            correction = self._random.random() if fault.corrects else None
+            self._happenings.append(Happening(fault.offline_s, correction))
+        return fault
 
     def _meet(self, trouble: Trouble) -> None:
         if trouble.delay_s:
@@ -95,6 +109,7 @@ class Faults:
         with self._lock:
             self._plan.clear()
             self._latency_s = 0.0
+            self._happenings.clear()
             hanging, self._hanging = self._hanging, threading.Event()
         hanging.set()
 

@@ -52,6 +52,19 @@ class Operations:
         same[ordinal]["bid"], same[ordinal]["ask"] = bid, ask
         self._replace(symbol, time_msc, time_msc + 1, same)
 
+    def correct_one(self, place: float) -> None:
+        """The tick at that place of the whole history, from 0 to 1, is a point dearer from now on."""
+        there = {symbol: ticks for symbol in sorted(self._market.symbols) if len(ticks := self._market.ticks(symbol))}
+        index = int(place * sum(map(len, there.values())))
+        for symbol, ticks in there.items():
+            if index < len(ticks):
+                tick, point = ticks[index], 10.0 ** -self._market.series[symbol].digits
+                time_msc = int(tick["time_msc"])
+                ordinal = index - first_at(ticks, time_msc)
+                self.correct_tick(symbol, time_msc, ordinal, float(tick["bid"]) + point, float(tick["ask"]) + point)
+                return
+            index -= len(ticks)
+
     def remove_ticks(self, symbol: str, from_msc: int, to_msc: int) -> int:
         """How many there were."""
         first, last = self._bounds(symbol, from_msc, to_msc)

@@ -1,6 +1,7 @@
 """The terminal: every function that a client may call, answered from the market and the books."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -57,6 +58,7 @@ class Terminal:
         self._state = TerminalState()
         self._lock = threading.Lock()
         self._closed = False
+        self._offline_until = 0.0
         self._person = Person(books, dealer)
         own: tuple[Callable[..., Any], ...] = (
             self.login, self.version, self.terminal_info, self.account_info, self.order_check,
@@ -115,12 +117,19 @@ class Terminal:
             return function(*args, **kwargs)
 
     def _advance(self) -> None:
-        if not self._state.connected:
+        for happening in self._interference.happenings():
+            if happening.correction is not None:
+                self._operations.correct_one(happening.correction)
+            self._offline_until = max(self._offline_until, time.monotonic() + happening.offline_s)
+        if not self._is_connected():
             return  # what happens meanwhile is heard of later
         with self._books.together():
             self._dealer.pass_time()
             for symbol, fresh in self._market.advance():
                 self._dealer.meet(symbol, fresh)
+
+    def _is_connected(self) -> bool:
+        return self._state.connected and time.monotonic() >= self._offline_until
 
     def login(self, login: int | None, password: str | None, server: str | None) -> None:
         """Raises TerminalError unless what is given is this terminal's account; nothing given is its own."""
@@ -141,7 +150,7 @@ class Terminal:
     def terminal_info(self) -> TerminalInfo:
         folder = str(self._folder)
         return TerminalInfo(
-            connected=self._state.connected,
+            connected=self._is_connected(),
             trade_allowed=self._state.trade_allowed,
             tradeapi_disabled=self._state.tradeapi_disabled,
             build=BUILD,
@@ -168,7 +177,7 @@ class Terminal:
             raise TerminalError(*API_DISABLED)
         if self._person.other_account:
             return self._dealer.send(request, self._person.refusal())
-        if not self._state.connected:
+        if not self._is_connected():
             return self._dealer.send(request, Fate(retcode=mt5.TRADE_RETCODE_CONNECTION))
         if not self._state.trade_allowed:
             return self._dealer.send(request, Fate(retcode=mt5.TRADE_RETCODE_CLIENT_DISABLES_AT))

@@ -48,6 +48,8 @@ class Fault:
     after: Trouble = NO_TROUBLE
     slippage_points: float = 0.0  # how much worse than the quote it fills
     share: float = 1.0  # of the volume that finds someone to deal with
+    offline_s: float = 0.0  # from this call on the terminal is without its broker for so long
+    corrects: bool = False  # the broker corrects a tick of the past
 
 
 class FaultError(ValueError):
@@ -88,6 +90,8 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "slip-better": Fault(slippage_points=-2.0),
         "partial": Fault(share=0.5),
         "nobody": Fault(share=0.0),
+        "offline": Fault(offline_s=2.0),
+        "correction": Fault(corrects=True),
     }
 )
 
@@ -157,7 +161,7 @@ class Scripted:
     function: str = ORDER
     symbol: str = ""
     times: int = 1
-    delay_s: float = 0.0  # more than the fault has of itself, before the execution
+    delay_s: float = 0.0  # more than the fault has of itself: before the execution, or without the broker
 
     def takes(self, function: str, symbol: str) -> bool:
         return self.function in (function, EVERY_FUNCTION) and self.symbol in (symbol, "")
@@ -166,6 +170,8 @@ class Scripted:
         fault = fault_named(self.name)
         if not self.delay_s:
             return fault
+        if fault.offline_s:
+            return replace(fault, offline_s=fault.offline_s + self.delay_s)
         return replace(fault, before=replace(fault.before, delay_s=fault.before.delay_s + self.delay_s))
 
 

@@ -1,6 +1,6 @@
 """What may come between a client and its broker: latency, refusals, slippage, answers that are lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -22,6 +22,14 @@ class Fate:
 UNDISTURBED = Fate()
 
 
+@dataclass(frozen=True)
+class Happening:
+    """What befalls the terminal itself."""
+
+    offline_s: float = 0.0  # it loses its broker for so long
+    correction: float | None = None  # the broker corrects a tick: its place between the oldest (0) and the newest (1)
+
+
 class Interference(Protocol):
     """Asked outside the terminal's lock: each of these may take its time, and other clients do not wait for it.
 
@@ -31,6 +39,9 @@ class Interference(Protocol):
     @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """What those who started the twin may ask of it, under the terminal's lock."""
+
+    def happenings(self) -> Sequence[Happening]:
+        """What befell the terminal since this was asked last; it is asked under the terminal's lock."""
 
     def before_call(self, function: str) -> None:
         """Before any function that a client calls, `order_send` included."""
@@ -46,6 +57,9 @@ class NoInterference:
     """A broker on its best day."""
 
     functions: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+
+    def happenings(self) -> Sequence[Happening]:
+        return ()
 
     def before_call(self, function: str) -> None:
         pass

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.domain.faults import FAULTS, FaultError, FaultPlan, Scripted, fault_named, parse_chances
+from pc_agent.twin.domain.ticks import TICK_DTYPE
 from pc_agent.twin.faults import Faults
 from pc_agent.twin.results import OrderSendResult, TradeRequest
 from pc_agent.twin.terminal import Terminal
@@ -156,6 +158,35 @@ def test_latency_is_the_callers_own(trader: Trader) -> None:
     took = time.monotonic() - began
     assert 0.03 <= took < 0.2  # one after the other: 0.24 on average
     assert deals(terminal) == 4
+
+
+def test_a_terminal_may_lose_its_broker_at_a_call(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From that call on, for two seconds and as long as was said: nothing is executed; then all is well."""
+    now = [100.0]
+    monkeypatch.setattr("pc_agent.twin.terminal.time.monotonic", lambda: now[0])
+    terminal = trader(Faults())
+    scripted(terminal, "offline", function="symbol_info_tick", delay_s=1.0)
+    assert terminal.handle("terminal_info", ())[2].connected is True
+    terminal.handle("symbol_info_tick", ("EURUSD",))
+    now[0] += 2.9
+    assert terminal.handle("terminal_info", ())[2].connected is False
+    result = send(terminal)[1]
+    assert result is not None
+    assert (result.retcode, deals(terminal)) == (mt5.TRADE_RETCODE_CONNECTION, 0)
+    now[0] += 0.2
+    assert terminal.handle("terminal_info", ())[2].connected is True
+
+
+def test_a_broker_may_correct_its_history_at_a_call(trader: Trader) -> None:
+    """One tick of some symbol is a point dearer; which, goes by the seed."""
+    terminal = trader(Faults(seed=2))
+    asked = [("copy_ticks_from", (symbol, 0, 10, mt5.COPY_TICKS_ALL)) for symbol in ("EURUSD", "GBPUSD")]
+    before = [terminal.handle(*call)[2] for call in asked]
+    scripted(terminal, "correction", function="account_info")
+    terminal.handle("account_info", ())
+    after = [np.frombuffer(terminal.handle(*call)[2], TICK_DTYPE) for call in asked]
+    steps = (new["bid"] - np.frombuffer(old, TICK_DTYPE)["bid"] for new, old in zip(after, before, strict=True))
+    assert sorted(round(step.sum() * 10**5) for step in steps) == [0, 1]
 
 
 def test_chance_goes_by_the_seed() -> None:
