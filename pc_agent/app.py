@@ -132,10 +132,11 @@ class Agent:
             await stack.enter_async_context(
                 open_control(settings.instance, settings.state_dir, settings.control_port, services)
             )
+            observer = _observer(settings, store, desks)
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(_work(desks, lanes, ticks)),
-                    tasks.create_task(_observer(settings, store, desks).run(), name="look at the terminals"),
+                    tasks.create_task(observer.run(), name="look at the terminals"),
                     tasks.create_task(sync.run(), name="records"),
                     tasks.create_task(forget_resolved(ledger, settings.ledger_keep_days), name="ledger upkeep"),
                 ]
@@ -147,6 +148,8 @@ class Agent:
                         stopping.create_task(desk.stop())
                 for work in works:
                     work.cancel()
+            await observer.leave()
+            await sync.part()
 
 
 def _services(

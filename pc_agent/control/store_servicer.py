@@ -49,12 +49,12 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
             key = Key(_kind(request.kind), UUID(request.id))
         except ValueError:
             raise _invalid(f"id is {request.id[:60]!r}; give a UUID") from None
+        if key.kind is Kind.PREFERENCES:
+            raise _invalid("preferences are not removed; set them")
         try:
             await self._store.remove(key, unix_ms(), self._by)
         except UnknownRecordError as error:
             raise MeshError(Reason.UNKNOWN_RECORD, str(error)) from None
-        if key.kind is Kind.PREFERENCES:
-            await self._preferences.look()
         return pb.RemoveRecordResponse()
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> pb.ListChangesResponse:

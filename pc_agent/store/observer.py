@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import duckdb
@@ -51,13 +51,20 @@ class Observer:
         self._store = store
         self._terminals = terminals
         self._noted: dict[int, object] = {}
+        self._looks: dict[int, TerminalLook] = {}
 
     async def run(self) -> None:
         """For ever."""
         while True:
             for number, look in list(self._news()):
+                self._looks[number] = look
                 await self._note(number, look)
             await asyncio.sleep(_LOOK_S)
+
+    async def leave(self) -> None:
+        """Nobody looks at them any more."""
+        for number, look in self._looks.items():
+            await self._note(number, replace(look, connected=False))
 
     def _news(self) -> Iterator[tuple[int, TerminalLook]]:
         for number, one in enumerate(self._terminals):
@@ -71,7 +78,7 @@ class Observer:
         try:
             await self._store.observe(seen(self._agent, look), unix_ms(), self._agent)
         except duckdb.Error as error:
-            self._noted.pop(number)
+            self._noted.pop(number, None)
             log.error("the store does not take what a terminal tells", path=look.path, because=str(error)[:300])
 
 

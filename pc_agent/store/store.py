@@ -212,6 +212,7 @@ def _first(preferences: Preferences, now_ms: int, by: str) -> Record:
 
 
 def _preferences(record: Record | None, user: UUID) -> Preferences:
-    if record is not None and isinstance(record.content, Preferences) and not record.removed:
+    """A tombstone's too: nobody's confirmation of trades is switched off by a removal."""
+    if record is not None and isinstance(record.content, Preferences):
         return record.content
     return Preferences(user)

@@ -30,6 +30,9 @@ _MOST_CHANGES = 100
 _MOST_KNOWN = 1000
 _TIMEOUT_S = 5.0
 _MOST_PAUSE_S = 30.0
+_PARTING_S = 1.0
+# No answer, a store that fails, or an answer that can not be read: one of a newer contract.
+_FAILED = (grpc.aio.AioRpcError, duckdb.Error, ValueError, ArithmeticError)
 # So often in a row without an answer; the first seconds are nobody's concern.
 _CONCERN = 5
 
@@ -54,13 +57,21 @@ class RecordSync:
             self._store.changed.clear()
             try:
                 await self.exchange()
-            except (grpc.aio.AioRpcError, duckdb.Error) as error:
+            except _FAILED as error:
                 self._note_away(error)
                 await asyncio.sleep(next(pauses))
                 continue
             self._failures = 0
             pauses = backoff(0.5, _MOST_PAUSE_S)
             await self._until_due()
+
+    async def part(self) -> None:
+        """Once more before the end, if somebody answers at once; what is left goes up after the next start."""
+        try:
+            async with asyncio.timeout(_PARTING_S):
+                await self.exchange()
+        except (*_FAILED, TimeoutError) as error:
+            log.debug("records wait for the next start", because=str(error)[:300])
 
     async def exchange(self) -> None:
         """One turn: what waits goes up, what is newer comes down, and is in force.
