@@ -98,11 +98,9 @@ class Trades:
         side, held = side_of(order.type), self._held_by(order)
         price = quote[1] if side == 1 else quote[0]
         volume = order.volume_current
-        if self._closes(order):
-            if held is None:
-                self.end(order, mt5.ORDER_STATE_CANCELED)
-                return
-            volume = min(volume, held.volume)
+        if held is None and self._closes(order):
+            self.end(order, mt5.ORDER_STATE_CANCELED)
+            return
         found = found_volume(volume, self._quotes.terms[order.symbol], None)
         stays = order.type_filling in _REST_STAYS
         if found < volume and not stays and (order.type_filling != mt5.ORDER_FILLING_IOC or not found):

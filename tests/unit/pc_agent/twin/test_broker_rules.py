@@ -1,5 +1,7 @@
 """The broker's arithmetic by itself: sessions, nights, watches over columns of ticks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from pc_agent.twin.domain.terms import Terms
 from pc_agent.twin.domain.ticks import TICK_DTYPE, Ticks
 from pc_agent.twin.domain.watches import Cause, Prices, Watches
 from pc_agent.twin.results import TradeOrder, TradePosition
+from pc_agent.twin.series import SyntheticSeries
 
 MONDAY_MS = 4 * 86_400_000  # 5 January 1970
 HOUR_MS = 3_600_000
@@ -138,3 +141,13 @@ def test_what_remains_of_a_market_order_takes_any_tick() -> None:
         assert watch.falls == (watch.level == float("inf"))
         touch = Watches([waiting(1, kind, 5.0)], []).first(Prices(made([3])), 0, {})
         assert touch is not None
+
+
+def test_a_synthetic_market_is_silent_outside_its_sessions(tmp_path: Path) -> None:
+    """Across the end and the beginning of a session; always open it never is."""
+    series = SyntheticSeries("EURUSD", 1, tmp_path, MONDAY_MS, "mon 00:01-00:02, mon 00:03-24:00")
+    for minute in range(5):
+        series.reach(MONDAY_MS + minute * 60_000, 1.0)
+    minutes = {int(time_msc - MONDAY_MS) // 60_000 for time_msc in series.ticks["time_msc"]}
+    assert minutes == {1, 3, 4}
+    series.close()

@@ -315,7 +315,7 @@ def test_what_fails_half_way_did_not_happen(
     with monkeypatch.context() as broken:
         broken.setattr(Books, "release", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            game.ticks(3)
+            game.jump(3)
     again = Play(open_terminal(f"EURUSD={tmp_path}/EURUSD.csv", speed="1"), game._hand)
     assert [order.ticket for order in orders(again.terminal)] == [ticket]
     assert ask(again.terminal, "feed_status")["EURUSD"]["sent"] == 1

@@ -188,24 +188,59 @@ def test_nights_that_passed_while_it_was_down_are_charged(start: Callable[..., T
         assert positions(terminal)[0].swap == -20.0
 
 
+@pytest.mark.parametrize(
+    ("side", "bids"),
+    [(BUY, [1.1000, 1.0950, 1.0930, 1.0929]), (SELL, [1.1000, 1.1050, 1.1070, 1.1071])],
+)
 def test_a_margin_level_under_the_stop_out_closes_what_lost_most(
-    open_terminal: Open, replay: Replay, hand: Any
+    open_terminal: Open, replay: Replay, hand: Any, side: int, bids: list[float]
 ) -> None:
-    """At the tick that broke it, one position after the other until the level is above again."""
-    quotes = [(1000, 1.1000, 1.1001), (2000, 1.0950, 1.0951), (3000, 1.0930, 1.0931), (4000, 1.0929, 1.0930)]
+    """At the tick that broke it, whichever way it was held."""
+    quotes = [(1000 + place, bid, bid + 0.0001) for place, bid in enumerate(bids)]
     terminal = open_terminal(
         replay("EURUSD", quotes), speed="1", deposit=1600.0, margin_mode=HEDGING, margin_call=100.0, stop_out=70.0
     )
     hand.now_ms += 1
-    small, large = send(terminal, BUY, 0.4), send(terminal, BUY, 1.0)
+    small, large = send(terminal, side, 0.4), send(terminal, side, 1.0)
     assert account(terminal).margin_level == pytest.approx(1586 / 1540 * 100, rel=1e-3)
     assert (account(terminal).margin_so_call, account(terminal).margin_so_so) == (100.0, 70.0)
     hand.now_ms += 10_000
     terminal.pulse()
     last = deals(terminal)[-1]
-    assert (last.position_id, last.reason, last.price) == (large.order, mt5.DEAL_REASON_SO, 1.0950)
+    price = bids[1] if side == BUY else bids[1] + 0.0001
+    assert (last.position_id, last.reason) == (large.order, mt5.DEAL_REASON_SO)
+    assert last.price == pytest.approx(price)
     assert last.comment.startswith("[so 70.00%")
     assert [position.ticket for position in positions(terminal)] == [small.order]
+
+
+@pytest.mark.parametrize(("deposit", "count"), [(5200.0, 0), (5000.0, 1), (4700.0, 2)])
+def test_a_stop_out_goes_on_until_the_level_is_above_again(
+    open_terminal: Open, replay: Replay, hand: Any, deposit: float, count: int
+) -> None:
+    """All at one tick, the largest loss first; what other symbols hold counts."""
+    gap = [(1000, 1.1000, 1.1001), (2000, 1.0500, 1.0501), (3000, 1.2000, 1.2001)]
+    yen = [(1000, 150.00, 150.01), (1001, 150.00, 150.01)]
+    feeds = replay("EURUSD", gap), replay("USDJPY", yen)
+    terminal = open_terminal(*feeds, speed="1", deposit=deposit, margin_mode=HEDGING, stop_out=50.0)
+    hand.now_ms += 1
+    kept = send(terminal, BUY, 0.1, symbol="USDJPY").order
+    first, second = send(terminal, BUY, 0.5).order, send(terminal, BUY, 0.4).order
+    hand.now_ms += 5000
+    terminal.pulse()
+    closed = [(deal.position_id, deal.price) for deal in deals(terminal) if deal.reason == mt5.DEAL_REASON_SO]
+    assert closed == [(first, 1.05), (second, 1.05)][:count]
+    assert [position.ticket for position in positions(terminal)] == [kept, *[first, second][count:]]
+
+
+def test_commission_has_to_be_paid_too(start: Callable[..., Terminal]) -> None:
+    """An order that would leave no money for it is refused."""
+    terminal = start(deposit=1103.0, terms=Terms(commission=3.5))
+    assert send(terminal, BUY, 1.0).retcode == mt5.TRADE_RETCODE_NO_MONEY
+    ask(terminal, "change_terms", "EURUSD", {"commission": 3.4})
+    assert send(terminal, BUY, 1.0).retcode == mt5.TRADE_RETCODE_NO_MONEY
+    ask(terminal, "change_terms", "EURUSD", {"commission": 1.0})
+    assert send(terminal, BUY, 1.0).retcode == DONE
 
 
 @pytest.mark.parametrize(
