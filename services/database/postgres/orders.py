@@ -60,34 +60,8 @@ class Orders:
         Raises:
             MeshError: UNKNOWN_ACCOUNT, ACCOUNT_MOVED, SIGNAL_ID_REUSED.
         """
-        order = replace(order, times=replace(order.times, committed=unix_ns()))
         async with self._postgres.connection() as connection:
-            try:
-                row = await connection.fetchrow(_COMMIT, *_commit_row(order, account_revision, ledger))
-            except asyncpg.UniqueViolationError:  # the same id, at the same moment
-                row = None
-            if row is not None and row["id"] is not None:
-                return replace(
-                    order,
-                    id=row["id"],
-                    seq=row["seq"] or 0,
-                    epoch=row["epoch"],
-                    holder=row["holder"],
-                    agent=row["agent"],
-                ), False
-            first = await find(connection, order.signal_id)
-        if first is not None:
-            if not first.same_request(order):
-                raise _reused(order)
-            return first, True
-        if row is None:
-            raise unknown_account(order.account)
-        raise MeshError(
-            Reason.ACCOUNT_MOVED,
-            f"account {order.account.login} is at revision {row['revision']}, the decision was made at "
-            f"{account_revision}; read the account again and decide again",
-            revision=row["revision"],
-        )
+            return await _commit(connection, order, account_revision, ledger)
 
     async def get(self, signal_id: str) -> Order:
         """Raises MeshError UNKNOWN_ORDER."""
@@ -135,6 +109,30 @@ class Orders:
                 " FROM orders WHERE answered_unix_ns > 0"
             )
         return {State(row["state"]): row["orders"] for row in counts}, Latency(*(latency or ()))
+
+
+async def _commit(connection: Connection, order: Order, account_revision: int, ledger: str = "") -> tuple[Order, bool]:
+    order = replace(order, times=replace(order.times, committed=unix_ns()))
+    try:
+        row = await connection.fetchrow(_COMMIT, *_commit_row(order, account_revision, ledger))
+    except asyncpg.UniqueViolationError:  # the same id, at the same moment
+        row = None
+    if row is not None and row["id"] is not None:
+        placed = replace(order, id=row["id"], seq=row["seq"] or 0, epoch=row["epoch"])
+        return replace(placed, holder=row["holder"], agent=row["agent"]), False
+    first = await find(connection, order.signal_id)
+    if first is not None:
+        if not first.same_request(order):
+            raise _reused(order)
+        return first, True
+    if row is None:
+        raise unknown_account(order.account)
+    raise MeshError(
+        Reason.ACCOUNT_MOVED,
+        f"account {order.account.login} is at revision {row['revision']}, the decision was made at "
+        f"{account_revision}; read the account again and decide again",
+        revision=row["revision"],
+    )
 
 
 def _commit_row(order: Order, account_revision: int, ledger: str) -> tuple[object, ...]:

@@ -46,7 +46,7 @@ async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, ac
 
 
 async def test_the_outbox_says_what_it_gave_to_another_ledger(service: Stubs, account: pb.Account) -> None:
-    """The same ledger costs nothing: only another one is told that they may have been executed; a bounded watch ends."""
+    """Only another one is told that they may have been executed: the same one costs nothing. A bounded watch ends."""
     for n in range(3):
         await commit(service, order(f"s{n}"))
     first = [entry async for entry in entries(service.orders.WatchOutbox(watch(account, to_seq=2)))]

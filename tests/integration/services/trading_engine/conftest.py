@@ -102,7 +102,9 @@ async def order_tables(postgres_engine: Postgres) -> str:
 async def database(order_tables: str, nats_engine: Nats) -> AsyncIterator[DatabaseUnderTest]:
     """The OrderService, with nothing in its tables."""
     connection = await asyncpg.connect(order_tables)
-    await connection.execute("TRUNCATE accounts, orders, exposures, outbox, order_events, reports, leases, external_deals")
+    await connection.execute(
+        "TRUNCATE accounts, orders, exposures, outbox, order_events, reports, leases, external_deals"
+    )
     await connection.close()
     tested = DatabaseUnderTest(order_tables, nats_engine.url, free_port())
     await tested.start()

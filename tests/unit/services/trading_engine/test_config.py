@@ -30,7 +30,7 @@ def test_a_strategy_is_switched_on_for_an_account() -> None:
         (("--strategy-account", "twin-7"), "LOGIN@SERVER"),
         (("--strategy-account", "0@twin-7"), "LOGIN@SERVER"),
         (("--strategy-account", "1000001"), "LOGIN@SERVER"),
-        (("--strategy-volume", "0"), "more than 0"),
+        (("--strategy-volume", "0"), "above 0"),
         (("--strategy-volume", "1e-2"), "plain decimal"),
         (("--signal-valid-ms", "60001"), "60000"),
     ],

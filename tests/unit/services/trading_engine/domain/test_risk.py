@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
+from mesh.orders import ENTRIES, Kind
 from services.trading_engine.domain.order import (
     AccountId,
     AccountView,
+    Books,
     Exposure,
+    Halt,
+    HeldPosition,
     Intent,
+    Market,
     Side,
     SymbolSpec,
+    SymbolTradeMode,
     TradingState,
+    WorkingOrder,
 )
 from services.trading_engine.domain.risk import decide
 
@@ -32,6 +39,27 @@ def wanting(volume: str, side: Side = Side.BUY, **other: Any) -> Intent:
     return replace(INTENT, volume=D(volume), side=side, **other)
 
 
+def pending(kind: Kind, price: str, side: Side = Side.BUY, **other: Any) -> Intent:
+    return wanting("1", side, kind=kind, price=D(price), **other)
+
+
+def change(kind: Kind, **other: Any) -> Intent:
+    return replace(INTENT, kind=kind, side=None, volume=None, **other)
+
+
+def close(volume: str, position: int = 7, side: Side = Side.SELL, **other: Any) -> Intent:
+    return wanting(volume, side, kind=Kind.CLOSE, position=position, **other)
+
+
+def tradable(mode: SymbolTradeMode, view: AccountView = VIEW) -> AccountView:
+    return replace(view, symbols={"EURUSD": replace(SPEC, trade_mode=mode)})
+
+
+OURS = HeldPosition(7, "EURUSD", Side.BUY, D("1.005"), "s0")
+FOREIGN = HeldPosition(8, "EURUSD", Side.BUY, D(1), "")
+BOOKS = Books({7: OURS, 8: FOREIGN}, {9: WorkingOrder(9, "EURUSD", "")})
+HOLDING = replace(VIEW, books=BOOKS)
+HALTED = replace(HOLDING, trading_state=TradingState.HALTED, halt=Halt("DAILY_LOSS", "5 % were lost today"))
 OWN = "bollinger"
 REDUCING = TradingState.REDUCING
 
@@ -54,6 +82,30 @@ DENIED = [
     (INTENT, replace(VIEW, trading_state=REDUCING), "TRADING_STATE_REDUCING"),
     (wanting("2", Side.SELL), replace(held("1"), trading_state=REDUCING), "TRADING_STATE_REDUCING"),
     (wanting("1", Side.SELL), replace(held("1", open_orders=1), trading_state=REDUCING), "TRADING_STATE_REDUCING"),
+    # Where positions stand beside each other, an order of the other side is one more.
+    (wanting("1", Side.SELL), replace(held("1"), trading_state=REDUCING, hedging=True), "TRADING_STATE_REDUCING"),
+    (pending(Kind.LIMIT, "1.1"), replace(VIEW, trading_state=TradingState.HALTED), "TRADING_HALTED"),
+    (INTENT, replace(VIEW, halt=Halt("DAILY_LOSS", "5 % were lost today")), "DAILY_LOSS"),
+    (pending(Kind.LIMIT, "1.1", stop_loss=D("1.2")), VIEW, "STOPS_CROSSED"),
+    (pending(Kind.STOP, "1.1", Side.SELL, take_profit=D("1.2")), VIEW, "STOPS_CROSSED"),
+    (pending(Kind.STOP_LIMIT, "1.2", limit_price=D("1.1"), take_profit=D("1.05")), VIEW, "STOPS_CROSSED"),
+    (pending(Kind.LIMIT, "1.1", expires_unix_ms=1_000), VIEW, "EXPIRATION_PASSED"),
+    (INTENT, tradable(SymbolTradeMode.DISABLED), "SYMBOL_TRADE_DISABLED"),
+    (INTENT, tradable(SymbolTradeMode.SHORT_ONLY), "SYMBOL_SHORT_ONLY"),
+    (wanting("1", Side.SELL), tradable(SymbolTradeMode.LONG_ONLY), "SYMBOL_LONG_ONLY"),
+    (INTENT, tradable(SymbolTradeMode.CLOSE_ONLY), "SYMBOL_CLOSE_ONLY"),
+    (wanting("1", strategy=OWN), replace(VIEW, markets={"EURUSD": Market(False, "")}), "MARKET_CLOSED"),
+    (wanting("1", strategy=OWN), replace(VIEW, markets={"EURUSD": Market(True, "Payrolls")}), "NEWS_WINDOW"),
+    (close("1"), held("1", open_orders=1, unknown=1), "SYMBOL_FROZEN"),
+    (close("1", strategy=OWN), held("1", open_orders=1, strategy=OWN), "ORDER_IN_FLIGHT"),
+    (close("1"), replace(VIEW, symbols=None), "AGENT_NOT_CONNECTED"),
+    (close("1", side=Side.BUY), HOLDING, "WRONG_SIDE"),
+    (close("1.01"), HOLDING, "VOLUME_ABOVE_POSITION"),
+    (close("1", position=8), HOLDING, "FOREIGN_TICKET"),
+    (change(Kind.CANCEL_ORDER, order_ticket=9), HOLDING, "FOREIGN_TICKET"),
+    (change(Kind.MODIFY_POSITION, position=8), HOLDING, "FOREIGN_TICKET"),
+    (change(Kind.MODIFY_POSITION, position=7, stop_loss=D(2), take_profit=D(1)), HOLDING, "STOPS_CROSSED"),
+    (change(Kind.CLOSE_BY, position=7, opposite_position=8), VIEW, "HEDGING_ONLY"),
 ]
 
 ALLOWED = [
@@ -71,6 +123,14 @@ ALLOWED = [
     (wanting("1", Side.SELL, strategy=OWN), held("1", strategy=OWN)),
     (wanting("1", Side.BUY, strategy=OWN), held("-1", strategy=OWN)),
     (wanting("0.4", Side.SELL), replace(held("1"), trading_state=REDUCING)),
+    (pending(Kind.LIMIT, "1.1", stop_loss=D("1.0"), take_profit=D("1.2"), expires_unix_ms=1_001), VIEW),
+    (pending(Kind.STOP_LIMIT, "1.2", limit_price=D("1.1"), take_profit=D("1.15")), VIEW),
+    (wanting("1", Side.SELL), tradable(SymbolTradeMode.CLOSE_ONLY, held("1"))),
+    (INTENT, tradable(SymbolTradeMode.LONG_ONLY)),
+    (INTENT, replace(VIEW, markets={"EURUSD": Market(False, "Payrolls")})),
+    # A whole position closes also where it is off the step, and of what the books do not know the terminal decides.
+    (close("1.005"), HOLDING),
+    (close("1", position=99), HOLDING),
 ]
 
 
@@ -87,6 +147,22 @@ def test_what_must_not_trade_is_denied_with_its_reason(intent: Intent, view: Acc
 def test_what_breaks_no_rule_is_allowed(intent: Intent, view: AccountView) -> None:
     """The limits themselves are still inside."""
     assert decide(intent, view) is None
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - ENTRIES))
+def test_what_makes_nothing_larger_passes_every_halt(kind: Kind) -> None:
+    """The engine's, the agent's own, and a symbol that may not be traded any more."""
+    tickets = {"position": 7} if "ORDER" not in kind else {"order_ticket": 10}
+    intent = close("1") if kind is Kind.CLOSE else change(kind, **tickets)
+    view = replace(tradable(SymbolTradeMode.DISABLED, HALTED), hedging=True)
+    assert decide(intent, view) is None
+
+
+def test_a_frozen_symbol_lets_stops_be_moved_and_orders_be_removed() -> None:
+    """They deal on nothing."""
+    frozen = held("1", open_orders=1, unknown=1)
+    assert decide(change(Kind.MODIFY_POSITION, position=7, stop_loss=D("1.0")), frozen) is None
+    assert decide(change(Kind.CANCEL_ORDER, order_ticket=10), frozen) is None
 
 
 def test_reducing_looks_at_the_whole_account() -> None:

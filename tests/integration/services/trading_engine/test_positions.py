@@ -1,0 +1,217 @@
+"""What an agent says of its terminal, and what is asked about it: at its own engine and at others."""
+
+import grpc
+import pytest
+from suho.database.v1 import order_service_pb2 as db
+from suho.trading.v1 import agent_link_pb2 as link
+from suho.trading.v1 import order_pb2
+from suho.trading.v1 import trading_pb2 as pb
+
+from mesh.errors import MeshError, Reason
+from services.trading_engine.messages import order_of
+from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected, hello
+from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
+from tests.integration.services.trading_engine.test_agent_link import strategy_intent
+from tests.integration.services.trading_engine.test_trading import BUY, SELL, refused, wanted
+from tests.support import eventually
+
+pytestmark = pytest.mark.integration
+
+S = order_pb2.OrderState
+CLOSE, CANCEL = order_pb2.ORDER_KIND_CLOSE, order_pb2.ORDER_KIND_CANCEL_ORDER
+HALTED, ACTIVE = order_pb2.TRADING_STATE_HALTED, order_pb2.TRADING_STATE_ACTIVE
+
+
+def position(ticket: int, signal_id: str, volume: str = "0.10", symbol: str = "EURUSD") -> order_pb2.Position:
+    return order_pb2.Position(ticket=ticket, symbol=symbol, side=BUY, volume=volume, signal_id=signal_id)
+
+
+def snapshot(*positions: order_pb2.Position, orders: tuple[order_pb2.WorkingOrder, ...] = ()) -> link.AccountSnapshot:
+    return link.AccountSnapshot(taken_unix_ns=1, equity="1000", positions=positions, orders=orders)
+
+
+async def tell(agent: Agent, held: link.AccountSnapshot) -> None:
+    """Sent, and heard: it is answered with what the engine counts."""
+    before = len(agent.exposures)
+    agent.send(snapshot=held)
+    await eventually(lambda: len(agent.exposures) > before)
+
+
+def closing(signal_id: str, ticket: int, **other: object) -> pb.SubmitSignalRequest:
+    fields = {"signal_id": signal_id, "account": ACCOUNT, "kind": CLOSE, "position": ticket, **other}
+    return pb.SubmitSignalRequest(**fields)  # type: ignore[arg-type]
+
+
+async def opened(engine: EngineUnderTest, agent: Agent, signal_id: str = "s1", ticket: int = 7) -> None:
+    """One position of ours, which the agent has told of."""
+    await engine.trading.SubmitSignal(wanted(signal_id))
+    signal = (await agent.until_signals(1))[-1]
+    report_id = agent.report(signal, "FILLED", ticket=ticket)
+    await eventually(lambda: report_id in agent.acknowledged)
+    await tell(agent, snapshot(position(ticket, signal_id)))
+
+
+async def test_a_close_needs_its_ticket_only_and_moves_the_exposure(engine: EngineUnderTest) -> None:
+    """The rest is the position's, also in a halt; said again when it is gone, it is the same order; the agent hears
+    what the engine counts."""
+    async with connected(engine.channel) as agent:
+        await opened(engine, agent)
+        assert agent.exposures[-1] == {"EURUSD": "0.10"}
+        await engine.trading.SetTradingState(pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED))
+        order = (await engine.trading.SubmitSignal(closing("c1", 7))).order
+        assert (order.state, order.symbol, order.side, order.volume) == (S.ORDER_STATE_PENDING, "EURUSD", SELL, "0.10")
+        signal = (await agent.until_signals(2))[-1]
+        assert (signal.kind, signal.position, signal.side) == (CLOSE, 7, SELL)
+        agent.report(signal, "FILLED", ticket=8, deal=9)
+        await eventually(lambda: len(agent.acknowledged) == 2)
+        await tell(agent, snapshot())
+        assert agent.exposures[-1] == {"EURUSD": "0.00"}
+        again = await engine.trading.SubmitSignal(closing("c1", 7))
+        assert (again.duplicate, again.order.state) == (True, S.ORDER_STATE_FILLED)
+        assert (await refused(engine.trading.SubmitSignal(closing("c1", 8)))).reason is Reason.SIGNAL_ID_REUSED
+        assert (await refused(engine.trading.SubmitSignal(closing("c2", 7)))).reason is Reason.UNKNOWN_TICKET
+
+
+async def test_a_pending_order_waits_and_is_removed(engine: EngineUnderTest) -> None:
+    """PLACED is not its end; its removal is an order of its own, which knows the symbol by the ticket."""
+    async with connected(engine.channel) as agent:
+        limit = wanted("l1", kind=order_pb2.ORDER_KIND_LIMIT, price="1.05", expires_unix_ms=2_000_000_000_000)
+        await engine.trading.SubmitSignal(limit)
+        signal = (await agent.until_signals(1))[0]
+        assert (signal.price, signal.expires_unix_ms) == ("1.05", 2_000_000_000_000)
+        watch = aiter(engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="l1")))
+        await anext(watch)
+        agent.report(signal, "PLACED", ticket=70)
+        assert (await anext(watch)).order.state == S.ORDER_STATE_PLACED
+        await tell(agent, snapshot(orders=(order_pb2.WorkingOrder(ticket=70, symbol="EURUSD", signal_id="l1"),)))
+        removal = pb.SubmitSignalRequest(signal_id="x1", account=ACCOUNT, kind=CANCEL, order_ticket=70)
+        assert (await engine.trading.SubmitSignal(removal)).order.symbol == "EURUSD"
+        agent.report((await agent.until_signals(2))[1], "DONE")
+        agent.report(signal, "CANCELED", ticket=70)
+        assert [response.order.state async for response in watch] == [S.ORDER_STATE_CANCELED]
+        shown = await engine.trading.GetOrder(pb.GetOrderRequest(signal_id="l1"))
+        states = [S.ORDER_STATE_PENDING, S.ORDER_STATE_PLACED, S.ORDER_STATE_CANCELED]
+        assert ([event.state_after for event in shown.events], shown.order.agent) == (states, "pc-1")
+
+
+async def test_a_halt_may_flatten_what_is_ours(engine: EngineUnderTest) -> None:
+    """The agent hears the state at once; each of our positions gets one close, asked once or twice; foreign ones are
+    not touched."""
+    async with connected(engine.channel) as agent:
+        await opened(engine, agent)
+        await tell(agent, snapshot(position(7, "s1"), position(8, ""), position(9, "adopted-9", "0.30")))
+        halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED, reason="news", flatten=True)
+        assert (await refused(engine.trading.SetTradingState(halt))).reason is Reason.INVALID_ARGUMENT
+        halt.request_id = "r1"
+        answer = await engine.trading.SetTradingState(halt)
+        closes = (await agent.until_signals(3))[1:]
+        assert [(signal.position, signal.volume) for signal in closes] == [(7, "0.10"), (9, "0.30")]
+        assert [signal.signal_id for signal in closes] == list(answer.signal_ids)
+        assert (agent.states[-1].trading_state, agent.states[-1].reason) == (HALTED, "news")
+        assert (await engine.trading.SetTradingState(halt)).signal_ids == answer.signal_ids
+        foreign = await engine.trading.SubmitSignal(closing("c8", 8))
+        assert foreign.order.reason == "FOREIGN_TICKET"
+        assert len(agent.signals) == 3
+
+
+async def test_the_agents_own_say_denies_entries(engine: EngineUnderTest) -> None:
+    """Under its own reason, until it says otherwise; people see it."""
+    async with connected(engine.channel) as agent:
+        agent.send(safety=link.AgentSafety(halted=True, reason="KILL_SWITCH", message="a file says so"))
+
+        async def told() -> bool:
+            (account,) = (await engine.trading.ListAccounts(pb.ListAccountsRequest())).accounts
+            return account.safety.reason == "KILL_SWITCH"
+
+        await eventually(told)
+        assert (await engine.trading.SubmitSignal(wanted("s1"))).order.reason == "KILL_SWITCH"
+
+
+async def test_external_deals_move_what_they_close(engine: EngineUnderTest) -> None:
+    """A stop that was met frees the strategy's or person's volume; told twice it counts once; a foreign one nothing."""
+    async with connected(engine.channel) as agent:
+        await opened(engine, agent)
+        stop = order_pb2.ExternalDeal(
+            deal=20, order=21, position=7, symbol="EURUSD", side=SELL, volume="0.10", price="1.0", profit="-9.5",
+            cause=order_pb2.DEAL_CAUSE_STOP_LOSS, signal_id="s1",
+        )  # fmt: skip
+        foreign = order_pb2.ExternalDeal(
+            deal=30, symbol="XAUUSD", side=BUY, volume="1", cause=order_pb2.DEAL_CAUSE_BY_HAND
+        )
+        adopted = order_pb2.ExternalDeal(
+            deal=20, symbol="XAUUSD", side=BUY, volume="1", cause=order_pb2.DEAL_CAUSE_ADOPTED, signal_id="adopted-20"
+        )
+        for _ in range(2):
+            agent.send(deals=link.ExternalDeals(deals=[stop, foreign, adopted]))
+        await eventually(lambda: len(agent.deals) == 6)
+        await tell(agent, snapshot())
+        assert agent.exposures[-1] == {"EURUSD": "0.00", "XAUUSD": "1"}
+        listed = (await engine.trading.ListExternalDeals(pb.ListExternalDealsRequest())).deals
+        assert [(item.deal.deal, item.deal.cause) for item in listed] == [
+            (20, order_pb2.DEAL_CAUSE_ADOPTED),
+            (30, order_pb2.DEAL_CAUSE_BY_HAND),
+            (20, order_pb2.DEAL_CAUSE_STOP_LOSS),
+        ]
+
+
+async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) -> None:
+    """What is asked of an engine without the lane is passed to the one that has it: signals, closes, states, positions
+    and markets; while that one is away it says so, and a halt counts all the same."""
+    async with running_engine(database, instance="engine-2") as other:
+        async with running_engine(database) as own, connected(own.channel) as agent:
+            await opened(other, agent)
+            agent.send(market=link.MarketReport(conditions=[order_pb2.MarketConditions(symbol="EURUSD", news="NFP")]))
+            (held,) = (await other.trading.ListPositions(pb.ListPositionsRequest())).accounts
+            assert (held.agent, held.snapshot.positions[0].ticket) == ("pc-1", 7)
+
+            async def heard() -> bool:
+                answer = await other.trading.ListMarketConditions(pb.ListMarketConditionsRequest(account=ACCOUNT))
+                return [one.news for one in answer.accounts[0].conditions] == ["NFP"]
+
+            await eventually(heard)
+            assert (await other.trading.SubmitSignal(closing("c1", 7))).order.side == SELL
+            assert (await refused(other.trading.SubmitSignal(closing("c2", 99)))).reason is Reason.UNKNOWN_TICKET
+            reducing = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=order_pb2.TRADING_STATE_REDUCING)
+            await other.trading.SetTradingState(reducing)
+            await eventually(lambda: agent.states[-1].trading_state == order_pb2.TRADING_STATE_REDUCING)
+        away = await refused(other.trading.SubmitSignal(wanted("s2")))
+        assert (away.reason, away.code) == (Reason.ENGINE_AWAY, grpc.StatusCode.UNAVAILABLE)
+        halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
+        assert (await other.trading.SetTradingState(halt)).trading_state == HALTED
+        (unknown,) = (await other.trading.ListPositions(pb.ListPositionsRequest())).accounts
+        assert not unknown.HasField("snapshot")
+
+
+async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(database: DatabaseUnderTest) -> None:
+    """Whoever set it, and however: the agent's engine sees it when it renews."""
+    async with running_engine(database, lane_valid_ms=600) as engine, connected(engine.channel) as agent:
+        assert agent.states[0].trading_state == ACTIVE
+        async with running_engine(database, instance="engine-2") as other:
+            halting = db.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
+            await other.engine.database.set_trading_state(halting)
+        await eventually(lambda: agent.states[-1].trading_state == HALTED)
+
+
+async def test_a_committed_signal_goes_down_once(engine: EngineUnderTest) -> None:
+    """The engine that commits it hands it down by itself and stamps when; the outbox then passes it by."""
+    async with connected(engine.channel) as agent:
+        for number in range(20):
+            await engine.trading.SubmitSignal(wanted(f"s{number}"))
+        signals = await agent.until_signals(20)
+        assert all(signal.committed_unix_ns < signal.sent_unix_ns for signal in signals)
+        # One that only the outbox brings: it has passed by all the others then.
+        stored = engine.engine.database
+        revision = (await stored.account(strategy_intent("o").account)).revision
+        await stored.commit(order_of(strategy_intent("o"), None), revision)
+        await agent.until_signals(21)
+        assert [signal.seq for signal in agent.signals] == list(range(1, 22))
+
+
+async def test_a_snapshot_that_is_none_ends_the_lane_in_words(engine: EngineUnderTest) -> None:
+    """A position has a side and a volume."""
+    for broken in (position(7, "s", volume="much"), order_pb2.Position(ticket=7, volume="1")):
+        async with connected(engine.channel, hello()) as agent:
+            agent.send(snapshot=snapshot(broken))
+            await eventually(lambda agent=agent: agent.ended)  # type: ignore[misc]
+            assert agent.error is not None
+            assert "snapshot" in MeshError.of(agent.error).message
