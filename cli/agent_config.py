@@ -12,7 +12,6 @@ from cli.output import fail, print_json, print_table, utc
 from mesh.config import SettingsError, env_prefix, environment, load_settings, refuse_unknown
 from pc_agent.config import AgentSettings
 from pc_agent.domain.setting_rules import Reach, rule_of
-from pc_agent.settings.document import DocumentError, commented, with_values
 from pc_agent.settings.journal import recall, records
 from pc_agent.settings.judging import PROGRAM, Judged, UnfitError, judge
 from pc_agent.settings.keeper import title_of
@@ -38,6 +37,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Write a file with every setting, each under what it means; edit it, then `check`."""
+    from pc_agent.settings.document import commented
+
     file = _file(config)
     if file.exists() and not force:
         fail(f"{file} is there already; --force replaces it, `suho agent config set` changes single settings")
@@ -142,6 +143,8 @@ def _checked(file: Path) -> AgentSettings:
 
 def _write(file: Path, text: str, values: Mapping[str, Any]) -> None:
     """The text with other values, if the agent could start with it; otherwise the file stays and the command ends."""
+    from pc_agent.settings.document import DocumentError, with_values
+
     fresh = file.with_name(f"{file.name}.new")
     try:
         for name in values:

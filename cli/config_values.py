@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 import typer
 from suho.hub.v1 import config_pb2
 
@@ -81,6 +80,8 @@ def plain(value: Any) -> Any:
 
 def toml(values: Mapping[str, Any]) -> str:
     """A document for people to read and change."""
+    import tomlkit  # takes every command a tenth of its time
+
     made = tomlkit.document()
     for name, value in values.items():
         made[name] = value
