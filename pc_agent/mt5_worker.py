@@ -25,6 +25,7 @@ from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.limits import Limits, limit_this_process
 from pc_agent.terminal.messages import (
     Adjust,
+    Again,
     BooksRead,
     CloseSymbol,
     Command,
@@ -49,6 +50,7 @@ from pc_agent.terminal.mt5_orders import send_orders
 from pc_agent.terminal.mt5_session import BrokerLink, TerminalGoneError, connect
 from pc_agent.terminal.mt5_symbols import SymbolBook
 from pc_agent.terminal.mt5_ticks import History, TickReaders
+from pc_agent.terminal.order_tasks import AWAY_MS
 from pc_agent.terminal.quote_ages import QuoteAges
 
 log = get_logger(__name__)
@@ -265,7 +267,7 @@ class Mt5Worker:
             send_orders(self._mt5, named, self._ages, self._pipe.send)
             return
         for task in batch.tasks:
-            self._pipe.send(OrderDone(task.signal_id, _AWAY))
+            self._pipe.send(OrderDone(task.signal_id, _AWAY, Again(task.first_price, AWAY_MS)))
 
     def _named(self, signal: Signal) -> Signal:
         """As the broker calls its symbol."""

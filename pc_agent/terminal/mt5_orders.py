@@ -9,10 +9,10 @@ from pc_agent.domain.orders import OrderState, Result, plain
 from pc_agent.domain.retcodes import Verdict, name, state_of, verdict
 from pc_agent.terminal.mt5_requests import RefusedError, request_of
 from pc_agent.terminal.mt5_session import TerminalGoneError
-from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, Sending
+from pc_agent.terminal.order_tasks import AWAY_MS, Again, OrderDone, OrderTask, Sending
 from pc_agent.terminal.quote_ages import QuoteAges
 
-# What a terminal that is away, or a broker that had too many requests, is given to recover.
+# What a broker that had too many requests is given to recover.
 _PAUSE_MS = 200
 _BEHIND = Result(OrderState.REJECTED, "NOT_SENT", "an earlier order of its symbol must be done first")
 
@@ -38,7 +38,7 @@ def send_order(mt5: Any, task: OrderTask, ages: QuoteAges, say: Say) -> OrderDon
         request = request_of(mt5, task, ages, time.monotonic_ns())
     except TerminalGoneError as gone:
         away = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", f"not sent: {gone}")
-        return OrderDone(task.signal_id, away, Again(task.first_price, _PAUSE_MS))
+        return OrderDone(task.signal_id, away, Again(task.first_price, AWAY_MS))
     except RefusedError as refused:
         return _refused(task, *refused.refusal)
     if late := _too_late(task):

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pc_agent.domain.orders import Mark, Result, Signal
 from pc_agent.domain.price_checks import PriceBounds
 
-__all__ = ["Again", "OrderDone", "OrderTask", "PriceBounds", "SendOrders", "Sending"]
+__all__ = ["AWAY_MS", "Again", "OrderDone", "OrderTask", "PriceBounds", "SendOrders", "Sending"]
+
+# After how long an order may be tried again that was not sent because the terminal was away.
+AWAY_MS = 100
 
 
 @dataclass(frozen=True, slots=True)

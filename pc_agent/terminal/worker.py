@@ -39,6 +39,7 @@ from pc_agent.terminal.messages import (
     TicksRead,
     WorkerTerms,
 )
+from pc_agent.terminal.order_tasks import AWAY_MS
 from pc_agent.terminal.worker_pipe import WorkerPipe
 
 log = get_logger(__name__)
@@ -174,7 +175,7 @@ class TerminalWorker:
         if self._pipe is None:
             away = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", "not sent: the terminal's worker was away")
             for task in tasks:
-                listener.order_done(OrderDone(task.signal_id, away))
+                listener.order_done(OrderDone(task.signal_id, away, Again(task.first_price, AWAY_MS)))
             return
         self._orders.update({task.signal_id: _Held(listener) for task in tasks})
         self._pipe.send(SendOrders(tuple(tasks)))
