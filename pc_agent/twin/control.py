@@ -157,6 +157,15 @@ def script_fault(
     _ask(folder, "script_fault", fields)
 
 
+def set_faults(folder: Path, *faults: str, seed: int = 1, latency_ms: float = 0.0) -> None:
+    """What goes wrong by chance from now on, as the settings `faults`, `fault_seed` and `latency_ms` say it.
+
+    Raises:
+        TwinUnreachableError, TwinRefusedError: there is no such fault.
+    """
+    _ask(folder, "set_faults", faults, seed, latency_ms)
+
+
 def clear_faults(folder: Path) -> None:
     """Nothing goes wrong any more, nor takes its time; who hangs is hung up on, its request is not executed.
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pc_agent.twin import constants as mt5
@@ -38,9 +38,10 @@ class Faults:
         self._hanging = threading.Event()  # replaced when those who wait for it are let go
         self._of_order = threading.local()
         self._happenings: list[Happening] = []
-        self.functions = {
-            function.__name__: function for function in (self.script_fault, self.clear_faults, self.fault_counts)
-        }
+        functions: tuple[Callable[..., Any], ...] = (
+            self.script_fault, self.set_faults, self.clear_faults, self.fault_counts,
+        )  # fmt: skip
+        self.functions = {function.__name__: function for function in functions}
 
     # Interference
 
@@ -103,6 +104,16 @@ class Faults:
                 self._plan.script(Scripted(**fields))
         except FaultError as error:
             raise TerminalError(mt5.RES_E_INVALID_PARAMS, str(error)) from None
+
+    def set_faults(self, chances: tuple[str, ...], seed: int, latency_ms: float) -> None:
+        """As the settings say it; what is scripted stays."""
+        try:
+            parsed = parse_chances(chances)
+        except FaultError as error:
+            raise TerminalError(mt5.RES_E_INVALID_PARAMS, str(error)) from None
+        with self._lock:
+            self._plan.chance(parsed, seed)
+            self._latency_s = latency_ms / 1000
 
     def clear_faults(self) -> None:
         """Nothing goes wrong any more, and whoever hangs is hung up on."""

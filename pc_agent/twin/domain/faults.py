@@ -190,6 +190,10 @@ class FaultPlan:
         require_function(scripted.function)
         self._scripted.append(scripted)
 
+    def chance(self, chances: tuple[Chance, ...], seed: int) -> None:
+        """These from now on, in place of those before."""
+        self._chances, self._random = chances, random.Random(seed)
+
     def clear(self) -> None:
         """Nothing goes wrong any more."""
         self._scripted.clear()

@@ -150,6 +150,18 @@ def test_what_is_done_to_the_terminal_is_seen_by_its_clients(folder: Path) -> No
         control.change_terminal(folder, online=True)
 
 
+def test_chances_can_be_set_while_it_runs(folder: Path) -> None:
+    """And set anew; a wrong one is refused and the old ones stay."""
+    control.set_faults(folder, "requote=1", latency_ms=1.0)
+    assert mt5.order_send(BUY).retcode == mt5.TRADE_RETCODE_REQUOTE
+    with pytest.raises(control.TwinRefusedError, match="no fault 'rain'"):
+        control.set_faults(folder, "rain=1")
+    assert mt5.order_send(BUY).retcode == mt5.TRADE_RETCODE_REQUOTE
+    control.set_faults(folder)
+    assert mt5.order_send(BUY).retcode == mt5.TRADE_RETCODE_DONE
+    assert control.fault_counts(folder) == {"requote": 2}
+
+
 def test_a_hand_closes_what_a_hand_opened(folder: Path) -> None:
     """In parts too; a ticket that is none is refused."""
     opened = control.trade_by_hand(folder, "EURUSD", "sell", 0.3)
