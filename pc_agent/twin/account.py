@@ -3,7 +3,7 @@
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
 from pc_agent.twin.domain.holding import Holding, holding
-from pc_agent.twin.domain.instrument import profit
+from pc_agent.twin.domain.instrument import Quote, profit
 from pc_agent.twin.domain.netting import Exposure
 from pc_agent.twin.domain.order_types import side_of
 from pc_agent.twin.domain.terms import AccountTerms
@@ -36,8 +36,10 @@ class Account:
         """Orders that wait, with the price that they look at."""
         return [self._looking(order) for order in self._books.working.values()]
 
-    def valued(self, position: TradePosition) -> TradePosition:
-        what, quote, held = self._quotes.instruments[position.symbol], self._quotes.newest(position.symbol), position
+    def valued(self, position: TradePosition, at: Quote | None = None) -> TradePosition:
+        """At the quote given, or the newest."""
+        what, held = self._quotes.instruments[position.symbol], position
+        quote = at or self._quotes.newest(position.symbol)
         rate = self._quotes.quote_rate(what)
         if quote is None or rate is None:
             return position

@@ -12,6 +12,7 @@ from pc_agent.twin.domain.ticks import Ticks
 from pc_agent.twin.domain.watches import Cause, Prices, Touch, Watches
 from pc_agent.twin.market import Clock
 from pc_agent.twin.quotes import Quotes
+from pc_agent.twin.results import TradePosition
 from pc_agent.twin.trades import Trades
 
 _TICKS_AT_A_TIME = 8192
@@ -102,8 +103,13 @@ class Matching:
 
     def _stop_out(self, symbol: str, quote: Quote) -> None:
         """Close the position that has lost most: one of `symbol` at `quote`, others at their newest."""
-        worst = min(self._account.positions(), key=lambda position: position.profit)
-        at = quote if worst.symbol == symbol else self._quotes.newest(worst.symbol)
-        assert at is not None  # what has no quote has lost nothing
+
+        def at(position: TradePosition) -> Quote | None:
+            return quote if position.symbol == symbol else self._quotes.newest(position.symbol)
+
+        positions = self._books.positions.values()
+        worst = min(positions, key=lambda position: self._account.valued(position, at(position)).profit)
+        price = at(worst)
+        assert price is not None  # what has no quote has lost nothing
         words = f"[so {self._account.terms.stop_out:.2f}%]"
-        self._trades.close(self._books.positions[worst.ticket], at, mt5.ORDER_REASON_SO, words)
+        self._trades.close(worst, price, mt5.ORDER_REASON_SO, words)
