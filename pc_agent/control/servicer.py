@@ -84,7 +84,10 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         if not request.flatten:
             return pb.HaltResponse()
         name = f"halt-{uuid.uuid4()}"
-        return pb.HaltResponse(positions=_closed([await control.flatten(name) for control in controls]))
+        try:
+            return pb.HaltResponse(positions=_closed([await control.flatten(name) for control in controls]))
+        except MeshError as error:
+            raise MeshError(error.reason, f"entries are stopped, but not everything was closed: {error}") from None
 
     async def Resume(self, request: pb.ResumeRequest, context: Any) -> pb.ResumeResponse:
         named = request.HasField("account")

@@ -1,6 +1,6 @@
 """What this PC allows by itself, whatever the engine says: caps, and what stops every entry."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -65,32 +65,43 @@ class UnderWay:
     filled: Decimal | None = None
 
 
-def measure(
-    positions: Sequence[BookPosition],
-    orders: Sequence[BookOrder],
-    under_way: Sequence[UnderWay],
-    entries_last_minute: int,
-    *,
-    hedging: bool,
-) -> Account:
-    """Everybody's, not ours alone: the account's money is at stake for all of it."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the books show, by symbol: everybody's, not ours alone, for the account's money is at stake for all of it.
+
+    `places`: open positions (netting: symbols that are held) and pending orders.
+    """
+
+    exposures: Mapping[str, Exposure]
+    symbols: frozenset[str]
+    places: int
+
+
+def held(positions: Sequence[BookPosition], orders: Sequence[BookOrder], *, hedging: bool) -> Held:
     found: dict[str, Exposure] = {}
     for position in positions:
         _add(found, position.symbol, "long" if position.signed > 0 else "short", abs(position.signed))
     for order in orders:
         _add(found, order.symbol, "selling" if order.type % 2 else "buying", lots(order.rest))
-    for one in under_way:
+    symbols = frozenset(position.symbol for position in positions)
+    return Held(found, symbols, (len(positions) if hedging else len(symbols)) + len(orders))
+
+
+def measure(books: Held, symbol: str, under_way: Mapping[str, Collection[UnderWay]], entries: int, *, hedging: bool
+            ) -> Account:  # fmt: skip
+    """As far as an entry on `symbol` is concerned; `under_way` by symbol."""
+    found = {symbol: books.exposures.get(symbol, Exposure())}
+    for one in under_way.get(symbol, ()):
         buys = one.signal.side is Side.BUY
         if one.filled is None:
-            _add(found, one.signal.symbol, "buying" if buys else "selling", Decimal(one.signal.volume))
+            _add(found, symbol, "buying" if buys else "selling", Decimal(one.signal.volume))
         else:
-            _add(found, one.signal.symbol, "long" if buys else "short", one.filled)
-    pending = [one for one in under_way if one.signal.kind is not Kind.MARKET]
-    dealt = [one.signal.symbol for one in under_way if one.signal.kind is Kind.MARKET]
-    held = [position.symbol for position in positions] + dealt
-    # Netting: one position a symbol, however often it is traded.
-    places = (len(held) if hedging else len(set(held))) + len(orders) + len(pending)
-    return Account(found, places, entries_last_minute, hedging)
+            _add(found, symbol, "long" if buys else "short", one.filled)
+    if hedging:
+        places = sum(len(some) for some in under_way.values())
+    else:  # one position a symbol, however often it is traded
+        places = sum(1 for name, some in under_way.items() if some and name not in books.symbols)
+    return Account(found, books.places + places, entries, hedging)
 
 
 def _add(found: dict[str, Exposure], symbol: str, name: str, volume: Decimal) -> None:

@@ -18,7 +18,9 @@ from pc_agent.domain.attribution import (
     Holding,
     attribute,
     can_tell_owner,
+    is_filled_by,
     is_trade,
+    opens,
 )
 from pc_agent.domain.books import BookDeal, BookPosition
 from pc_agent.domain.orders import Account, Entry, OrderState
@@ -110,6 +112,18 @@ class DealLedger:
                 symbol=external.deal.symbol, cause=external.cause, moved=str(external.moved), owner=external.signal_id,
             )  # fmt: skip
         return taken
+
+    async def reclaim(self, deals: Sequence[BookDeal]) -> None:
+        """Deals that were taken for foreign before their signal was known, as after the loss of a ledger."""
+        await self.take(deals)
+        marked = list(deals)
+
+        def write(transaction: Transaction) -> None:
+            rows = self._rows(transaction)
+            for deal in marked:
+                _reclaim(rows, deal)
+
+        await self._ledger.run(write)
 
     async def raise_dead(self, since_msc: int) -> list[Entry]:
         """Signals that the worker called dead after deals of theirs had been read: a deal is proof."""
@@ -208,6 +222,16 @@ def _take_trade(rows: DealRows, deal: BookDeal, give_up: bool, taken: Taken, fil
     if attribution.external:
         taken.externals.append(attribution.external)
     return True
+
+
+def _reclaim(rows: DealRows, deal: BookDeal) -> None:
+    """Its position is the signal's; what others did on it was told as foreign and stays so: the engine is compared."""
+    claim, holding = rows.claim(deal), rows.holding(deal.position)
+    if claim is None or not is_filled_by(deal, claim) or not rows.is_unmarked(deal):
+        return
+    rows.mark(deal, claim.signal.signal_id)
+    if holding is not None and not holding.owner and opens(deal):
+        rows.hold(replace(holding, owner=claim.signal.signal_id, ours=holding.total), deal.time_msc)
 
 
 def _marked(claim: Claim | None) -> str:

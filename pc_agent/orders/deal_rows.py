@@ -28,6 +28,18 @@ class DealRows:
     def is_known(self, deal: BookDeal) -> bool:
         return bool(self._one("SELECT 1 FROM deal WHERE server = ? AND login = ? AND deal = ?", str(deal.ticket)))
 
+    def is_unmarked(self, deal: BookDeal) -> bool:
+        """It is known, but not whose it is."""
+        query = "SELECT 1 FROM deal WHERE server = ? AND login = ? AND deal = ? AND marked = ''"
+        return bool(self._one(query, str(deal.ticket)))
+
+    def mark(self, deal: BookDeal, signal_id: str) -> None:
+        """It is that signal's own."""
+        self.transaction.database.execute(
+            "UPDATE deal SET marked = ?, own = ? WHERE server = ? AND login = ? AND deal = ?",
+            (signal_id, signal_id, *self._key, str(deal.ticket)),
+        )
+
     def claim(self, deal: BookDeal) -> Claim | None:
         """The signal whose mark `deal` bears."""
         # Ours have 63 bits, and SQLite no more; others may have 64.

@@ -173,7 +173,10 @@ class Reconciler:
         mark = mark_of(signal.signal_id)
         from_s = _sent_from_unix_s(doubt.entry) - SERVER_MARGIN_S
         whole = await whole_books(self._terminal, ReadBooks(0, from_s, (mark,), tickets))
-        return resolve(signal, mark, whole, now_ms, self._settle_s) if whole else None
+        if whole is None:
+            return None
+        await self._deals.reclaim(whole.deals)
+        return resolve(signal, mark, whole, now_ms, self._settle_s)
 
     async def _past_of(self, tickets: Sequence[int]) -> Books | None:
         tomorrow_s = int(time.time()) + SERVER_MARGIN_S  # of the past, only what bears these tickets

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from decimal import Decimal
 
 from mesh.log import get_logger
@@ -14,28 +13,18 @@ from pc_agent.domain.dead_man import Absence
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import ENTRIES, Account, Entry, OrderState, Signal
 from pc_agent.domain.refusal import Refusal
-from pc_agent.domain.safety import Stand, TradingState
+from pc_agent.domain.safety import Stand, TradingState, UnderWay
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 
 log = get_logger(__name__)
 
 _LOOK_S = 0.25
-# An order that is under way for longer than this is counted by the books, or by its doubt.
-_FORGET_S = 600.0
+# The kill switch is looked at again when an entry comes so long after the last look.
+_AT_ONCE_S = 0.02
 _FLATTEN_AGAIN_S = 30.0
 _AT_THE_BROKER = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED, OrderState.PLACED})
 _CLOCK_OFF_S = 15 * 3600
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    """An entry since when; `answered_at`: executed, and in the books that were asked for after that."""
-
-    signal: Signal
-    since: float
-    answered_at: float | None = None
-    filled: Decimal | None = None
 
 
 class Safety:
@@ -74,49 +63,53 @@ class Safety:
         self.engine_state = TradingState.ACTIVE
         self._absence = Absence()
         self._withdrawn_at = float("-inf")
-        self._look: Look | None = None
-        self._under_way: dict[str, _UnderWay] = {}
+        self._judged_at = float("-inf")
+        self._held = rules.held((), (), hedging=is_hedging)
+        # By symbol and signal; and when those were answered that are at the broker.
+        self._under_way: dict[str, dict[str, UnderWay]] = {}
+        self._answered: dict[str, tuple[str, float]] = {}
         self._entered: deque[float] = deque()
 
     # what execution asks
 
     def refusal(self, signal: Signal) -> Refusal | None:
         """Why this PC will not have it executed; None: it may, and `note_intent` is to follow at once."""
-        if signal.kind in ENTRIES:
+        if signal.kind not in ENTRIES:
+            return rules.foreign_refusal(signal, *self._foreign())
+        if time.monotonic() - self._judged_at > _AT_ONCE_S:
             self.judge()
-        account = self._measured()
-        return (
-            rules.halt_refusal(signal, self.state, self.engine_state, account)
-            or rules.cap_refusal(signal, self._live(), account)
-            or rules.foreign_refusal(signal, *self._foreign())
+        account = self._measured(signal.symbol)
+        return rules.halt_refusal(signal, self.state, self.engine_state, account) or rules.cap_refusal(
+            signal, self._live(), account
         )
 
     def note_intent(self, signal: Signal) -> None:
         """It is about to be executed: it counts from now on."""
         if signal.kind in ENTRIES:
-            now = time.monotonic()
-            self._under_way[signal.signal_id] = _UnderWay(signal, now)
-            self._entered.append(now)
+            self._under_way.setdefault(signal.symbol, {})[signal.signal_id] = UnderWay(signal)
+            self._entered.append(time.monotonic())
 
     def note_result(self, entry: Entry) -> None:
         """What came of it: the books show it from now on, or it never was."""
-        under_way = self._under_way.get(entry.signal.signal_id)
-        if under_way is None or entry.state is OrderState.UNKNOWN:
+        name, of_symbol = entry.signal.signal_id, self._under_way.get(entry.signal.symbol, {})
+        if name not in of_symbol or entry.state is OrderState.UNKNOWN:
             return
         if entry.state in _AT_THE_BROKER:
-            under_way.answered_at = time.monotonic()
-            under_way.filled = Decimal(entry.result.volume) if entry.result.volume else None
+            self._answered[name] = (entry.signal.symbol, time.monotonic())
+            volume = entry.result.volume
+            of_symbol[name] = UnderWay(entry.signal, Decimal(volume) if volume else None)
         elif entry.is_final:
-            del self._under_way[entry.signal.signal_id]
+            del of_symbol[name]
 
     # what others tell
 
     def looked(self, look: Look) -> None:
         """The books were read."""
-        self._look = look
-        shown = [name for name, one in self._under_way.items() if _is_shown(one, look)]
+        self._held = rules.held(look.books.positions, look.books.orders, hedging=self._is_hedging)
+        shown = [name for name, (_, answered_at) in self._answered.items() if answered_at < look.asked_monotonic]
         for name in shown:
-            del self._under_way[name]
+            symbol, _ = self._answered.pop(name)
+            self._under_way[symbol].pop(name, None)
         self._note_day(look)
         self.judge()
 
@@ -144,9 +137,19 @@ class Safety:
 
     async def run(self) -> None:
         """Look at the kill switch and for the engine, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look(), name="kill switch")
+            tasks.create_task(self._be_dead_mans(), name="dead man")
+
+    async def _look(self) -> None:
         while True:
             self._absence = self._absence.at(self._engine_is_there(), time.monotonic())
             self.judge()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _be_dead_mans(self) -> None:
+        """Closing takes its time, in which the kill switch is looked at all the same."""
+        while True:
             await self._obey_dead_man()
             await asyncio.sleep(_LOOK_S)
 
@@ -154,6 +157,7 @@ class Safety:
 
     def judge(self) -> None:
         """Look anew at all that may stop entries."""
+        self._judged_at = time.monotonic()
         state = self._stand()
         if state == self.state:
             return
@@ -206,20 +210,12 @@ class Safety:
             self._known.day = day
             self._file.save()
 
-    def _measured(self) -> rules.Account:
+    def _measured(self, symbol: str) -> rules.Account:
         now = time.monotonic()
         while self._entered and now - self._entered[0] >= 60:
             self._entered.popleft()
-        for name in [name for name, one in self._under_way.items() if now - one.since > _FORGET_S]:
-            del self._under_way[name]
-        books = self._look.books if self._look else None
-        positions, orders = (books.positions, books.orders) if books else ((), ())
-        under_way = [rules.UnderWay(one.signal, one.filled) for one in self._under_way.values()]
-        return rules.measure(positions, orders, under_way, len(self._entered), hedging=self._is_hedging)
-
-
-def _is_shown(one: _UnderWay, look: Look) -> bool:
-    return one.answered_at is not None and one.answered_at < look.asked_monotonic
+        under_way = {name: some.values() for name, some in self._under_way.items()}
+        return rules.measure(self._held, symbol, under_way, len(self._entered), hedging=self._is_hedging)
 
 
 def _halted(reason: str, message: str) -> Stand:

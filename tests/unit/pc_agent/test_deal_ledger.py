@@ -118,6 +118,19 @@ async def test_the_ledger_knows_who_opened_a_position_whose_deals_it_never_saw(
     assert [(one.signal_id, one.moved) for one in taken.externals] == [("s1", Decimal("-0.3"))]
 
 
+async def test_a_signal_that_is_known_too_late_reclaims_its_deals(ledger: Ledger, deals: DealLedger) -> None:
+    """After the loss of a ledger the terminal's history is read before the engine hands its signals out again."""
+    await deals.take([deal(7, "s1")])
+    assert (await deals.holdings())[50].owner == ""
+    await stands(ledger, "s1", Result(OrderState.UNKNOWN))
+    await deals.reclaim([deal(7, "s1")])
+    assert [one.ticket for one in await deals.marked("s1")] == [7]
+    held = (await deals.holdings())[50]
+    assert (held.owner, held.ours) == ("s1", Decimal("0.3"))
+    closed = await deals.take([deal(8, "s1", type=SELL, entry=OUT, order=51, reason=STOP_LOSS)])
+    assert [(one.signal_id, one.moved) for one in closed.externals] == [("s1", Decimal("-0.3"))]
+
+
 async def test_an_adopted_position_counts_from_then_on(deals: DealLedger) -> None:
     """It is told once, under a number that no deal has; what closes it afterwards is the person's."""
     await deals.take([deal(7, reason=BY_HAND)])

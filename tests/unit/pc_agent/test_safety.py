@@ -14,6 +14,7 @@ from pc_agent.domain.books import Books, Money
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.safety import DAY_S, TradingState
+from pc_agent.orders import safety as module
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.safety import Safety
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
@@ -25,6 +26,11 @@ ACCOUNT = Account("Broker/Demo 1", 42)
 NOON_S = 20_000 * DAY_S + DAY_S // 2
 ENTRY = Signal("s1", ACCOUNT, 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 1)
 D = Decimal
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE_S", -1.0)
 
 
 class Desk:

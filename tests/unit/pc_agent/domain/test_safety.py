@@ -12,7 +12,7 @@ from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.dead_man import Absence
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import ENTRIES, Account, Kind, Side, Signal
-from pc_agent.domain.safety import Stand, TradingDay, TradingState, UnderWay, measure
+from pc_agent.domain.safety import Stand, TradingDay, TradingState, UnderWay, held, measure
 from pc_agent.settings.live import live_settings
 from pc_agent.settings.live_fields import LiveFields
 
@@ -37,14 +37,15 @@ def waiting(volume: float, type_: int = 2) -> BookOrder:
 
 
 def account(
-    *held: float,
+    *volumes: float,
     hedging: bool = False,
     orders: tuple[BookOrder, ...] = (),
     under_way: tuple[UnderWay, ...] = (),
     entries: int = 0,
 ) -> safety.Account:
-    positions = [position(volume, 50 + number) for number, volume in enumerate(held)]
-    return measure(positions, orders, under_way, entries, hedging=hedging)
+    positions = [position(volume, 50 + number) for number, volume in enumerate(volumes)]
+    books = held(positions, orders, hedging=hedging)
+    return measure(books, "EURUSD", {"EURUSD": under_way}, entries, hedging=hedging)
 
 
 def capped(signal: Signal, at: safety.Account, **caps: object) -> str:
@@ -83,12 +84,14 @@ def test_hedged_positions_add_up() -> None:
 
 
 def test_so_many_positions_and_orders_at_once() -> None:
-    """Netting: one a symbol, and what makes one smaller is let through; hedging: each order is one more."""
+    """Netting: one a symbol, however often it is traded, and what makes one smaller is let through; hedging: each."""
     full = account(1.0, orders=(waiting(0.1),), under_way=(UnderWay(ENTRY),))
     assert capped(ENTRY, full, max_open_positions=2) == "OPEN_POSITIONS_CAP"
     assert capped(ENTRY, full, max_open_positions=3) == ""
-    assert capped(SELL, full, max_open_positions=2) == ""
-    assert capped(SELL, account(1.0, 1.0, hedging=True), max_open_positions=2) == "OPEN_POSITIONS_CAP"
+    assert capped(SELL, account(1.0), max_open_positions=1) == ""
+    assert capped(ENTRY, account(under_way=(UnderWay(ENTRY),)), max_open_positions=1) == "OPEN_POSITIONS_CAP"
+    hedged = account(1.0, hedging=True, under_way=(UnderWay(ENTRY),))
+    assert capped(SELL, hedged, max_open_positions=2) == "OPEN_POSITIONS_CAP"
 
 
 def test_so_many_entries_a_minute() -> None:
