@@ -1,5 +1,6 @@
 """Options and fixtures of every tier."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def wine_python(request: pytest.FixtureRequest) -> str:
     if python is None:
         pytest.skip("the real package: no --wine PYTHON_EXE given")
     return python
+
+
+def pytest_unconfigure() -> None:
+    # Hypothesis counts collections to the very end, and so keeps modules of C++ alive that complain of it (DuckDB's).
+    gc.callbacks.clear()
 
 
 @pytest.fixture(scope="session")
