@@ -13,8 +13,8 @@ MAX_VERSIONS = 50
 MAX_VALUES = 128
 MAX_BYTES = 16_384
 """Of one version's values, as JSON."""
-MAX_HELD_BYTES = 262_144
-"""Of all versions of a target: an entry is one message of NATS."""
+MAX_HELD_BYTES = 131_072
+"""Of all versions of a target. An entry is one message of NATS, 1 MB at most, where a digit takes 11 bytes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DEEPEST = 8
@@ -112,7 +112,7 @@ def effective(target: ConfigTarget, of_service: Held | None, of_instance: Held |
 def with_version(before: Configuration | None, target: ConfigTarget, version: Version) -> Configuration:
     """With a version more; the oldest ones go when there is no room."""
     versions = [*(before.versions if before is not None else ()), version][-MAX_VERSIONS:]
-    sizes = [_size(item.values) for item in versions]
+    sizes = [_size(item.values) + len((item.reason + item.by).encode()) for item in versions]
     while sum(sizes) > MAX_HELD_BYTES:
         del versions[0], sizes[0]
     return Configuration(target, tuple(versions))

@@ -24,6 +24,7 @@ from hub.domain.configuration import (
 )
 from hub.domain.state import ConflictError, StoreAwayError
 from hub.messages.configurations import values_from
+from hub.messages.entries import entry_to
 from hub.registry import NotRegisteredError
 from hub.store.memory import MemoryStore
 from hub.store.replica import Replica
@@ -180,6 +181,18 @@ def test_old_versions_go_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) 
     assert [version.number for version in held.versions] == [52, 99]
     with pytest.raises(UnknownVersionError, match="held are 52 to 99"):
         held.version(1)
+
+
+def test_a_whole_history_fits_a_message_of_nats() -> None:
+    """Also of what takes most room on the wire: numbers of one digit."""
+    values = {"v": [1] * 8_180}
+    admit_values(values)
+    held: Configuration | None = None
+    for number in range(10):
+        held = with_version(held, AGENTS, Version(number, values, "why " * 256, "who " * 256, 0))
+    assert held is not None
+    assert 1 < len(held.versions) < 10
+    assert len(entry_to(held)) < 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class ConfigServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetConfigHistory(self, request, context):
-        """The versions that are held of a document, newest first: 50 at most, fewer where they are large.
+        """The versions that are held of a document, newest first: 50 at most, fewer where they are large (128 KiB in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class ConfigServiceStub:
     ListConfigs: _grpc.UnaryUnaryMultiCallable[_config_pb2.ListConfigsRequest, _config_pb2.ListConfigsResponse]
     """Every target that has a document, without the values."""
     GetConfigHistory: _grpc.UnaryUnaryMultiCallable[_config_pb2.GetConfigHistoryRequest, _config_pb2.GetConfigHistoryResponse]
-    """The versions that are held of a document, newest first: 50 at most, fewer where they are large."""
+    """The versions that are held of a document, newest first: 50 at most, fewer where they are large (128 KiB in all)."""
     RollbackConfig: _grpc.UnaryUnaryMultiCallable[_config_pb2.RollbackConfigRequest, _config_pb2.RollbackConfigResponse]
     """Makes an older version the newest one: under a number of its own, so that the history goes on."""
     WatchConfig: _grpc.UnaryStreamMultiCallable[_config_pb2.WatchConfigRequest, _config_pb2.WatchConfigResponse]
@@ -74,7 +74,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     ListConfigs: _aio.UnaryUnaryMultiCallable[_config_pb2.ListConfigsRequest, _config_pb2.ListConfigsResponse]  # type: ignore[assignment]
     """Every target that has a document, without the values."""
     GetConfigHistory: _aio.UnaryUnaryMultiCallable[_config_pb2.GetConfigHistoryRequest, _config_pb2.GetConfigHistoryResponse]  # type: ignore[assignment]
-    """The versions that are held of a document, newest first: 50 at most, fewer where they are large."""
+    """The versions that are held of a document, newest first: 50 at most, fewer where they are large (128 KiB in all)."""
     RollbackConfig: _aio.UnaryUnaryMultiCallable[_config_pb2.RollbackConfigRequest, _config_pb2.RollbackConfigResponse]  # type: ignore[assignment]
     """Makes an older version the newest one: under a number of its own, so that the history goes on."""
     WatchConfig: _aio.UnaryStreamMultiCallable[_config_pb2.WatchConfigRequest, _config_pb2.WatchConfigResponse]  # type: ignore[assignment]
@@ -130,7 +130,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _config_pb2.GetConfigHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_config_pb2.GetConfigHistoryResponse, _abc.Awaitable[_config_pb2.GetConfigHistoryResponse]]:
-        """The versions that are held of a document, newest first: 50 at most, fewer where they are large."""
+        """The versions that are held of a document, newest first: 50 at most, fewer where they are large (128 KiB in all)."""
 
     @_abc_1.abstractmethod
     def RollbackConfig(
