@@ -193,6 +193,18 @@ async def test_a_change_made_while_another_is_under_way_is_not_lost(store: Store
     assert not any(one.waiting for one in await store.records())
 
 
+async def test_what_comes_down_does_not_overwrite_what_waits_to_go_up(store: Store) -> None:
+    """Made while an answer was on its way: it is merged when it is answered itself, and sent once."""
+    await store.prefer(USER, {"theme": Theme.LIGHT}, 1_000, "pc-1")
+    theirs = Record(Preferences(USER, language="fr"), 6, False, 500, 500, "pc-2")
+    await store.settle([], [theirs], [PREFERENCES])
+    assert await store.preferences(USER) == Preferences(USER, theme=Theme.LIGHT)
+    sent = await store.to_send(10)
+    assert [change.record.content for change in sent] == [Preferences(USER, theme=Theme.LIGHT)]
+    await store.settle([Outcome(sent[0].change_id, Verdict.STALE, theirs)], [], [])
+    assert await store.preferences(USER) == Preferences(USER, theme=Theme.LIGHT, language="fr")
+
+
 async def test_two_records_of_one_version_are_told_and_the_later_counts(store: Store) -> None:
     """One of them came from a backup; nothing is overwritten in silence."""
     here = Record(Preferences(USER, language="de"), 4, False, 10, 200, "pc-1")
