@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc import StatusCode
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from suho.agent.v1 import agent_pb2 as pb
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2
@@ -100,6 +102,17 @@ async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Pat
     assert rig.deals() == 6
 
 
+async def _services(channel: grpc.aio.Channel, metadata: Any) -> Any:
+    """As reflection lists them; why it does not."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    try:
+        async for answer in stub.ServerReflectionInfo(iter([request]), metadata=metadata):
+            return [one.name for one in answer.list_services_response.service]
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+
+
 async def test_only_who_has_the_token_steers_the_agent(rig: Rig, tmp_path: Path) -> None:
     """Nobody else, not even to look; the token's file is its owner's alone."""
     await rig.start_agent()
@@ -111,6 +124,9 @@ async def test_only_who_has_the_token_steers_the_agent(rig: Rig, tmp_path: Path)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stranger(stranger.stub.GetStatus, pb.GetStatusRequest())
         assert MeshError.of(refused.value).reason is Reason.TOKEN_WRONG
+        assert await _services(channel, ()) is StatusCode.UNAUTHENTICATED
+        told = await _services(channel, (("authorization", f"Bearer {endpoint.token}"),))
+        assert "suho.agent.v1.AgentService" in told
         owner = AgentCalls(channel, endpoint.token)
         status = (await owner(owner.stub.GetStatus, pb.GetStatusRequest())).status
         assert status.missing == "the terminal has not answered yet"
