@@ -126,10 +126,14 @@ class Store:
 
     async def to_send(self, limit: int) -> list[Change]:
         """Changes that wait for the database's answer, the oldest of each record."""
+        if not await self._do(journal.waiting):  # nothing to write either
+            return []
         return await self._write(lambda db: journal.to_send(db, limit))
 
     async def settle(self, outcomes: Sequence[Outcome], records: Sequence[Record], missing: Sequence[Key]) -> bool:
         """Take the database's answer; whether something is left to be sent."""
+        if not (outcomes or records or missing):
+            return bool(await self._do(journal.waiting))
 
         def write(db: Connection) -> bool:
             settling.settle(db, outcomes, records, missing)
