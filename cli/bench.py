@@ -88,6 +88,24 @@ def signals(
 
 
 @app.command()
+def terminals(
+    count: Annotated[int, typer.Option("--orders", min=10, help="How many are measured in each situation.")] = 400,
+    results: ResultsOption = _RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """One terminal against five of the same account; what an order waits behind reads."""
+    from bench.race import NoShowError
+    from bench.report import Report
+    from bench.terminals import run
+
+    report = Report("terminals", results, as_json)
+    try:
+        report.close(asyncio.run(run(count, report)))
+    except NoShowError as error:
+        fail(str(error))
+
+
+@app.command()
 def hub(
     part: Annotated[
         list[str] | None,
