@@ -6,8 +6,8 @@ from typing import Any
 
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.dealer import Dealer
-from pc_agent.twin.domain.sessions import SessionsError, week
-from pc_agent.twin.domain.terms import Terms
+from pc_agent.twin.domain.sessions import week
+from pc_agent.twin.term_reader import TermsError, read_terms
 from pc_agent.twin.wire import TerminalError
 
 
@@ -22,7 +22,6 @@ class TerminalState:
     retransmission: float = 0.0
 
 
-_TERMS = {field.name for field in fields(Terms)}
 _STATES = {field.name for field in fields(TerminalState)}
 _ACCOUNT = {"trade_allowed", "trade_expert"}
 
@@ -47,12 +46,10 @@ class BackOffice:
     def change_terms(self, symbol: str, changes: dict[str, Any]) -> None:
         """Fields of domain.terms.Terms, as a broker changes them overnight."""
         self._require_symbol(symbol)
-        _require_known(changes, _TERMS)
         try:
-            week(changes.get("sessions", ""))
-        except SessionsError as error:
+            self._dealer.quotes.terms[symbol] = read_terms(changes, self._dealer.quotes.terms[symbol])
+        except TermsError as error:
             raise _refused(str(error)) from None
-        self._dealer.quotes.change_terms(symbol, changes)
 
     def change_terminal(self, changes: dict[str, Any]) -> None:
         """Fields of TerminalState: the button, the line to the broker."""

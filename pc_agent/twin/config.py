@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from mesh.config import ProgramSettings
 from pc_agent.twin.domain.faults import parse_chances
-from pc_agent.twin.domain.sessions import SessionsError, week
 from pc_agent.twin.domain.terms import Terms
+from pc_agent.twin.term_reader import TermsError, read_terms
 
 EVERY_SYMBOL = "*"
-_TERMS = TypeAdapter(Terms)
 
 
 class TwinSettings(ProgramSettings):
@@ -81,18 +80,12 @@ class TwinSettings(ProgramSettings):
     @classmethod
     def _terms_are_known(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for symbol, given in value.items():
-            if unknown := sorted(set(given) - set(Terms.__dataclass_fields__)):
-                known = ", ".join(Terms.__dataclass_fields__)
-                raise ValueError(f"{', '.join(unknown)} of {symbol} is no term; known are {known}")
             try:
-                week(_TERMS.validate_python(given).sessions)
-            except ValidationError as error:
-                first = error.errors(include_input=False, include_url=False)[0]
-                raise ValueError(f"{symbol}.{first['loc'][0]}: {first['msg']}") from None
-            except SessionsError as error:
-                raise ValueError(f"{symbol}.sessions: {error}") from None
+                read_terms({**value.get(EVERY_SYMBOL, {}), **given})
+            except TermsError as error:
+                raise ValueError(f"{symbol}: {error}") from None
         return value
 
     def terms_of(self, symbol: str) -> Terms:
         """Of a symbol by the feed's name: what is said of all, and over it what is said of this one."""
-        return _TERMS.validate_python({**self.terms.get(EVERY_SYMBOL, {}), **self.terms.get(symbol, {})})
+        return read_terms({**self.terms.get(EVERY_SYMBOL, {}), **self.terms.get(symbol, {})})

@@ -1,8 +1,6 @@
 """Every symbol that is traded: its nature, its terms, its newest quote, and what its currencies are worth."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 from pc_agent.twin.domain.instrument import Instrument, MarginRule, Quote, instrument, rate
 from pc_agent.twin.domain.terms import AccountTerms, Terms
@@ -21,11 +19,6 @@ class Quotes:
         }
         self.terms: dict[str, Terms] = {symbol: terms.get(symbol, Terms()) for symbol in market.series}
         self._by_pair = {(one.base, one.quote): symbol for symbol, one in self.instruments.items()}
-
-    def change_terms(self, symbol: str, changes: Mapping[str, Any]) -> Terms:
-        """Raises TypeError for what is no term."""
-        self.terms[symbol] = replace(self.terms[symbol], **changes)
-        return self.terms[symbol]
 
     def newest(self, symbol: str) -> Quote | None:
         """Newest bid and ask; None before the first tick, and of what the terminal does not show."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pc_agent.twin import constants as mt5
+from pc_agent.twin.domain.sessions import week
 
 # The package leaves these bit masks out; SymbolInfo's filling_mode, expiration_mode and order_mode are made of them.
 SYMBOL_FILLING_FOK, SYMBOL_FILLING_IOC, SYMBOL_FILLING_BOC = 1, 2, 4
@@ -10,6 +11,20 @@ SYMBOL_EXPIRATION_ALL = 1 | 2 | 4 | 8  # by ORDER_TIME_*: 1 << type_time
 SYMBOL_ORDER_MARKET, SYMBOL_ORDER_LIMIT, SYMBOL_ORDER_STOP, SYMBOL_ORDER_STOP_LIMIT = 1, 2, 4, 8
 SYMBOL_ORDER_SL, SYMBOL_ORDER_TP, SYMBOL_ORDER_CLOSEBY = 16, 32, 64
 SYMBOL_ORDER_ALL = 127
+
+# Of swaps those are missing that close positions and open them anew.
+_SWAP_MODES = (
+    mt5.SYMBOL_SWAP_MODE_DISABLED, mt5.SYMBOL_SWAP_MODE_POINTS, mt5.SYMBOL_SWAP_MODE_CURRENCY_SYMBOL,
+    mt5.SYMBOL_SWAP_MODE_CURRENCY_MARGIN, mt5.SYMBOL_SWAP_MODE_CURRENCY_DEPOSIT,
+    mt5.SYMBOL_SWAP_MODE_INTEREST_CURRENT, mt5.SYMBOL_SWAP_MODE_INTEREST_OPEN,
+)  # fmt: skip
+_KNOWN = {
+    "trade_mode": range(mt5.SYMBOL_TRADE_MODE_DISABLED, mt5.SYMBOL_TRADE_MODE_FULL + 1),
+    "trade_exemode": range(mt5.SYMBOL_TRADE_EXECUTION_REQUEST, mt5.SYMBOL_TRADE_EXECUTION_EXCHANGE + 1),
+    "swap_mode": _SWAP_MODES,
+    "swap_rollover3days": range(mt5.DAY_OF_WEEK_SUNDAY, mt5.DAY_OF_WEEK_SATURDAY + 1),
+}
+_NOT_NEGATIVE = ("trade_stops_level", "trade_freeze_level", "volume_limit", "margin_hedged", "liquidity")
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,18 @@ class Terms:
     liquidity: float = float("inf")  # lots that can be dealt at one tick
     sessions: str = ""  # when it is traded, as domain.sessions reads it; empty: always
     only_real: bool = False  # not on a demo account
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for terms that nobody can trade by."""
+        week(self.sessions)
+        for name, known in _KNOWN.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)}: known are {', '.join(map(str, known))}")
+        if not 0 < self.volume_step <= self.volume_min <= self.volume_max:
+            raise ValueError("volume_step, volume_min and volume_max must ascend, all above zero")
+        for name in _NOT_NEGATIVE:
+            if not (getattr(self, name) or 0) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it can not be under zero")
 
 
 @dataclass(frozen=True)

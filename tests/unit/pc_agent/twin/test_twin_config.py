@@ -24,8 +24,9 @@ def test_terms_of_one_symbol_stand_over_those_of_all() -> None:
 @pytest.mark.parametrize(
     ("terms", "said"),
     [
-        ("EURUSD = {spread = 1}", "spread of EURUSD is no term"),
-        ("EURUSD = {volume_min = 'much'}", "EURUSD.volume_min"),
+        ("EURUSD = {spread = 1}", "EURUSD: spread is no term"),
+        ("EURUSD = {volume_min = 'much'}", "EURUSD: volume_min"),
+        ("'*' = {volume_step = 0.1, volume_min = 0.1}\nEURUSD = {volume_min = 0.01}", "EURUSD: volume_step"),
         ("'*' = {sessions = 'always'}", "'always' is no session"),
     ],
 )
