@@ -193,11 +193,12 @@ async def test_the_same_signal_is_never_sent_twice(desk: Desk) -> None:
     desk.terminal.silent = {"a"}
     async with desk.running():
         await desk.take(signal("a", seq=1), signal("a", seq=2), last_seq=2)
-        await desk.take(signal("a", seq=3), last_seq=3)
+        await desk.take(signal("a", seq=3), signal("a", "USDJPY", seq=4), last_seq=4)
+        await desk.take(signal("a", "USDJPY", seq=5), last_seq=5)
         assert desk.terminal.listener
         desk.terminal.listener.order_done(OrderDone("a", FILLED))
         await desk.becomes("a", OrderState.FILLED)
-        await desk.take(signal("a", seq=4), last_seq=4)
+        await desk.take(signal("a", seq=6), last_seq=6)
     assert desk.terminal.sent == ["a"]
 
 
