@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from nats.aio.client import Client
 from suho.market.v1 import tick_pb2
+from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
@@ -13,8 +14,10 @@ from mesh.bus import open_bus
 from mesh.market import Batch, TickId, codec, subjects
 from services.trading_engine.domain.order import AccountId
 from services.trading_engine.domain.signal_id import signal_id, strategy_namespace
-from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected
+from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected, hello
 from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
+from tests.integration.services.trading_engine.test_positions import position, snapshot, tell
+from tests.integration.services.trading_engine.test_trading import wanted
 from tests.support import eventually
 from tests.unit.services.trading_engine.domain.batches import batch_of
 
@@ -119,3 +122,44 @@ async def test_a_restarted_engine_closes_what_its_predecessor_opened(
 
             await eventually(left, interval_s=0.1)
             assert (agent.signals[1].side, agent.signals[1].volume) == (BUY, "0.01")
+
+
+async def test_a_strategy_closes_its_own_position_and_is_freed_by_a_stop(
+    database: DatabaseUnderTest, nats_engine: Nats
+) -> None:
+    """Where positions stand beside each other it closes its own by ticket, nobody else's; and when a stop was met
+    instead, it holds nothing and may enter again."""
+    async with (
+        open_bus(nats_engine.url, "test") as bus,
+        running_engine(database, **ON) as engine,
+        connected(engine.channel, hello(hedging=True)) as agent,
+    ):
+        market = Market(bus)
+        await heard(market, engine, agent, [*CALM, 0.9])
+        agent.report(agent.signals[0], "FILLED", ticket=7)
+        await engine.trading.SubmitSignal(wanted("person"))
+        agent.report((await agent.until_signals(2))[1], "FILLED", ticket=8, deal=80)
+        await eventually(lambda: len(agent.acknowledged) == 2)
+        await tell(agent, snapshot(position(8, "person"), position(7, agent.signals[0].signal_id, "0.01")))
+
+        async def next_one(mids: Sequence[float]) -> link.Signal:
+            before = len(agent.signals)
+
+            async def sent() -> bool:
+                await market.tick(*mids)
+                return len(agent.signals) > before
+
+            await eventually(sent, interval_s=0.1)
+            return agent.signals[-1]
+
+        close = await next_one(CALM)
+        assert (close.kind, close.position, close.side, close.volume) == (order_pb2.ORDER_KIND_CLOSE, 7, SELL, "0.01")
+        stop = order_pb2.ExternalDeal(
+            deal=90, position=7, symbol="EURUSD", side=SELL, volume="0.01",
+            cause=order_pb2.DEAL_CAUSE_STOP_LOSS, signal_id=agent.signals[0].signal_id,
+        )  # fmt: skip
+        agent.send(deals=link.ExternalDeals(deals=[stop]))
+        await eventually(lambda: agent.deals)
+        agent.report(close, "REJECTED")
+        entry = await next_one([*CALM, 0.9])
+        assert (entry.kind, entry.side) == (order_pb2.ORDER_KIND_MARKET, BUY)

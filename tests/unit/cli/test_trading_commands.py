@@ -1,0 +1,219 @@
+"""Orders, positions and states from the command line, against an engine that answers as it is told."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from click.testing import Result
+from suho.common.v1 import account_pb2
+from suho.trading.v1 import agent_link_pb2, order_pb2, trading_pb2, trading_pb2_grpc
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from cli.order_words import way
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
+from mesh.channel import direct_channel
+from tests.unit.cli.fake_hub import write_state
+
+ACCOUNT = account_pb2.AccountRef(server="s", login=7)
+S, K = order_pb2.OrderState, order_pb2.OrderKind
+MS = 1_000_000
+OWN = order_pb2.Position(ticket=1, symbol="EURUSD", side=order_pb2.ORDER_SIDE_BUY, volume="0.1", signal_id="a",
+                         stop_loss="1.0", take_profit="1.3")  # fmt: skip
+FOREIGN = order_pb2.Position(ticket=2, symbol="XAUUSD", side=order_pb2.ORDER_SIDE_SELL, volume="1")
+WAITING = order_pb2.WorkingOrder(
+    ticket=3,
+    symbol="EURUSD",
+    kind=K.ORDER_KIND_LIMIT,
+    side=order_pb2.ORDER_SIDE_BUY,
+    volume="0.1",
+    price="1.1",
+    stop_loss="1.0",
+    expires_unix_ms=9,
+    signal_id="b",
+)
+TIMES = order_pb2.OrderTimes(submitted_unix_ns=100 * MS, committed_unix_ns=102 * MS, sent_unix_ns=103 * MS,
+                             received_unix_ns=54 * MS, called_unix_ns=55 * MS, clock_offset_ns=50 * MS)  # fmt: skip
+
+
+class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
+    """One account with two positions and a pending order; each signal ends in `outcome`."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.outcome = S.ORDER_STATE_FILLED
+
+    def SubmitSignal(self, request: Any, context: Any) -> Any:
+        self.asked.append(request)
+        order = order_pb2.Order(signal_id=request.signal_id, account=request.account, kind=request.kind,
+                                symbol="EURUSD", position=request.position, state=self.outcome)  # fmt: skip
+        return trading_pb2.SubmitSignalResponse(order=order)
+
+    def GetOrder(self, request: Any, context: Any) -> Any:
+        order = order_pb2.Order(signal_id=request.signal_id, account=ACCOUNT, kind=K.ORDER_KIND_LIMIT, symbol="EURUSD",
+                                state=S.ORDER_STATE_PLACED, ticket=3, times=TIMES, agent="pc-1")  # fmt: skip
+        event = trading_pb2.OrderEvent(at_unix_ns=102 * MS, state_after=S.ORDER_STATE_PENDING)
+        return trading_pb2.GetOrderResponse(order=order, events=[event])
+
+    def ListAccounts(self, request: Any, context: Any) -> Any:
+        return trading_pb2.ListAccountsResponse(accounts=[trading_pb2.AccountStatus(account=ACCOUNT, agent="pc-1")])
+
+    def ListPositions(self, request: Any, context: Any) -> Any:
+        held = agent_link_pb2.AccountSnapshot(positions=[OWN, FOREIGN], orders=[WAITING])
+        one = trading_pb2.AccountPositions(account=ACCOUNT, agent="pc-1", snapshot=held)
+        return trading_pb2.ListPositionsResponse(accounts=[one])
+
+    def SetTradingState(self, request: Any, context: Any) -> Any:
+        self.asked.append(request)
+        ids = ["c1"] if request.flatten else []
+        return trading_pb2.SetTradingStateResponse(trading_state=request.trading_state, signal_ids=ids)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[tuple[FakeEngine, str]]:
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    fake = FakeEngine()
+    trading_pb2_grpc.add_TradingServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield fake, f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+Suho = Callable[..., Result]
+
+
+@pytest.fixture
+def suho(engine: tuple[FakeEngine, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suho:
+    monkeypatch.setattr("cli.connection.mesh_channel", lambda settings, _: direct_channel(settings.hubs))
+    write_state(tmp_path / "state", engine[1])
+    engine[0].asked.clear()
+    engine[0].outcome = S.ORDER_STATE_FILLED
+    return lambda *words: CliRunner().invoke(app, [*words, "--state", str(tmp_path / "state")])
+
+
+@pytest.fixture
+def fake(engine: tuple[FakeEngine, str]) -> FakeEngine:
+    return engine[0]
+
+
+def test_the_way_is_told_on_one_clock() -> None:
+    """The PC's moments are set right by the offset; a step that was not taken is left out."""
+    order = order_pb2.Order(times=TIMES)
+    assert [(step.name, step.at_unix_ns // MS, step.took_ms) for step in way(order)] == [
+        ("submitted", 100, None),
+        ("committed", 102, 2.0),
+        ("sent", 103, 1.0),
+        ("received", 104, 1.0),
+        ("called", 105, 1.0),
+    ]
+
+
+def test_one_order_is_shown_with_its_way_and_its_events(suho: Suho) -> None:
+    """For people and for programs."""
+    told, facts = suho("orders", "show", "b"), json.loads(suho("orders", "show", "b", "--json").stdout)
+    assert all(word in told.stdout for word in ("PLACED", "at agent pc-1", "called", "50.000 ms behind"))
+    assert facts["way"][-1] == {"name": "called", "at_unix_ns": 105 * MS, "took_ms": 1.0}
+    assert [event["to"] for event in facts["events"]] == ["PENDING"]
+
+
+@pytest.mark.parametrize("what", [["1"], ["EURUSD"], ["--all"]])
+def test_only_what_is_ours_is_closed(suho: Suho, fake: FakeEngine, what: list[str]) -> None:
+    """By ticket, symbol, or everything; the engine finds out side and volume."""
+    result = suho("close", *what)
+    assert result.exit_code == 0, result.output
+    (asked,) = fake.asked
+    assert (asked.kind, asked.position, asked.volume, asked.account) == (K.ORDER_KIND_CLOSE, 1, "", ACCOUNT)
+
+
+def test_what_is_foreign_or_unknown_is_not_closed(suho: Suho, fake: FakeEngine) -> None:
+    """The sentence says why."""
+    for what, words in (("2", "not opened here"), ("9", "no position bears")):
+        result = suho("close", what)
+        assert (result.exit_code, words in result.stderr) == (EXIT_REFUSED, True)
+    assert suho("close").exit_code == 2
+    assert not fake.asked
+
+
+def test_the_same_close_is_asked_under_the_same_id(suho: Suho, fake: FakeEngine) -> None:
+    """Whoever gives an id may ask again."""
+    for _ in range(2):
+        suho("close", "--all", "--id", "evening")
+    suho("close", "--all")
+    first, again, other = (asked.signal_id for asked in fake.asked)
+    assert (first == again, first == other) == (True, False)
+
+
+def test_an_order_is_changed_where_something_is_said(suho: Suho, fake: FakeEngine) -> None:
+    """What is not named stays as it is at the broker; `none` takes a stop away; a ticket may be a position's."""
+    suho("orders", "modify", "3", "--price", "1.2")
+    suho("orders", "modify", "1", "--tp", "none")
+    suho("orders", "cancel", "b")
+    order, position, cancel = fake.asked
+    assert (order.kind, order.order_ticket, order.price, order.stop_loss, order.expires_unix_ms) == (
+        K.ORDER_KIND_MODIFY_ORDER,
+        3,
+        "1.2",
+        "1.0",
+        9,
+    )
+    assert (position.kind, position.position, position.stop_loss, position.take_profit) == (
+        K.ORDER_KIND_MODIFY_POSITION,
+        1,
+        "1.0",
+        "",
+    )
+    assert (cancel.kind, cancel.order_ticket) == (K.ORDER_KIND_CANCEL_ORDER, 3)
+
+
+def test_a_pending_order_is_sent_with_all_it_has(suho: Suho, fake: FakeEngine) -> None:
+    """The account is the only one there is; waiting at the broker is what was asked."""
+    fake.outcome = S.ORDER_STATE_PLACED
+    result = suho(
+        "signal", "send", "--kind", "stop-limit", "--symbol", "EURUSD", "--side", "sell", "--volume", "0.1",
+        "--price", "1.1", "--limit-price", "1.2", "--expires", "2030-01-01", "--json",
+    )  # fmt: skip
+    assert (result.exit_code, json.loads(result.stdout)["state"]) == (0, "PLACED")
+    (asked,) = fake.asked
+    assert (asked.kind, asked.price, asked.limit_price, asked.expires_unix_ms) == (
+        K.ORDER_KIND_STOP_LIMIT,
+        "1.1",
+        "1.2",
+        1_893_456_000_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(S.ORDER_STATE_DONE, 0), (S.ORDER_STATE_REJECTED, EXIT_REFUSED), (S.ORDER_STATE_UNKNOWN, EXIT_UNREACHABLE)],
+)
+def test_the_status_tells_how_it_went(suho: Suho, fake: FakeEngine, outcome: Any, status: int) -> None:
+    """As asked, refused, or nobody knows."""
+    fake.outcome = outcome
+    assert suho("orders", "cancel", "3", "--wait", "0").exit_code == status
+
+
+def test_a_halt_is_for_every_account_and_may_flatten(suho: Suho, fake: FakeEngine) -> None:
+    """It says which orders close; a resume is for one."""
+    told = suho("halt", "--flatten")
+    assert ("7@s is HALTED; 1 position" in told.stdout, "suho orders show c1" in told.stdout) == (True, True)
+    assert "7@s is ACTIVE" in suho("resume").stdout
+    halt, resume = fake.asked
+    assert (halt.flatten, bool(halt.request_id), resume.trading_state) == (
+        True,
+        True,
+        order_pb2.TRADING_STATE_ACTIVE,
+    )
+    assert suho("halt", "--flatten", "--reducing").exit_code == 2
+
+
+def test_positions_show_what_is_foreign(suho: Suho) -> None:
+    """And the pending orders beside them."""
+    told = suho("positions").stdout
+    assert all(word in told for word in ("7@s at pc-1", "(foreign)", "limit"))
+    facts = json.loads(suho("positions", "--json").stdout)["accounts"][0]
+    assert [item["ticket"] for item in facts["snapshot"]["positions"]] == [1, 2]
