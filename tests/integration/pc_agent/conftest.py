@@ -33,29 +33,30 @@ class Rig:
         self.agent: asyncio.subprocess.Process | None = None
         self._stack = stack
 
-    async def start_terminal(self, feeds: Sequence[str], speed: str) -> None:
-        config = self.folder / "twin.toml"
-        lines = [f"folder = '{self.terminal}'", f"feeds = {list(feeds)!r}", f"speed = '{speed}'"]
+    async def start_terminal(self, feeds: Sequence[str], speed: str, name: str = "terminal") -> None:
+        config = self.folder / f"{name}.toml"
+        lines = [f"folder = '{self.folder / name}'", f"feeds = {list(feeds)!r}", f"speed = '{speed}'"]
         config.write_text("\n".join([*lines, f"password = '{PASSWORD}'"]))
-        await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / "twin.log")
+        await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / f"{name}.log")
 
     async def start_agent(self, failpoints: str = "", **settings: Value) -> None:
-        secret = self.folder / "password"
-        secret.write_text(PASSWORD)
-        secret.chmod(0o600)
-        terminal: dict[str, Plain] = {
-            "module": "pc_agent.twin.client",
-            "path": str(self.terminal),
-            "login": 1_000_001,
-            "password_file": str(secret),
-        }
+        given: dict[str, Value] = {"terminals": (self.table(),), **settings}
         config = self.folder / "agent.toml"
-        config.write_text(toml_of({"state_dir": str(self.folder / "agent"), **settings, "terminals": (terminal,)}))
+        config.write_text(toml_of({"state_dir": str(self.folder / "agent"), **given}))
         bridge, engine = self.ports
         self.agent = await self._spawn(
             "-m", "tests.integration.pc_agent.agent_process", str(config), f"127.0.0.1:{bridge}", f"127.0.0.1:{engine}",
             log=self.log, failpoints=failpoints,
         )  # fmt: skip
+
+    def table(self, folder: str = "terminal", **settings: Plain) -> dict[str, Plain]:
+        """A [[terminals]] table."""
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o600)
+        path = str(self.folder / folder)
+        account: dict[str, Plain] = {"path": path, "login": 1_000_001, "password_file": str(secret)}
+        return {"module": "pc_agent.twin.client", **account, **settings}
 
     async def joined(self) -> None:
         """Lane 0 and the four tick lanes are there."""

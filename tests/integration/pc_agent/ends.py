@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from suho.common.v1 import account_pb2
 from suho.market.v1 import bridge_pb2 as market
 from suho.market.v1 import tick_pb2
 from suho.trading.v1 import agent_link_pb2 as link
@@ -183,6 +184,8 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
         self.epoch = 7
         self.valid_for_ms = 5_000
         self.hello: link.AgentHello | None = None
+        # Of every account, the newest each.
+        self.hellos: dict[str, link.AgentHello] = {}
         self.signals: list[link.Signal] = []
         self.reports: list[order_pb2.ExecutionReport] = []
         # Trades that no signal stands for, by number; the account as it was told last.
@@ -199,11 +202,10 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
         assert self.hello is not None
         values = {
             "kind": order_pb2.ORDER_KIND_MARKET, "side": order_pb2.ORDER_SIDE_BUY, "volume": "0.10",
-            "seq": len(self.signals) + 1, **fields,
+            "seq": len(self.signals) + 1, "account": self.hello.account, **fields,
         }  # fmt: skip
         signal = link.Signal(
             signal_id=signal_id,
-            account=self.hello.account,
             epoch=self.epoch,
             symbol=symbol,
             not_after_unix_ms=time.time_ns() // 1_000_000 + valid_ms,
@@ -226,13 +228,13 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
     async def StreamSignals(self, request_iterator: Any, context: Any) -> AsyncIterator[link.StreamSignalsResponse]:
         answers: asyncio.Queue[link.StreamSignalsResponse | None] = asyncio.Queue()
         hello = (await anext(request_iterator)).hello
-        self.hello = hello
+        self.hello = self.hellos[hello.account.server] = hello
         yield link.StreamSignalsResponse(
             joined=link.Joined(engine="engine", epoch=self.epoch, valid_for_ms=self.valid_for_ms)
         )
         after = hello.last_seq if hello.epoch == self.epoch else 0
         async with asyncio.TaskGroup() as tasks:
-            relay = tasks.create_task(self._relay(after, answers))
+            relay = tasks.create_task(self._relay(hello.account, after, answers))
             reader = tasks.create_task(self._read(request_iterator, answers))
             try:
                 while (answer := await answers.get()) is not None:
@@ -241,11 +243,11 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                 relay.cancel()
                 reader.cancel()
 
-    async def _relay(self, after: int, answers: asyncio.Queue[Any]) -> None:
+    async def _relay(self, account: account_pb2.AccountRef, after: int, answers: asyncio.Queue[Any]) -> None:
         while True:
             for signal in self.signals[after:]:
                 after += 1
-                if signal.seq not in self.skip:
+                if signal.seq not in self.skip and signal.account == account:
                     await self._hand_out(signal, answers)
             async with self._changed:
                 while len(self.signals) <= after:
