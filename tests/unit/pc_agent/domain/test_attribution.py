@@ -46,6 +46,13 @@ def test_a_stop_bears_our_mark_and_is_told_all_the_same(reason: int, cause: Caus
     assert made.holding.ours == 0
 
 
+def test_what_a_person_trades_is_never_a_signals_fill() -> None:
+    """Whatever mark it bears, and whichever way it goes."""
+    made = attribute(deal(order=51, reason=BY_HAND), held("0.3"), replace(FILLED, state=OrderState.SENT), "")
+    assert made.external
+    assert (made.own, made.external.cause, made.external.moved) == ("", Cause.BY_HAND, D("0.3"))
+
+
 def test_what_the_agent_closes_by_itself_is_told_as_its_own() -> None:
     """The engine hears of no report of a local signal."""
     local = Claim(
@@ -102,6 +109,9 @@ def test_foreign_deals_use_up_the_foreign_share_first() -> None:
     by_hand = {"type": SELL, "entry": OUT, "reason": BY_HAND}
     first = attribute(deal(0.4, **by_hand), mixed, None, "")
     assert (first.holding.ours, first.external.moved if first.external else None) == (D("0.1"), D(0))
+    part = attribute(deal(0.15, **by_hand), first.holding, None, "").external
+    assert part
+    assert (part.moved, part.signal_id) == (D("-0.05"), "s0")
     rest = attribute(deal(0.2, **by_hand), first.holding, None, "").external
     assert rest
     assert (rest.moved, rest.signal_id) == (D("-0.1"), "s0")
