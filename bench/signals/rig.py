@@ -17,7 +17,7 @@ from bench.race import NoShowError
 from compose.embedded.programs import toml_of
 from pc_agent.twin.feeds import plan_feeds, server_name
 
-_LOGIN = 2_000_001
+LOGIN = 2_000_001
 _READY_WITHIN_S = 30.0
 
 
@@ -31,7 +31,7 @@ class Market:
 
     @property
     def account(self) -> account_pb2.AccountRef:
-        return account_pb2.AccountRef(server=server_name(plan_feeds(self.feeds), self.seed), login=_LOGIN)
+        return account_pb2.AccountRef(server=server_name(plan_feeds(self.feeds), self.seed), login=LOGIN)
 
 
 @contextlib.asynccontextmanager
@@ -43,16 +43,16 @@ async def joined(
     Raises:
         NoShowError: the agent does not join.
     """
-    twin, agent = _configs(market, tuple(mesh["hubs"]), folder)
+    twin, agent = configs(market, tuple(mesh["hubs"]), folder)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_program("pc_agent.twin", "--config", twin))
         program = ("bench.signals.agent", *lanes) if lanes else ("pc_agent",)
         await stack.enter_async_context(_program(*program, "--config", agent))
-        await _until_joined(trading_pb2_grpc.TradingServiceStub(channel), market.account)
+        await until_joined(trading_pb2_grpc.TradingServiceStub(channel), market.account)
         yield market.account
 
 
-def _configs(market: Market, hubs: tuple[str, ...], folder: Path) -> tuple[str, str]:
+def configs(market: Market, hubs: tuple[str, ...], folder: Path) -> tuple[str, str]:
     """The files that the twin and the agent are started with."""
     folder.mkdir(parents=True)
     password = folder / "password"
@@ -65,13 +65,13 @@ def _configs(market: Market, hubs: tuple[str, ...], folder: Path) -> tuple[str, 
         feeds=market.feeds,
         speed=market.speed,
         seed=market.seed,
-        login=_LOGIN,
+        login=LOGIN,
         password=password.read_text("utf-8"),
     )
     terminal = {
         "module": "pc_agent.twin.client",
         "path": str(folder / "twin"),
-        "login": _LOGIN,
+        "login": LOGIN,
         "server": market.account.server,
         "password_file": str(password),
     }
@@ -107,7 +107,7 @@ async def _program(module: str, *arguments: str) -> AsyncIterator[None]:
             await process.wait()
 
 
-async def _until_joined(stub: "trading_pb2_grpc.TradingServiceAsyncStub", account: account_pb2.AccountRef) -> None:
+async def until_joined(stub: "trading_pb2_grpc.TradingServiceAsyncStub", account: account_pb2.AccountRef) -> None:
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
             while True:

@@ -6,8 +6,9 @@ import os
 import random
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import psutil
 
@@ -57,8 +58,10 @@ def schedule(
 class Faults:
     """Does to `platform` what a schedule says; keeps what was done."""
 
-    def __init__(self, platform: RunningPlatform) -> None:
+    def __init__(self, platform: RunningPlatform, pids: Mapping[str, Callable[[], int | None]] | None = None) -> None:
+        """`pids`: programs beside the platform's, or in place of them."""
         self._platform = platform
+        self._pids = pids or {}
         self._enough = asyncio.Event()
         self.done: list[dict[str, object]] = []
 
@@ -99,9 +102,9 @@ class Faults:
 
     def _pid(self, name: str) -> int | None:
         if name != "worker":
-            return self._platform.pid_of(name)
+            return self._pids.get(name, partial(self._platform.pid_of, name))()
         try:
-            agent = psutil.Process(self._platform.pid_of("pc-agent"))
+            agent = psutil.Process(self._pid("pc-agent"))
             return next((one.pid for one in agent.children() if "spawn_main" in " ".join(one.cmdline())), None)
         except psutil.NoSuchProcess:
             return None
