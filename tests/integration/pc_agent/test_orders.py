@@ -1,5 +1,6 @@
 """Signals down lane 0 to the terminal and reports back, with the agent dying around `order_send`."""
 
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -63,6 +64,42 @@ async def test_what_can_not_be_executed_is_refused_with_its_reason(rig: Rig, tmp
     assert reasons["late"] == "EXPIRED"
     assert reasons["tiny"] == "VOLUME_TOO_SMALL"
     assert rig.deals() == 0
+
+
+async def test_an_order_of_each_kind_does_what_it_says(rig: Rig, tmp_path: Path) -> None:
+    """Placed, changed, removed; opened, protected, closed by part and whole. Each report bears its way's times."""
+    await start(rig, tmp_path, max_quote_age_ms=0)
+    kind = order_pb2.OrderKind.Value
+
+    async def order(name: str, what: str, **fields: object) -> order_pb2.ExecutionReport:
+        await rig.engine.submit(name, "EURUSD", kind=kind(f"ORDER_KIND_{what}"), sent_unix_ns=time.time_ns(), **fields)
+        await eventually(lambda: rig.engine.states(name)[1:])
+        return rig.engine.last(name)
+
+    changes = {"side": order_pb2.ORDER_SIDE_UNSPECIFIED, "volume": ""}
+    placed = await order("limit", "LIMIT", price="0.5", stop_loss="0.4")
+    assert placed.state == order_pb2.ORDER_STATE_PLACED
+    changed = await order("change", "MODIFY_ORDER", order_ticket=placed.ticket, price="0.6", **changes)
+    assert (changed.state, changed.reason) == (order_pb2.ORDER_STATE_DONE, "DONE")
+    removed = await order("remove", "CANCEL_ORDER", order_ticket=placed.ticket, **changes)
+    assert removed.state == order_pb2.ORDER_STATE_DONE
+    opened = await order("open", "MARKET", volume="0.30")
+    assert opened.state == order_pb2.ORDER_STATE_FILLED
+    stops = await order("stops", "MODIFY_POSITION", position=opened.ticket, stop_loss="0.5", **changes)
+    assert stops.state == order_pb2.ORDER_STATE_DONE
+    again = await order("again", "MODIFY_POSITION", position=opened.ticket, stop_loss="0.5", **changes)
+    assert (again.state, again.reason) == (order_pb2.ORDER_STATE_DONE, "NO_CHANGES")
+    part = await order("part", "CLOSE", position=opened.ticket, side=order_pb2.ORDER_SIDE_SELL, volume="0.10")
+    rest = await order("rest", "CLOSE", position=opened.ticket, **changes)
+    assert [Decimal(report.filled_volume) for report in (part, rest)] == [Decimal("0.1"), Decimal("0.2")]
+    gone = await order("gone", "CLOSE", position=opened.ticket, **changes)
+    assert (gone.state, gone.reason) == (order_pb2.ORDER_STATE_REJECTED, "POSITION_CLOSED")
+    times = (opened.sent_unix_ns, opened.received_unix_ns, opened.intent_unix_ns, opened.queued_unix_ns,
+             opened.called_unix_ns, opened.answered_unix_ns, opened.reported_unix_ns)  # fmt: skip
+    assert list(times) == sorted(times)
+    assert all(times)
+    assert abs(opened.clock_offset_ns) < 10**9
+    assert rig.deals() == 3
 
 
 async def test_signals_that_never_arrived_are_asked_for(rig: Rig, tmp_path: Path) -> None:
