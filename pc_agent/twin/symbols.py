@@ -8,6 +8,7 @@ from pc_agent.twin import constants as mt5
 from pc_agent.twin.books import Books
 from pc_agent.twin.day_range import DayRange, DayRanges
 from pc_agent.twin.dealer import Dealer
+from pc_agent.twin.domain.depth import LEVELS
 from pc_agent.twin.domain.instrument import Instrument
 from pc_agent.twin.domain.terms import SYMBOL_ORDER_CLOSEBY, Terms
 from pc_agent.twin.domain.ticks import first_after, first_at
@@ -59,6 +60,7 @@ class Symbols:
             select=symbol not in self._deselected,
             visible=symbol not in self._deselected,
             time=int(newest[0]["time"]) if len(newest) else 0,
+            ticks_bookdepth=LEVELS,
             spread=round((ask - bid) / what.point),
             # What can not be valued in the account's currency is not traded.
             trade_mode=terms.trade_mode if rate is not None else mt5.SYMBOL_TRADE_MODE_DISABLED,

@@ -333,6 +333,7 @@ def test_terms_are_seen_in_the_symbols_facts(start: Callable[..., Terminal]) -> 
     for name in set(Terms.__dataclass_fields__) - unseen:
         assert getattr(info, name) == getattr(terms, name), name
     assert (info.digits, info.point, info.trade_tick_size, info.spread) == (5, 1e-5, 1e-5, 10)
+    assert info.ticks_bookdepth == 5
     assert (info.trade_contract_size, info.trade_tick_value) == (100_000.0, 1.0)
 
 
