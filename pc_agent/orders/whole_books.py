@@ -24,7 +24,9 @@ async def pages(terminal: BookTerminal, ask: ReadBooks) -> AsyncIterator[Books |
         yield books
         if books is None or not books.next_s:
             return
-        ask = replace(ask, from_s=books.next_s, orders=())
+        # The next page may well reach twice as far: where little happened pages are few.
+        span_s = 2 * (books.next_s - ask.from_s)
+        ask = replace(ask, from_s=books.next_s, orders=(), span_s=span_s)
 
 
 async def whole_books(terminal: BookTerminal, ask: ReadBooks) -> Books | None:

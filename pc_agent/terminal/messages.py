@@ -108,6 +108,8 @@ class ReadBooks:
     orders: tuple[int, ...] = ()
     # The symbol whose newest quote tells the server's time; empty: it is not asked for.
     quote_of: str = ""
+    # How many seconds the page may well reach; 0: nobody knows.
+    span_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

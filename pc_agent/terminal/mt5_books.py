@@ -12,7 +12,9 @@ from pc_agent.terminal.mt5_session import BrokerLink, answered, needed
 # Servers are up to 14 h ahead of UTC: their tomorrow is within two days.
 MARGIN = timedelta(days=2)
 # Rows of the past that one reading takes at most, unless they are of one second: an order waits behind it.
-_MOST_ROWS = 500
+_MOST_ROWS = 200
+# How far a page reaches where there is more than one, when nothing is known of the past's density.
+_FIRST_SPAN_S = 64
 
 
 def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
@@ -49,9 +51,12 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
 def _page(mt5: Any, command: ReadBooks) -> tuple[datetime, datetime, int]:
     """From when to when (both included), and where the next page begins; 0: there is none."""
     last_s = int((datetime.now(UTC) + MARGIN).timestamp())
-    from_s, to_s = max(command.from_s, 1), last_s  # 0 means something else to the package
-    while to_s > from_s and _rows(mt5, command, from_s, to_s) > _MOST_ROWS:
-        to_s = (from_s + to_s) // 2
+    from_s = max(command.from_s, 1)  # 0 means something else to the package
+    to_s = last_s
+    if _rows(mt5, command, from_s, last_s) > _MOST_ROWS:
+        to_s = min(from_s + (command.span_s or _FIRST_SPAN_S), last_s)
+        while to_s > from_s and _rows(mt5, command, from_s, to_s) > _MOST_ROWS:
+            to_s = (from_s + to_s) // 2
     return _moment(from_s), _moment(to_s), 0 if to_s == last_s else to_s + 1
 
 
