@@ -100,12 +100,12 @@ class Orders:
         return [rows.order(row) for row in found]
 
     async def stats(self) -> tuple[dict[State, int], Latency]:
-        """Orders by state, and how long from the commit (server's clock) to `order_send`'s return (PC's clock)."""
+        """Orders by state, and how long from the commit to `order_send`'s return, the PC's clock set right."""
         async with self._postgres.snapshot() as connection:
             counts = await connection.fetch("SELECT state, count(*) AS orders FROM orders GROUP BY state")
             latency = await connection.fetchval(
                 "SELECT percentile_cont(ARRAY[0.5, 0.99])"
-                " WITHIN GROUP (ORDER BY (answered_unix_ns - committed_unix_ns) / 1e6)"
+                " WITHIN GROUP (ORDER BY (answered_unix_ns + clock_offset_ns - committed_unix_ns) / 1e6)"
                 " FROM orders WHERE answered_unix_ns > 0"
             )
         return {State(row["state"]): row["orders"] for row in counts}, Latency(*(latency or ()))
