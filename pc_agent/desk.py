@@ -65,7 +65,8 @@ class Desk:
                 return f"{title} is away"
         if finding := self.pool.trading_disabled():
             return finding.sentence
-        return "" if self.signals.stands else "lane 0 has no engine"
+        # Who stands by for another agent does its work.
+        return "lane 0 has no engine" if self.signals.role is Role.DISCONNECTED else ""
 
     async def run(self) -> None:
         """Work until `stop`; lane 0 must say whose account it is."""
@@ -157,4 +158,5 @@ def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> W
         memory_limit_mb=terminal.memory_limit_mb,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        log_file=settings.log_dir / f"worker-{terminal.name}.log" if settings.log_dir else None,
     )

@@ -133,7 +133,7 @@ class Execution:
         failpoint("order_send.after")
         if done.again is not None and order.attempts < _MOST_ATTEMPTS:
             order.attempts += done.result.called_unix_ns > 0
-            order.first_price = done.again.first_price
+            order.first_price = done.again.first_price or order.first_price
             order.not_before_ns = time.monotonic_ns() + done.again.pause_ms * 1_000_000
             self._admission.withdrawn(order)
             self._queues.wait(order)

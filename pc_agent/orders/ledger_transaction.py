@@ -171,10 +171,10 @@ class Transaction:
     def acknowledge(self, report_ids: Sequence[str], now_unix_ns: int) -> None:
         """The engine has them; a signal whose final state is among them is resolved."""
         for report_id in report_ids:
-            row = self.database.execute(
+            rows = self.database.execute(
                 "DELETE FROM report WHERE report_id = ? RETURNING entry", (report_id,)
-            ).fetchone()
-            told = entry_of(json.loads(row[0])) if row else None
+            ).fetchall()
+            told = entry_of(json.loads(rows[0][0])) if rows else None
             if told is not None and told.is_final:
                 self.database.execute(
                     "UPDATE signal SET resolved_unix_ns = ? WHERE signal_id = ? AND state = ? AND resolved_unix_ns = 0",

@@ -58,7 +58,9 @@ def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Reque
     if account.login != task.login:
         message = f"the terminal is now logged in to {account.login}, not {task.login}"
         raise RefusedError(Refusal("ACCOUNT_CHANGED", message))
-    info = needed(mt5, mt5.symbol_info(task.symbol), "symbol_info")
+    info = answered(mt5, mt5.symbol_info(task.symbol), "symbol_info")
+    if info is None:
+        raise RefusedError(Refusal("UNKNOWN_SYMBOL", f"the terminal has no symbol {task.symbol!r} any more"))
     age_ms = ages.age_ns(task.symbol, (info.time, info.bid, info.ask), now_ns) / 1e6
     market = Market(
         task.symbol, info.bid, info.ask, age_ms, info.point, info.trade_stops_level, info.trade_freeze_level

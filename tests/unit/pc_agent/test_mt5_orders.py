@@ -38,13 +38,13 @@ class Terminal:
         return getattr(constants, name)
 
     def last_error(self) -> tuple[int, str]:
-        return (-10005, "IPC timeout")
+        return (-10005, "IPC timeout") if self.login else (-10004, "No IPC connection")
 
     def account_info(self) -> Any:
         return SimpleNamespace(login=self.login) if self.login else None
 
-    def symbol_info(self, _: str) -> Any:
-        return self.info
+    def symbol_info(self, name: str) -> Any:
+        return None if name == "GONE" else self.info
 
     def positions_get(self, ticket: int) -> Any:
         return tuple(position for position in self.positions if position.ticket == ticket)
@@ -169,6 +169,15 @@ def test_nothing_is_sent_to_another_account_or_to_nobody(login: int, reason: str
     result = send(terminal).result
     assert (result.state, result.reason) == (OrderState.REJECTED, reason)
     assert not terminal.sent
+
+
+def test_an_order_waits_for_a_terminal_that_is_away_but_not_for_a_symbol_that_is_gone() -> None:
+    """The one may come back in time; the other is refused."""
+    assert send(Terminal(login=0)).again
+    terminal = Terminal()
+    terminal.last_error = lambda: (-4, "Terminal: Not found")  # type: ignore[method-assign]
+    gone = send(terminal, order(symbol="GONE"))
+    assert (gone.result.reason, gone.again) == ("UNKNOWN_SYMBOL", None)
 
 
 @pytest.mark.parametrize(
