@@ -56,8 +56,9 @@ class Matching:
                 start = broke
             elif touch is not None:
                 self._happen(touch, prices.quote(touch.index))
-                # What it left behind, or opened, waits for the next tick.
-                not_before[touch.ticket] = touch.index + 1
+                # What it left behind, opened or added to waits for the next tick.
+                netted = [] if self._account.terms.is_hedging else self._books.positions_of(symbol)
+                not_before.update(dict.fromkeys((touch.ticket, *(p.ticket for p in netted)), touch.index + 1))
                 start = touch.index
             else:
                 return

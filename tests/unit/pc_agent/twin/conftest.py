@@ -57,16 +57,17 @@ def open_terminal(tmp_path: Path, hand: Hand) -> Iterator[OpenTerminal]:
 
         def start(
             *feeds: str, speed: str = "max", seed: int = 1, deposit: float = 100_000.0, hidden: tuple[str, ...] = (),
-            suffix: str = "", terms: Terms | None = None, interference: Interference | None = None, **account: Any,
+            suffix: str = "", terms: Terms | None = None, interference: Interference | None = None,
+            folder: Path = tmp_path, **account: Any,
         ) -> Terminal:  # fmt: skip
             """`terms` are every symbol's, `account` more of AccountTerms."""
             before.close()
-            books = before.enter_context(closing(Books(tmp_path / "books.sqlite")))
+            books = before.enter_context(closing(Books(folder / "books.sqlite")))
             market = before.enter_context(
-                open_market(tmp_path / "market", books, feeds, seed, speed, hand, hidden, suffix)
+                open_market(folder / "market", books, feeds, seed, speed, hand, hidden, suffix)
             )
             conditions = dict.fromkeys(market.series, terms or Terms())
             dealer = Dealer(AccountTerms("test", 1, "USD", 100, deposit, **account), market, books, hand, conditions)
-            return Terminal(tmp_path, "secret", market, books, dealer, interference)
+            return Terminal(folder, "secret", market, books, dealer, interference)
 
         yield start

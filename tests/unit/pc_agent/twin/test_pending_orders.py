@@ -323,6 +323,40 @@ def test_what_fails_half_way_did_not_happen(
     assert [deal.order for deal in deals(again.terminal)] == [ticket]
 
 
+def test_an_order_that_adds_brings_stops_for_the_next_tick(play: Callable[..., Play]) -> None:
+    """The tick that filled it does not meet them, also on a netting account."""
+    game = play([1.1000, 1.1050, 1.1060])
+    send(game.terminal, BUY)
+    place(game.terminal, STOP_BUY, 1.1040, tp=1.1045)
+    game.jump(1)
+    assert [deal.entry for deal in deals(game.terminal)] == [mt5.DEAL_ENTRY_IN] * 2
+    game.ticks(1)
+    assert deals(game.terminal)[-1].price == about(1.1060)
+
+
+def test_a_power_failure_takes_books_and_market_back_together(
+    play: Callable[..., Play], open_terminal: Open, tmp_path: Any
+) -> None:
+    """Whatever the disk had of the log: what follows happens once, as it would have without the failure."""
+    game = play([1.1000, 1.0950, 1.1050, 1.0990, 1.0950, 1.1060], margin_mode=HEDGING)
+    place(game.terminal, LIMIT_BUY, 1.0960)
+    place(game.terminal, STOP_BUY, 1.1040, sl=1.1000)  # a tick before its own would meet its stop loss, too
+    log, feed = tmp_path / "books.sqlite-wal", f"EURUSD={tmp_path}/EURUSD.csv"
+    begin, file = log.stat().st_size, (tmp_path / "books.sqlite").read_bytes()
+    game.jump(5)
+    whole = log.read_bytes()
+    expected = [(deal.type, deal.price, deal.reason) for deal in deals(game.terminal)]
+    assert [price for _, price, _ in expected] == about([1.0951, 1.1051, 1.0990])
+    for size in range(begin, len(whole), 4096 * 3):
+        folder = tmp_path / f"lost-{size}"
+        folder.mkdir()
+        (folder / "books.sqlite").write_bytes(file)
+        (folder / "books.sqlite-wal").write_bytes(whole[:size])
+        again = Play(open_terminal(feed, speed="1", folder=folder, margin_mode=HEDGING), game._hand)
+        again.jump(6)
+        assert [(deal.type, deal.price, deal.reason) for deal in deals(again.terminal)] == expected, size
+
+
 def test_a_book_or_cancel_order_never_takes(play: Callable[..., Play]) -> None:
     """Where the symbol has it, it waits as a limit; it is not for market orders."""
     game = play(terms=Terms(filling_mode=7))
