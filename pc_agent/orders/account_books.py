@@ -13,6 +13,8 @@ from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
 from pc_agent.terminal.messages import ReadBooks
 
+_CLOCK_OFF_S = 15 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -20,6 +22,8 @@ class Look:
 
     books: Books
     taken_unix_ns: int
+    # The trade server's clock, as its newest quote tells it; the PC's where that quote is old, or of a replay.
+    server_s: int
     # Nothing that was answered before this is missing in it.
     asked_monotonic: float
     paid_in: Decimal
@@ -56,5 +60,12 @@ class AccountBooks:
                 paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
             if newest is None:
                 return None
-            self.newest = Look(replace(newest, deals=()), unix_ns(), asked, paid_in)
+            now_ns = unix_ns()
+            server_s = _server_s(newest.server_s, now_ns // 1_000_000_000)
+            self.newest = Look(replace(newest, deals=()), now_ns, server_s, asked, paid_in)
             return self.newest
+
+
+def _server_s(quoted_s: int, now_s: int) -> int:
+    """Servers are up to 14 h ahead of UTC."""
+    return quoted_s if abs(quoted_s - now_s) < _CLOCK_OFF_S else now_s

@@ -86,8 +86,7 @@ class AccountControl:
             raise MeshError(Reason.UNKNOWN_TICKET, f"position {ticket} is not open; `suho agent positions` lists them")
         name = _ADOPTED_AS.format(login=self.account.login, ticket=ticket)
         look = self._books.newest
-        server_s = look.books.server_s if look else 0
-        await self._deals.adopt(position, name, server_s * 1000 or unix_ms())
+        await self._deals.adopt(position, name, look.server_s * 1000 if look else unix_ms())
         await self._watch.look()
         return position_of(position, self._watch.holdings.get(position.identifier))
 

@@ -106,7 +106,7 @@ class AccountWatch:
             return False
         if far:
             self._far_at = time.monotonic()
-            server_ms = look.books.server_s * 1000 or unix_ms()
+            server_ms = look.server_s * 1000
             for entry in await self._deals.raise_dead(server_ms - _FAR_BACK_S * 1000):
                 log.error("executed, though it was called dead", signal_id=entry.signal.signal_id, state=entry.state)
             await self._deals.forget(server_ms)
@@ -152,7 +152,7 @@ class AccountWatch:
             self._known_orders,
             self._reconciler.pending,
             self._reconciler.unresolved,
-            tuple(await self._deals.externals_since((books.server_s * 1000 or unix_ms()) - TOLD_FOR_MS)),
+            tuple(await self._deals.externals_since(look.server_s * 1000 - TOLD_FOR_MS)),
             self._engine if await self._engine_knows_all() else None,
         )
         found = tuple(self._lasting.note(differences(sides), unix_ms()))

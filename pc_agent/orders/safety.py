@@ -24,7 +24,6 @@ _LOOK_S = 0.25
 _AT_ONCE_S = 0.02
 _FLATTEN_AGAIN_S = 30.0
 _AT_THE_BROKER = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED, OrderState.PLACED})
-_CLOCK_OFF_S = 15 * 3600
 
 
 class Safety:
@@ -200,12 +199,8 @@ class Safety:
         await self._withdraw(flatten, f"dead-man-{time.time_ns()}")
 
     def _note_day(self, look: Look) -> None:
-        now_s = look.taken_unix_ns // 1_000_000_000
-        # A replay's quotes are of years ago: its day is the PC's.
-        server_s = look.books.server_s if abs(look.books.server_s - now_s) < _CLOCK_OFF_S else 0
-        # A quote of yesterday does not bring yesterday back; without one, the day goes on by the PC's clock.
         equity = Decimal(repr(look.books.money.equity))
-        day = self._known.day.at(server_s or now_s, equity, look.paid_in, self._live().max_daily_loss)
+        day = self._known.day.at(look.server_s, equity, look.paid_in, self._live().max_daily_loss)
         if day != self._known.day:
             self._known.day = day
             self._file.save()

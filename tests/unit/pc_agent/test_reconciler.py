@@ -162,3 +162,13 @@ async def test_an_order_whose_stops_are_as_asked_was_changed(world: World) -> No
     world.reconciler.doubt(entry)
     await world.reconciler.look_at_doubts()
     assert await world.state("s1") is OrderState.DONE
+
+
+@pytest.mark.parametrize(("ahead_s", "told"), [(10 * 3600, True), (-4 * 365 * 86_400, False)])
+async def test_the_newest_quote_tells_the_servers_time_unless_it_is_old(world: World, ahead_s: int, told: bool) -> None:
+    """A replay's quotes are of years ago, a weekend's of Friday: the PC's clock stands for the server's then."""
+    now_s = int(time.time())
+    world.terminal.books = replace(NOTHING, server_s=now_s + ahead_s)
+    look = await world.books.look(5)
+    assert look
+    assert abs(look.server_s - now_s - (ahead_s if told else 0)) < 60

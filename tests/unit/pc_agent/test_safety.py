@@ -54,8 +54,8 @@ class Desk:
         return refused.reason if refused else ""
 
     def looked(self, equity: float, server_s: int = NOON_S, asked: float = 0.0, paid_in: int = 0) -> None:
-        books = Books(60.0, (), (), (), (), Money(equity, equity, 0.0, equity), server_s)
-        self.safety.looked(Look(books, server_s * 10**9, asked, D(paid_in)))
+        books = Books(60.0, (), (), (), (), Money(equity, equity, 0.0, equity))
+        self.safety.looked(Look(books, server_s * 10**9, server_s, asked, D(paid_in)))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
