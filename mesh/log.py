@@ -1,47 +1,55 @@
-"""Structured logs: JSON lines, or readable on a terminal. Everything goes to standard error."""
+"""Structured logs: JSON lines, or readable on a terminal; to standard error, or to files of bounded size."""
 
 import logging
 import sys
-from typing import Any, cast
+from collections import deque
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "authkey", "dsn", "credential")
+_FILE_BYTES, _FILES = 10_000_000, 5
+_TROUBLES = 50
+_TROUBLE_LETTERS = 500
+# Said of every line, or elsewhere.
+_NOT_TOLD = frozenset({"event", "level", "timestamp", "program", "instance", "exc_info", "exception"})
 
 
-def configure_logging(program: str, instance: str, level: str, log_format: str) -> None:
-    """Set up structlog and route the standard library's records through it. Call once, at start."""
-    readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+class Trouble(NamedTuple):
+    """A warning or an error that was logged."""
+
+    at_unix_ms: int
+    message: str
+
+
+def configure_logging(program: str, instance: str, level: str, log_format: str, file: Path | None = None) -> None:
+    """Set up structlog and route the standard library's records through it. Call once, at start.
+
+    With `file` lines go there, and are seen on a terminal too; five older files of 10 MB are kept beside it.
+    """
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()  # none where Windows has no console
+    readable = log_format == "console" or (log_format == "auto" and is_terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
     ]
-    renderer: structlog.typing.Processor
-    if readable:
-        # Plain tracebacks: the rich ones show locals, and locals hold secrets.
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    else:
-        shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer(default=str)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_RecentTroubles(_formatter(shared, [_told]))]
+    if is_terminal or (file is None and sys.stderr is not None):
+        _add(root, logging.StreamHandler(sys.stderr), _formatter(shared, _rendering(readable, is_terminal)))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _add(root, _rotating(file), _formatter(shared, _rendering(log_format == "console", False)))
     set_level(level)
     structlog.contextvars.bind_contextvars(program=program, instance=instance)
 
@@ -53,6 +61,52 @@ def set_level(level: str) -> None:
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(name))
+
+
+def recent_troubles() -> list[Trouble]:
+    """The newest warnings and errors of this process, newest first."""
+    kept = [handler for handler in logging.getLogger().handlers if isinstance(handler, _RecentTroubles)]
+    return [trouble for handler in kept for trouble in reversed(handler.troubles)]
+
+
+class _RecentTroubles(logging.Handler):
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__(logging.WARNING)
+        self.troubles: deque[Trouble] = deque(maxlen=_TROUBLES)
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.troubles.append(Trouble(int(record.created * 1000), self.format(record)[:_TROUBLE_LETTERS]))
+
+
+def _add(root: logging.Logger, handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    root.addHandler(handler)
+
+
+def _rotating(file: Path) -> logging.Handler:
+    return RotatingFileHandler(file, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", delay=True)
+
+
+def _formatter(
+    shared: list[structlog.typing.Processor], last: list[structlog.typing.Processor]
+) -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    )
+
+
+def _rendering(readable: bool, colors: bool) -> list[structlog.typing.Processor]:
+    if readable:
+        # Plain tracebacks: the rich ones show locals, and locals hold secrets.
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+
+
+def _told(_: Any, __: str, event: structlog.typing.EventDict) -> str:
+    """In one line, for a person."""
+    facts = [f"{key} {value}" for key, value in event.items() if key not in _NOT_TOLD]
+    return ": ".join(filter(None, (" ".join(str(event["event"]).split()), ", ".join(facts))))
 
 
 def _redact(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

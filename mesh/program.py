@@ -5,9 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal, TypeVar
 
 from mesh.config import ProgramSettings, SettingsError, load_settings
+from mesh.console import told_to_end
 from mesh.log import configure_logging, get_logger
 from mesh.telemetry import configure_telemetry
 
@@ -45,7 +47,8 @@ def run(program: str, settings_cls: type[S], main: Callable[[S, asyncio.Event], 
     """
     try:
         settings = load_settings(settings_cls, program, sys.argv[1:])
-        configure_logging(program, settings.instance, settings.log_level, settings.log_format)
+        file = settings.log_dir / f"{program}.log" if settings.log_dir else None
+        configure_logging(program, settings.instance, settings.log_level, settings.log_format, file)
         configure_telemetry(program, settings.instance, settings.metrics_port)
         asyncio.run(_until_signalled(settings, main))
     except SettingsError as error:
@@ -65,18 +68,29 @@ async def _until_signalled(settings: S, main: Callable[[S, asyncio.Event], Await
     stop = Stop()
     loop = asyncio.get_running_loop()
     log = get_logger(__name__)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if sys.platform == "win32":  # its event loop knows no signal handlers
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        else:
-            loop.add_signal_handler(number, stop.set)
+    _obey_signals(loop, stop)
     log.info("starting", pid=os.getpid())
-    try:
-        await main(settings, stop)
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
+    with told_to_end(lambda: _later(loop, stop.set)):
+        try:
+            await main(settings, stop)
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
     log.info("stopped")
+
+
+def _obey_signals(loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
+    if sys.platform == "win32":  # its event loop knows no signal handlers
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK):
+            signal.signal(number, lambda *_: _later(loop, stop.set))
+    else:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+
+def _later(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: it has ended already
+        loop.call_soon_threadsafe(what)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -11,6 +11,7 @@ from pc_agent.domain.orders import Account
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
 from pc_agent.domain.symbol_names import NameRules
+from pc_agent.market.account_market import AccountMarket, Markets
 from pc_agent.orders.admission import Admission, Policy
 from pc_agent.orders.auto_close import AutoClose
 from pc_agent.orders.confirmations import Confirmations, Preferences
@@ -38,6 +39,7 @@ class Desk:
         safety: SafetyState,
         preferences: Preferences,
         confirmations: Confirmations,
+        markets: Markets,
         channel: grpc.aio.Channel,
     ) -> None:
         self.pool = TerminalPool(
@@ -50,6 +52,7 @@ class Desk:
         self._safety = safety
         self._preferences = preferences
         self._confirmations = confirmations
+        self._markets = markets
         # None: no terminal has answered yet.
         self.truth: Truth | None = None
         self._clock, self._lease = ServerClock(), Lease()
@@ -84,10 +87,12 @@ class Desk:
         pool, ledger, signals = self.pool, self._ledger, self.signals
         sequence = SignalSequence(account, *await ledger.last_seq(account))
         settle_s = self._settings.reconcile_after_s
+        market = AccountMarket(account.server, lambda: pool.symbols, self._markets)
         truth = Truth(
             facts.account, ledger, pool, self._clock, self._live, self._safety, settle_s,
             # Also while this agent stands by for another one.
             lambda: signals.role is not Role.DISCONNECTED,
+            market.carry,
         )  # fmt: skip
         self.truth = truth
         pool.is_frozen = truth.reconciler.is_frozen
@@ -105,7 +110,9 @@ class Desk:
             preferences=self._preferences,
             guard=truth.safety,
             is_frozen=truth.reconciler.is_frozen,
-            checks=[closing.refusal],
+            checks=[closing.refusal, market.refusal],
+            spread_bound=market.spread_bound,
+            ended=[market.ended],
         )
         permission = Permission(pool, self._clock, self._lease, lambda: truth.watch.ready)
         admission = Admission(policy, permission, self._confirmations)

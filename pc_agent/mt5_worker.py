@@ -68,7 +68,8 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
     """The process's whole life: until told to stop, or until the agent is gone."""
     _die_with(terms.agent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent ends it, in order
-    configure_logging("pc-agent", f"{terms.instance} {terms.name}", terms.log_level, terms.log_format)
+    instance = f"{terms.instance} {terms.name}"
+    configure_logging("pc-agent", instance, terms.log_level, terms.log_format, terms.log_file)
     limit_this_process(terms.name, Limits(terms.cpu_limit_percent, terms.memory_limit_mb))
     try:
         _with_the_lock(terms, pipe, board)

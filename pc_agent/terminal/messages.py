@@ -77,6 +77,7 @@ class WorkerTerms:
     memory_limit_mb: float = 0.0
     log_level: str = "info"
     log_format: str = "auto"
+    log_file: Path | None = None
 
 
 # agent to worker
@@ -203,12 +204,13 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class TicksRead:
-    """New ticks of a symbol; columns by name as little-endian bytes."""
+    """New ticks of a symbol; columns by name as little-endian bytes. `is_newest`: the source had no more behind them."""
 
     symbol: str
     generation: int
     read_unix_ns: int
     columns: dict[str, bytes] = field(repr=False)
+    is_newest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

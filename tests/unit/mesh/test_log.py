@@ -2,10 +2,11 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
-from mesh.log import configure_logging, get_logger
+from mesh.log import configure_logging, get_logger, recent_troubles
 
 
 @pytest.fixture
@@ -13,6 +14,9 @@ def restored_root() -> "object":
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -25,3 +29,41 @@ def test_a_secret_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     line = json.loads(capsys.readouterr().err)
     assert "canary" not in json.dumps(line)
     assert (line["event"], line["host"], line["program"]) == ("connected", "h", "hub")
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_the_newest_troubles_are_kept_for_the_status(tmp_path: Path) -> None:
+    """Warnings and errors in a line each, newest first, without secrets; not more than fifty."""
+    configure_logging("agent", "agent-1", "info", "json", tmp_path / "logs" / "agent.log")
+    log = get_logger("t")
+    log.info("all is well")
+    for number in range(60):
+        log.warning("lane lost", lane=number, token="canary")
+    logging.getLogger("other").error("no %s\nfor this", "room")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        log.exception("it broke")
+    told = recent_troubles()
+    assert len(told) == 50
+    assert [one.message for one in told[:3]] == ["it broke", "no room for this", "lane lost: lane 59, token ***"]
+    assert told[0].at_unix_ms >= told[-1].at_unix_ms > 1_700_000_000_000
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_logs_of_a_program_without_a_console_are_files_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UTF-8, the older ones beside it, whole lines; nothing is needed of a standard error that is not there."""
+    monkeypatch.setattr("sys.stderr", None)
+    monkeypatch.setattr("mesh.log._FILE_BYTES", 2_000)
+    file = tmp_path / "agent.log"
+    configure_logging("agent", "agent-1", "info", "auto", file)
+    for number in range(200):
+        get_logger("t").info("Größe ✓", number=number)
+    files = sorted(tmp_path.iterdir())
+    assert [one.name for one in files] == ["agent.log", *(f"agent.log.{number}" for number in range(1, 6))]
+    assert all(one.stat().st_size <= 2_000 for one in files)
+    lines = [json.loads(line) for one in files for line in one.read_text("utf-8").splitlines()]
+    assert {line["event"] for line in lines} == {"Größe ✓"}
+    assert max(line["number"] for line in lines) == 199
