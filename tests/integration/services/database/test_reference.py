@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -45,6 +44,7 @@ from services.database.reference_rows import record_from
 from services.database.servicers.reference import ReferenceServicer
 from services.database.valkey import open_valkey
 from tests.integration.services.database.conftest import ensure_database
+from tests.support import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -308,19 +308,29 @@ async def test_changes_that_can_not_be_taken_are_refused_alone(database: Databas
     assert MeshError.of(unknown.value).reason is Reason.UNKNOWN_RECORD
 
 
-async def test_of_changes_at_the_same_moment_one_is_taken(database: Database, pcs: Pcs) -> None:
-    """Twenty of one version: one applied, nineteen told of it; money stays exact."""
+async def test_a_change_that_meets_another_under_way_is_stale(database: Database, pcs: Pcs) -> None:
+    """It waits for the other's end, and is judged by what that left: two of one version are never both applied."""
     pc_1 = await pcs.pc("pc-1")
     await pc_1.look(pcs.look)
     await pc_1.sync.exchange()
-    account = await get(database, record_pb2.RECORD_KIND_ACCOUNT, pc.account_id(pcs.look.server, 42))
-    changes = []
-    for number in range(20):
-        record = record_pb2.Record()
-        record.CopyFrom(account)
-        record.account.balance = str(Decimal("0.1") * number)
-        changes.append(pb.ExchangeRecordsRequest(changes=[pb.RecordChange(change_id=str(uuid4()), record=record)]))
-    answers = await asyncio.gather(*(database.stub.ExchangeRecords(change) for change in changes))
-    verdicts = [answer.outcomes[0].verdict for answer in answers]
-    assert verdicts.count(pb.CHANGE_VERDICT_APPLIED) == 1
-    assert verdicts.count(pb.CHANGE_VERDICT_STALE) == 19
+    account_id = pc.account_id(pcs.look.server, 42)
+    record = await get(database, record_pb2.RECORD_KIND_ACCOUNT, account_id)
+    record.account.balance = "2000"
+    request = pb.ExchangeRecordsRequest(changes=[pb.RecordChange(change_id=str(uuid4()), record=record)])
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def send() -> pb.ExchangeRecordsResponse:
+        return await database.stub.ExchangeRecords(request)
+
+    async def waits() -> bool:
+        async with database.postgres.connection() as connection:
+            return bool(await connection.fetchval(waiting))
+
+    async with asyncio.TaskGroup() as tasks, database.postgres.transaction() as other:
+        await other.execute("SELECT pg_advisory_xact_lock($1)", account_id.int >> 65)
+        await other.execute("UPDATE reference.account SET version = 2 WHERE account_id = $1", account_id)
+        answer = tasks.create_task(send())
+        await eventually(waits)
+    outcome = answer.result().outcomes[0]
+    assert (outcome.verdict, outcome.record.version) == (pb.CHANGE_VERDICT_STALE, 2)
+    assert outcome.record.account.balance == "1000.1"
