@@ -1,6 +1,6 @@
 """The ledger: what this agent was asked and what it did, on disk before it does it (SQLite)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -110,11 +110,6 @@ class Ledger:
 
     async def entry(self, signal_id: str) -> Entry | None:
         return await self.run(lambda transaction: transaction.entry(signal_id))
-
-    async def entries(self, account: Account, states: Iterable[OrderState]) -> list[Entry]:
-        """Those of `account` in one of `states`, in the order of arrival."""
-        wanted = frozenset(states)
-        return await self.run(lambda transaction: transaction.entries(account, wanted))
 
     async def open_entries(self, account: Account) -> list[Entry]:
         """Everything of `account` of which something is still to come, in the order of arrival."""
