@@ -99,7 +99,7 @@ class Desk:
         closing = AutoClose(
             self._preferences,
             self._settings.auto_close_minutes * 60,
-            lambda: truth.books.newest.books.server_s if truth.books.newest else 0,
+            lambda: truth.books.newest.server_s if truth.books.newest else 0,
             lambda name: truth.control.withdraw(True, name),
         )
         policy = Policy(
