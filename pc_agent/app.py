@@ -20,14 +20,22 @@ from mesh.log import get_logger
 from mesh.server import Service, service
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
+from pc_agent.control.lane_status import LanesStatus, SymbolsStatus
 from pc_agent.control.server import open_control
 from pc_agent.control.servicer import AgentServicer, StatusSource
-from pc_agent.control.status import AccountsStatus, IdentityStatus, LedgerStatus
+from pc_agent.control.status import IdentityStatus, LedgerStatus, TroublesStatus
 from pc_agent.control.store_servicer import StoreServicer
+from pc_agent.control.terminal_status import Seat, TerminalsStatus
 from pc_agent.desk import Desk
 from pc_agent.domain.lanes import TICK_LANES, LaneWatch
+from pc_agent.domain.news import Impact
 from pc_agent.domain.reference import user_id
+from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.file_lock import LockedError
+from pc_agent.market.account_market import Markets
+from pc_agent.market.monitor import MarketMonitor
+from pc_agent.market.news_file import NewsFile
+from pc_agent.market.status import MarketStatus
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.confirmations import Confirmations
 from pc_agent.orders.ledger import Ledger, open_ledger
@@ -42,7 +50,7 @@ from pc_agent.store.preferences import LivePreferences
 from pc_agent.store.store import Store, open_store
 from pc_agent.store.sync import RecordSync
 from pc_agent.terminal.worker import TerminalWorker
-from pc_agent.ticks.sources import TickSources
+from pc_agent.ticks.sources import Place, TickSources
 from pc_agent.ticks.tick_lane import TickLane
 from pc_agent.ticks.tick_lanes import TickLanes
 from pc_agent.truth import SafetyState
@@ -115,11 +123,13 @@ class Agent:
             channel = await stack.enter_async_context(self._dial("agent-signals"))
             confirmations = Confirmations()
             safety = SafetyState(KillSwitch(settings.state_dir), SafetyFile(settings.state_dir))
+            news, monitor = NewsFile(settings.news_file), MarketMonitor()
+            markets = Markets(monitor, news, Impact[settings.news_least_impact.upper()], lambda: live.now)
             desks = [
-                Desk(settings, live, terminals, ledger, safety, preferences, confirmations, channel)
+                Desk(settings, live, terminals, ledger, safety, preferences, confirmations, markets, channel)
                 for terminals in pools_of(settings.terminals)
             ]
-            sources = TickSources([desk.pool for desk in desks])
+            sources = TickSources([desk.pool for desk in desks], monitor)
             lanes = [
                 TickLane(number, await stack.enter_async_context(self._dial("agent-ticks")), settings.instance, sources)
                 for number in range(1, TICK_LANES + 1)
@@ -127,7 +137,8 @@ class Agent:
             ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), _watch(settings))
             sources.listener = ticks
             self._missing = lambda: _first(desk.missing() for desk in desks) or ticks.missing()
-            services = _services(settings, keeper, ledger, desks, confirmations, safety.switch, self.missing)
+            shown = MarketStatus(sources, markets, partial(_facts_of, desks))
+            services = _services(settings, keeper, ledger, desks, confirmations, safety.switch, self.missing, ticks, shown)
             services.append(_store_service(store, preferences))
             await stack.enter_async_context(
                 open_control(settings.instance, settings.state_dir, settings.control_port, services)
@@ -138,6 +149,8 @@ class Agent:
                     tasks.create_task(_work(desks, lanes, ticks)),
                     tasks.create_task(observer.run(), name="look at the terminals"),
                     tasks.create_task(sync.run(), name="records"),
+                    tasks.create_task(monitor.run(), name="market monitor"),
+                    tasks.create_task(news.run(), name="calendar of news"),
                     tasks.create_task(forget_resolved(ledger, settings.ledger_keep_days), name="ledger upkeep"),
                 ]
                 if self._mesh is not None:
@@ -160,17 +173,36 @@ def _services(
     confirmations: Confirmations,
     switch: KillSwitch,
     missing: Callable[[], str],
+    ticks: TickLanes,
+    shown: MarketStatus,
 ) -> list[Service]:
     """For the person at the PC."""
 
     def controls() -> list[AccountControl]:
         return [desk.truth.control for desk in desks if desk.truth]
 
-    identity = IdentityStatus(settings.instance, version("suho"), unix_ms(), missing)
-    accounts, own_ledger = AccountsStatus(controls), LedgerStatus(ledger, controls)
-    sources: list[StatusSource] = [identity, accounts, own_ledger, SettingsStatus(keeper)]
+    sources: list[StatusSource] = [
+        IdentityStatus(settings.instance, version("suho"), unix_ms(), missing),
+        LanesStatus([desk.signals for desk in desks], ticks),
+        TerminalsStatus([Seat(desk.pool, desk.signals, partial(_control, desk)) for desk in desks]),
+        SymbolsStatus(ticks),
+        shown,
+        LedgerStatus(ledger, controls),
+        TroublesStatus(),
+        SettingsStatus(keeper),
+    ]
     agent = AgentServicer(controls, sources, confirmations, switch)
     return [service(agent_pb2_grpc.add_AgentServiceServicer_to_server, agent, "suho.agent.v1.AgentService")]
+
+
+def _control(desk: Desk) -> AccountControl | None:
+    return desk.truth.control if desk.truth else None
+
+
+def _facts_of(desks: Sequence[Desk], place: Place) -> SymbolFacts | None:
+    server, symbol = place
+    return next((desk.pool.symbols[symbol] for desk in desks
+                 if desk.pool.server == server and symbol in desk.pool.symbols), None)  # fmt: skip
 
 
 def _store_service(store: Store, preferences: LivePreferences) -> Service:

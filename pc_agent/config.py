@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -41,6 +41,12 @@ class AgentSettings(LiveFields):
         ge=1,
         le=720,
         description="With the preference auto_close_trades: so long before the trade server's midnight all is closed.",
+    )
+    news_file: Path | None = Field(
+        None, description="Calendar of economic news, .csv or .ics, read again when it changes; none: no news."
+    )
+    news_least_impact: Literal["low", "medium", "high"] = Field(
+        "high", description="News of less impact than this make no window."
     )
     ledger_keep_days: int = Field(
         90, ge=1, description="How long an order stays in the ledger after the engine has acknowledged its end."

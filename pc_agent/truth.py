@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pc_agent.domain.orders import Account, Entry, Signal
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders.account_books import AccountBooks
-from pc_agent.orders.account_cargo import AccountCargo
+from pc_agent.orders.account_cargo import AccountCargo, Send
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
@@ -44,6 +44,7 @@ class Truth:
         shared: SafetyState,
         settle_s: float,
         engine_is_there: Callable[[], bool],
+        tell_market: Callable[[Send], Awaitable[None]],
     ) -> None:
         account = Account(facts.server, facts.login)
         self._take: Callable[[Signal], Awaitable[Entry]] | None = None
@@ -71,7 +72,7 @@ class Truth:
         )  # fmt: skip
         closes = LocalCloses(account, self._execute)
         self.control = AccountControl(account, books, self.watch, self.deals, self.safety, closes, self.reconciler)
-        self.cargo = AccountCargo(self.watch, self.deals, self.safety)
+        self.cargo = AccountCargo(self.watch, self.deals, self.safety, tell_market)
 
     def execute_by(self, take: Callable[[Signal], Awaitable[Entry]]) -> None:
         """Who executes the agent's own signals."""

@@ -24,7 +24,13 @@ class LiveSettings:
     execution_timeout_ms: int
     deviation_points: int
     max_spread_points: int
+    max_spread_ratio: float
     max_quote_age_ms: int
+    closed_block_entries: bool
+    gap_block_entries: bool
+    news_block_entries: bool
+    news_before_minutes: int
+    news_after_minutes: int
     max_order_volume: Decimal
     max_symbol_volume: Decimal
     max_open_positions: int

@@ -42,6 +42,8 @@ class Rule:
 
 _LOCAL = Rule(Reach.LOCAL)
 _LIMIT = Rule(Reach.LIVE, Guard.LESS_BUT_ZERO)
+# Yes is stricter than no.
+_FORBIDS = Rule(Reach.LIVE, Guard.MORE)
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
@@ -49,7 +51,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "execution_timeout_ms": Rule(Reach.LIVE),
         "deviation_points": Rule(Reach.LIVE, Guard.LESS),
         "max_spread_points": _LIMIT,
+        "max_spread_ratio": _LIMIT,
         "max_quote_age_ms": _LIMIT,
+        "closed_block_entries": _FORBIDS,
+        "gap_block_entries": _FORBIDS,
+        "news_block_entries": _FORBIDS,
+        "news_before_minutes": Rule(Reach.LIVE, Guard.MORE),
+        "news_after_minutes": Rule(Reach.LIVE, Guard.MORE),
         "max_order_volume": _LIMIT,
         "max_symbol_volume": _LIMIT,
         "max_open_positions": _LIMIT,

@@ -4,7 +4,7 @@ engine's trading state and what it counts down.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from suho.trading.v1 import agent_link_pb2 as pb
 
@@ -22,12 +22,15 @@ _MOST_DEALS = 100
 
 
 class AccountCargo:
-    """One account's."""
+    """One account's. `tell_market` sends what its markets are like, for ever."""
 
-    def __init__(self, watch: AccountWatch, deals: DealLedger, safety: Safety) -> None:
+    def __init__(
+        self, watch: AccountWatch, deals: DealLedger, safety: Safety, tell_market: Callable[[Send], Awaitable[None]]
+    ) -> None:
         self._watch = watch
         self._deals = deals
         self._safety = safety
+        self._tell_market = tell_market
 
     def safety(self) -> pb.AgentSafety:
         """For the hello."""
@@ -45,6 +48,7 @@ class AccountCargo:
             tasks.create_task(self._tell_safety(send))
             tasks.create_task(self._tell_snapshot(send))
             tasks.create_task(self._tell_deals(send))
+            tasks.create_task(_run(self._tell_market(send)))
 
     async def take(self, response: pb.StreamSignalsResponse) -> None:
         """What concerns the account; the rest is the lane's."""
@@ -93,3 +97,7 @@ class AccountCargo:
                     await self._deals.news.wait()
             except TimeoutError:
                 continue
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work

@@ -32,7 +32,10 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an account's orders are judged by; `checks` are others' that are asked right before INTENT."""
+    """What an account's orders are judged by; `checks` are others' that are asked right before INTENT.
+
+    `spread_bound`: the widest spread in points that an entry on a symbol is made at, 0: any. `ended` hears of outcomes.
+    """
 
     account: Account
     is_hedging: bool
@@ -42,6 +45,8 @@ class Policy:
     guard: Guard
     is_frozen: Callable[[str], bool]
     checks: Sequence[Check] = ()
+    spread_bound: Callable[[str], int] | None = None
+    ended: Sequence[Callable[[Entry], None]] = ()
 
 
 class Admission:
@@ -122,10 +127,13 @@ class Admission:
     def ended(self, entry: Entry) -> None:
         """What came of it."""
         self._policy.guard.note_result(entry)
+        for hear in self._policy.ended:
+            hear(entry)
 
     def task(self, order: Order) -> OrderTask:
         """What the terminal is asked."""
         signal, settings = order.entry.signal, self._policy.settings()
+        bound_of = self._policy.spread_bound
         return OrderTask(
             signal=signal,
             mark=mark_of(signal.signal_id),
@@ -134,7 +142,7 @@ class Admission:
             lease_until_ns=self._permission.lease_until_ns(signal),
             bounds=PriceBounds(
                 signal.deviation_points or settings.deviation_points,
-                settings.max_spread_points,
+                bound_of(signal.symbol) if bound_of else settings.max_spread_points,
                 settings.max_quote_age_ms,
             ),
             first_price=order.first_price,

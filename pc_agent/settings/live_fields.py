@@ -20,7 +20,19 @@ class LiveFields(MeshSettings):
     )
     deviation_points: int = Field(20, ge=0, description="How far an order's price may slip.")
     max_spread_points: int = Field(0, ge=0, description="No entry while the spread is wider; 0: any spread.")
+    max_spread_ratio: float = Field(
+        0, ge=0, description="No entry while the spread is wider than its mean of five minutes times this; 0: any."
+    )
     max_quote_age_ms: int = Field(10_000, ge=0, description="No entry on a quote that is older; 0: any age.")
+    closed_block_entries: bool = Field(
+        False, description="No entry while the symbol's session is closed, as its quotes tell; else the broker decides."
+    )
+    gap_block_entries: bool = Field(
+        False, description="No entry while a market stands still that should move: see `suho market`."
+    )
+    news_block_entries: bool = Field(False, description="No entry around news of the symbol's currencies: news_file.")
+    news_before_minutes: int = Field(5, ge=0, le=1_440, description="From when before news its window begins.")
+    news_after_minutes: int = Field(5, ge=0, le=1_440, description="Until when behind news its window lasts.")
     max_order_volume: Decimal = Field(Decimal(10), ge=0, description="Most lots of one order; 0: no limit.")
     max_symbol_volume: Decimal = Field(
         Decimal(50), ge=0, description="Most lots held and ordered of one symbol; 0: no limit."

@@ -204,7 +204,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class TicksRead:
-    """New ticks of a symbol; columns by name as little-endian bytes. `is_newest`: the source had no more behind them."""
+    """New ticks of a symbol; columns by name as little-endian bytes. `is_newest`: it has no more behind them."""
 
     symbol: str
     generation: int

@@ -113,7 +113,7 @@ class TickReaders:
             reader.anchor_told = True
             self._unsent.append(HistoryFound(reader.symbol, reader.generation, cursor.anchor))
         if progress.columns is not None:
-            self._keep(reader, read_unix_ns, progress.columns)
+            self._keep(reader, read_unix_ns, progress.columns, not progress.more)
             if not progress.more:  # else they are of the past
                 self._ages.moved(self._names.broker(reader.symbol), time.monotonic_ns())
         if progress.refused:
@@ -123,7 +123,7 @@ class TickReaders:
     def _held_ns(self) -> int:
         return time.monotonic_ns() - self._unsent_since_ns if self._unsent else 0
 
-    def _keep(self, reader: _Reader, read_unix_ns: int, columns: Columns) -> None:
+    def _keep(self, reader: _Reader, read_unix_ns: int, columns: Columns, is_newest: bool) -> None:
         if not self._unsent:
             self._unsent_since_ns = time.monotonic_ns()
         total = len(columns["time_msc"])
@@ -131,7 +131,8 @@ class TickReaders:
         self._unsent_ticks += total
         for at in range(0, total, _MESSAGE_TICKS):
             part = {name: column[at : at + _MESSAGE_TICKS].tobytes() for name, column in columns.items()}
-            self._unsent.append(TicksRead(reader.symbol, reader.generation, read_unix_ns, part))
+            is_last = is_newest and at + _MESSAGE_TICKS >= total
+            self._unsent.append(TicksRead(reader.symbol, reader.generation, read_unix_ns, part, is_last))
 
     def _hand_over(self) -> None:
         if not self._unsent:

@@ -71,11 +71,21 @@ class TickListener(Protocol):
     def history_found(self, server: str, found: HistoryFound) -> None: ...
 
 
+class TickWatcher(Protocol):
+    """Sees the ticks that pass, some of them twice."""
+
+    def reading(self, place: Place, is_read: bool) -> None:
+        """Its ticks come from now on, from behind any place; or none do."""
+
+    def ticks_read(self, server: str, ticks: TicksRead) -> None: ...
+
+
 class TickSources:
     """Chooses who reads a symbol: whoever does, while it is connected; else the first that is and has it."""
 
-    def __init__(self, sources: Sequence[TickSource]) -> None:
+    def __init__(self, sources: Sequence[TickSource], watcher: TickWatcher | None = None) -> None:
         self.listener: TickListener | None = None
+        self._watcher = watcher
         self._sources = tuple(sources)
         self._readers: dict[Place, TickSource] = {}
         for source in self._sources:
@@ -85,11 +95,17 @@ class TickSources:
         """Who reads it; None: nobody has it."""
         return self._readers.get(place)
 
+    def places(self) -> list[Place]:
+        """What any source has, in order."""
+        return sorted(self._readers)
+
     def connected(self, place: Place) -> bool:
         reader = self._readers.get(place)
         return reader is not None and reader.connected
 
     def send(self, server: str, command: Reading | CloseSymbol | Credit) -> None:
+        if self._watcher and not isinstance(command, Credit):
+            self._watcher.reading((server, command.symbol), isinstance(command, Reading))
         if reader := self._readers.get((server, command.symbol)):
             reader.send(command)
 
@@ -124,6 +140,8 @@ class TickSources:
         """See `SourceListener`."""
         if self.listener and self._readers.get((source.server, ticks.symbol)) is source:
             self.listener.ticks_read(source.server, ticks)
+            if self._watcher:
+                self._watcher.ticks_read(source.server, ticks)
 
     def history_found(self, source: TickSource, found: HistoryFound) -> None:
         """See `SourceListener`."""

@@ -1,0 +1,1 @@
+"""What the agent collects of markets, and what it says of them."""
