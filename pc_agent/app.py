@@ -95,10 +95,15 @@ class Agent:
         self._dial = dial
         self._mesh = mesh
         self._missing: Callable[[], str] = lambda: "starting"
+        self._finding: Callable[[], str] = lambda: ""
 
     def missing(self) -> str:
         """What stands between the agent and its work, in words; empty: nothing."""
         return self._missing()
+
+    def finding(self) -> str:
+        """What is wrong though the agent does its work, and what to do; empty: nothing."""
+        return self._finding()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`.
@@ -137,8 +142,11 @@ class Agent:
             ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), _watch(settings))
             sources.listener = ticks
             self._missing = lambda: _first(desk.missing() for desk in desks) or ticks.missing()
+            self._finding = lambda: _first(desk.finding() for desk in desks)
             shown = MarketStatus(sources, markets, partial(_facts_of, desks))
-            services = _services(settings, keeper, ledger, desks, confirmations, safety.switch, self.missing, ticks, shown)
+            services = _services(
+                settings, keeper, ledger, desks, confirmations, safety.switch, self.missing, ticks, shown
+            )
             services.append(_store_service(store, preferences))
             await stack.enter_async_context(
                 open_control(settings.instance, settings.state_dir, settings.control_port, services)
@@ -247,16 +255,17 @@ def _first(sentences: Iterable[str]) -> str:
 
 
 async def _tell_status(session: HubSession, agent: Agent) -> None:
-    """UP while nothing is missing; an interruption is told once it lasts."""
+    """UP while nothing is missing, with what hinders; an interruption is told once it lasts."""
     told, whole_at = "", -_PATIENCE_S
     while True:
         missing, now = agent.missing(), time.monotonic()
         if not missing:
             whole_at = now
-            if told != "up":
-                told = "up"
-                log.info("ready")
-                await session.set_status(hub.INSTANCE_STATUS_UP)
+            finding = agent.finding()
+            if told != f"up {finding}":
+                told = f"up {finding}"
+                log.info("ready", but=finding or None)
+                await session.set_status(hub.INSTANCE_STATUS_UP, finding)
         elif missing != told and now - whole_at > _PATIENCE_S:
             status = hub.INSTANCE_STATUS_DOWN if whole_at > 0 else hub.INSTANCE_STATUS_STARTING
             told = missing

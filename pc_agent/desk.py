@@ -60,16 +60,17 @@ class Desk:
 
     def missing(self) -> str:
         """What stands between the account and its trades, in words; empty: nothing."""
-        for worker in self.pool.workers:
-            title = "the terminal" if worker.name == "terminal" else f"terminal {worker.name}"
-            if worker.facts is None:
-                return f"{title} has not answered yet"
-            if not worker.connected:
-                return f"{title} is away"
+        if not self.pool.connected:
+            title = "the terminal" if self.pool.name == "terminal" else f"terminal {self.pool.name}"
+            return f"{title} {'is away' if self.pool.facts else 'has not answered yet'}"
         if finding := self.pool.trading_disabled():
             return finding.sentence
-        # Who stands by for another agent does its work.
-        return "lane 0 has no engine" if self.signals.role is Role.DISCONNECTED else ""
+        return "" if self.signals.stands else "lane 0 has no engine"
+
+    def finding(self) -> str:
+        """What is wrong with one of the terminals though the account can be traded, and what to do; empty: nothing."""
+        found = (f"terminal {worker.name}: {what}" for worker in self.pool.workers for what in worker.findings())
+        return next(found, "")
 
     async def run(self) -> None:
         """Work until `stop`; lane 0 must say whose account it is."""

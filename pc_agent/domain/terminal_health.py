@@ -63,9 +63,10 @@ def _hindering(health: TerminalHealth) -> Iterator[Finding]:
         sentence = "the terminal has no connection to its broker: see the PC's network and the terminal's journal"
         yield Finding("NO_BROKER", sentence)
         return
+    # Without the figures, which never stand still: these sentences are told when they change.
     if health.ping_ms > SLOW_PING_MS:
-        sentence = f"the broker answers slowly, in {health.ping_ms:.0f} ms: choose a nearer access point or a nearer PC"
+        sentence = f"the broker takes more than {SLOW_PING_MS:g} ms to answer: choose a nearer access point or PC"
         yield Finding("SLOW_BROKER", sentence)
     if health.retransmission_percent > LOSSY_PERCENT:
-        sentence = f"{health.retransmission_percent:.0f} % of what the terminal sends is lost: mend the PC's network"
+        sentence = f"more than {LOSSY_PERCENT:g} % of what the terminal sends is lost: mend the PC's network"
         yield Finding("LOSSY_NETWORK", sentence)

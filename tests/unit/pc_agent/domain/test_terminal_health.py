@@ -23,8 +23,8 @@ def test_a_healthy_terminal_has_no_finding() -> None:
         ({"account_trade_allowed": False}, "ACCOUNT_MAY_NOT_TRADE", True, "log in with the trading password"),
         ({"account_trade_expert": False}, "EXPERTS_FORBIDDEN", True, "ask the broker"),
         ({"connected": False, "account_trade_allowed": False}, "NO_BROKER", False, "network"),
-        ({"ping_ms": 900.0}, "SLOW_BROKER", False, "900 ms"),
-        ({"retransmission_percent": 12.0}, "LOSSY_NETWORK", False, "12 %"),
+        ({"ping_ms": 900.0}, "SLOW_BROKER", False, "nearer access point"),
+        ({"retransmission_percent": 12.0}, "LOSSY_NETWORK", False, "5 %"),
     ],
 )
 def test_each_fault_says_what_to_do(changes: dict[str, Any], reason: str, forbids: bool, what_to_do: str) -> None:
