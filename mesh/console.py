@@ -65,7 +65,7 @@ if sys.platform == "win32":
         def hear(window: int, message: int, first: int, second: int) -> int:
             if message == _WM_QUERYENDSESSION:
                 return 1
-            if message == _WM_ENDSESSION and first or message == _WM_CLOSE:
+            if (message == _WM_ENDSESSION and first) or message == _WM_CLOSE:
                 stop()
                 ended.wait(_GRACE_S)
                 return 0

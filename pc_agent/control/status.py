@@ -1,10 +1,10 @@
-"""Parts of the agent's status that are told from here: who it is, its accounts, its ledger."""
+"""Parts of the agent's status: who it is, its ledger, its last errors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 
 from suho.agent.v1 import agent_pb2 as pb
 
+from mesh.log import recent_troubles
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.ledger import Ledger
 
@@ -23,20 +23,6 @@ class IdentityStatus:
         status.started_unix_ms, status.missing = self._started_unix_ms, self._missing()
 
 
-class AccountsStatus:
-    """What each account may do, and where somebody says otherwise."""
-
-    def __init__(self, controls: Callable[[], Sequence[AccountControl]]) -> None:
-        self._controls = controls
-
-    async def fill(self, status: pb.AgentStatus) -> None:
-        for control in self._controls():
-            wanted = control.account
-            told = [one for one in status.terminals if (one.account.server, one.account.login) == astuple(wanted)]
-            for terminal in told or [status.terminals.add()]:
-                control.fill(terminal)
-
-
 class LedgerStatus:
     """What stands in the ledger, and what waits for the engine."""
 
@@ -52,3 +38,11 @@ class LedgerStatus:
         status.ledger.reports_refused = counts.reports_refused
         for control in self._controls():
             status.ledger.deals_waiting += await control.deals_waiting()
+
+
+class TroublesStatus:
+    """Warnings and errors of this process, newest first."""
+
+    async def fill(self, status: pb.AgentStatus) -> None:
+        for trouble in recent_troubles():
+            status.errors.add(at_unix_ms=trouble.at_unix_ms, message=trouble.message)

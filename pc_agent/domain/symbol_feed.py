@@ -109,6 +109,11 @@ class SymbolFeed:
         """Ticks read and not acknowledged."""
         return self._held
 
+    @property
+    def unacknowledged(self) -> int:
+        """Ticks sent and not acknowledged."""
+        return sum(sent.count for sent in self._sent)
+
     def halt(self) -> None:
         """Send and take nothing more; what was sent is still to be acknowledged."""
         unsent = sum(len(batch) for batch in self._pending)

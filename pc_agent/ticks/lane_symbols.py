@@ -68,6 +68,11 @@ class LaneSymbols:
         """Every symbol has its welcome, or stands by."""
         return all(symbol.ready for symbol in self._symbols.values())
 
+    @property
+    def unacknowledged(self) -> int:
+        """Ticks sent and not known to be durable."""
+        return sum(symbol.feed.unacknowledged for symbol in self._symbols.values())
+
     def feed(self, server: str, symbol: str) -> SymbolFeed | None:
         """None: it is not carried here."""
         held = self._symbols.get((server, symbol))

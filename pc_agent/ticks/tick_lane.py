@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 from suho.market.v1 import bridge_pb2 as pb
 
+from mesh.clock import unix_ms
 from mesh.log import get_logger
+from mesh.self_naming import server_of
 from mesh.waiting import backoff
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.domain.tick_cursor import Anchor
@@ -36,6 +38,10 @@ class TickLane:
         self.number = number
         # Monotonic seconds; None: it does not stand.
         self.stood_since: float | None = None
+        # Since when it is so (PC's clock), how often a stream was lost, and with which bridge it is.
+        self.since_unix_ms = unix_ms()
+        self.reconnects = 0
+        self.bridge = ""
         self._agent = agent
         self._sources = sources
         self._stream: Any = channel.stream_stream(
@@ -68,6 +74,11 @@ class TickLane:
         self._wake.set()
         return not self._symbols.holds(place)
 
+    @property
+    def unacknowledged(self) -> int:
+        """Ticks sent and not known to be durable."""
+        return self._symbols.unacknowledged
+
     def wake(self) -> None:
         """There are ticks to send."""
         self._wake.set()
@@ -89,7 +100,8 @@ class TickLane:
                 because = "nothing was acknowledged for too long"
             except* TooManyQuestionsError as group:
                 because = "; ".join(str(error) for error in group.exceptions)
-            self.stood_since = None
+            self._become(None)
+            self.reconnects += 1
             self._draining = False
             self._symbols.interrupt()
             pause = next(self._pauses)
@@ -101,7 +113,7 @@ class TickLane:
         try:
             # Symbols are opened once it stands: while it does not they may leave.
             await call.write(pb.StreamTicksRequestTwin(hello=pb.LaneHello(agent=self._agent, lane=self.number)))
-            self.stood_since = time.monotonic()
+            self._become(time.monotonic())
             self._symbols.open_all()
             desk = HistoryDesk(self.number, self._agent, self._sources, self._symbols, self._wake.set)
             async with asyncio.TaskGroup() as tasks:
@@ -111,6 +123,11 @@ class TickLane:
                     task.cancel()
         finally:
             call.cancel()
+
+    def _become(self, stood_since: float | None) -> None:
+        if (stood_since is None) != (self.stood_since is None):
+            self.since_unix_ms = unix_ms()
+        self.stood_since, self.bridge = stood_since, ""
 
     # up
 
@@ -151,6 +168,7 @@ class TickLane:
 
     async def _read(self, call: Any, desk: HistoryDesk) -> None:
         """Until the stream ends."""
+        self.bridge = server_of(await call.initial_metadata())
         while (response := await call.read()) is not grpc.aio.EOF:
             self._pauses = backoff(0.1, 1.0)
             self._symbols.take(response)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,15 @@ class TickLanes:
             self._settled = False
         if not self._settled:
             self._place()
+
+    @property
+    def lanes(self) -> Collection[TickLane]:
+        return self._lanes.values()
+
+    @property
+    def carried(self) -> Iterable[tuple[SymbolFeed, int]]:
+        """Each symbol with the lane that has it; 0: it is between two."""
+        return [(one.feed, one.lane.number if one.lane else 0) for one in self._carried.values()]
 
     def missing(self) -> str:
         """What is not ready, in words; empty: all is."""

@@ -7,6 +7,7 @@ import grpc
 from suho.market.v1 import bridge_pb2 as pb
 
 from mesh.errors import MeshError, Reason
+from mesh.self_naming import own_name
 from services.data_bridge import wire
 from services.data_bridge.bridge import Bridge
 from services.data_bridge.lane import Lane
@@ -28,7 +29,7 @@ class LaneServicer:
             ),
         }
 
-    async def StreamTicks(self, requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[pb.StreamTicksResponse]:
+    async def StreamTicks(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[pb.StreamTicksResponse]:
         raw = await anext(requests, None)
         if raw is None:
             return
@@ -39,6 +40,7 @@ class LaneServicer:
             # In the bridge's task group, not one of this generator's: gRPC may finalize that in another task.
             reader = self._bridge.spawn(self._receive(lane, first, requests), f"lane {lane.number}")
             try:
+                await context.send_initial_metadata(own_name(self._bridge.name))
                 async for answers in lane.answers():
                     yield wire.lane_response(answers)
             finally:

@@ -35,6 +35,9 @@ class Call:
         await asyncio.sleep(0)
         await self.gate.wait()
 
+    async def initial_metadata(self) -> Any:
+        return grpc.aio.Metadata(("suho-instance", "data-bridge-1"))
+
     async def read(self) -> Any:
         return await self.answers.get()
 
