@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.waiting import backoff
 from services.trading_engine.database import DatabaseAwayError
@@ -15,6 +15,8 @@ T = TypeVar("T")
 _MOST_AT_ONCE = 100
 # The agent's flow control holds the rest back.
 _MOST_WAITING = 1_000
+# So often in a row, in about half a minute, the database fails on one item before a person has to look at it.
+_ACCIDENTS = 20
 
 
 class Intake(Generic[T]):
@@ -52,17 +54,24 @@ class Intake(Generic[T]):
                 self._waiting.task_done()
 
     async def _take(self, items: list[T]) -> None:
-        pauses = backoff()
+        pauses, tries = backoff(), 0
         while True:
+            tries += 1
             try:
                 return await self._store(items)
-            except DatabaseAwayError as error:
-                log.warning(f"{self._what} wait", count=len(items), because=str(error))
-                await asyncio.sleep(next(pauses))
             except MeshError as error:
-                if len(items) == 1:
+                away = isinstance(error, DatabaseAwayError)
+                # An accident of the database's own may be one of these items': then it must not hold up the others.
+                accident = away and error.reason is Reason.INTERNAL
+                if len(items) > 1 and (accident or not away):
+                    return await self._take_apart(items)
+                if not away or (accident and tries >= _ACCIDENTS):
                     log.error("refused", what=self._what, because=str(error))
                     return await self._refuse(items[0], error)
-                half = len(items) // 2
-                await self._take(items[:half])
-                return await self._take(items[half:])
+                log.warning(f"{self._what} wait", count=len(items), because=str(error))
+                await asyncio.sleep(next(pauses))
+
+    async def _take_apart(self, items: list[T]) -> None:
+        half = len(items) // 2
+        await self._take(items[:half])
+        await self._take(items[half:])
