@@ -90,13 +90,15 @@ def held(positions: Sequence[BookPosition], orders: Sequence[BookOrder], *, hedg
 def measure(books: Held, symbol: str, under_way: Mapping[str, Collection[UnderWay]], entries: int, *, hedging: bool
             ) -> Account:  # fmt: skip
     """As far as an entry on `symbol` is concerned; `under_way` by symbol."""
-    found = {symbol: books.exposures.get(symbol, Exposure())}
+    shown = books.exposures.get(symbol, Exposure())
+    lots_of = {"long": shown.long, "short": shown.short, "buying": shown.buying, "selling": shown.selling}
     for one in under_way.get(symbol, ()):
         buys = one.signal.side is Side.BUY
         if one.filled is None:
-            _add(found, symbol, "buying" if buys else "selling", Decimal(one.signal.volume))
+            lots_of["buying" if buys else "selling"] += Decimal(one.signal.volume)
         else:
-            _add(found, symbol, "long" if buys else "short", one.filled)
+            lots_of["long" if buys else "short"] += one.filled
+    found = {symbol: Exposure(**lots_of)}
     if hedging:
         places = sum(len(some) for some in under_way.values())
     else:  # one position a symbol, however often it is traded
