@@ -9,6 +9,7 @@ from decimal import Decimal
 from mesh.clock import unix_ns
 from pc_agent.domain.books import Books
 from pc_agent.domain.observation import commission_per_lot
+from pc_agent.domain.orders import Entry
 from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
 from pc_agent.terminal.messages import ReadBooks
@@ -34,6 +35,8 @@ class AccountBooks:
 
     def __init__(self, terminal: BookTerminal, deals: DealLedger, quote_of: Callable[[], str]) -> None:
         self.newest: Look | None = None
+        # Hears of each signal that its deals have settled, at once: the engine hears of it too.
+        self.settled: Callable[[Entry], None] = lambda _: None
         # In the account's currency, of the newest trade that cost one; None: none was seen.
         self.commission_per_lot: float | None = None
         self._terminal = terminal
@@ -56,6 +59,8 @@ class AccountBooks:
                 if newest is None:
                     return None
                 taken = await self._deals.take(newest.deals)
+                for entry in taken.settled:
+                    self.settled(entry)
                 self.commission_per_lot = commission_per_lot(newest.deals, self.commission_per_lot)
                 paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
             if newest is None:

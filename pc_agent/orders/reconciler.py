@@ -67,6 +67,7 @@ class Reconciler:
         self._doubts: dict[str, _Doubt] = {}
         self._pending: dict[str, Entry] = {}
         self._any = asyncio.Event()
+        books.settled = self._told_by_deals
 
     def doubt(self, entry: Entry) -> None:
         """It may have been executed, and the ledger says so: find out."""
@@ -115,7 +116,6 @@ class Reconciler:
             signal = doubt.entry.signal
             entry = await self._ledger.entry(signal.signal_id)
             if entry is None or entry.state is not OrderState.UNKNOWN:
-                self._tell(entry or doubt.entry)  # its deals have told
                 self._over(entry or doubt.entry)
                 continue
             shown = replace(look.books, deals=tuple(await self._deals.marked(signal.signal_id)))
@@ -200,6 +200,10 @@ class Reconciler:
         if settled:
             self._tell(settled)
             self._over(settled)
+
+    def _told_by_deals(self, entry: Entry) -> None:
+        self._tell(entry)
+        self._over(entry)
 
     def _tell(self, entry: Entry) -> None:
         result = entry.result
