@@ -1,7 +1,7 @@
 """How a command reaches the agent on this PC: by what it wrote into its state folder, with or without a mesh."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +15,7 @@ from cli.output import EXIT_UNREACHABLE, calls_explained, fail
 from mesh.channel import direct_channel
 from mesh.errors import MeshError, Reason
 from pc_agent.control.endpoint import Endpoint, NoAgentError, find
+from pc_agent.paths import state_folder
 
 T = TypeVar("T")
 
@@ -23,9 +24,10 @@ TIMEOUT_S = 45.0
 
 AgentStateOption = Annotated[
     Path,
-    typer.Option("--agent-state", help="State folder of the agent; `suho up` gives it the folder 'agent' of its own."),
+    typer.Option("--agent-state", help="State folder of the agent."),
 ]
-DEFAULT_AGENT_STATE = DEFAULT_STATE / "agent"
+# That of `suho up` where one was run here.
+DEFAULT_AGENT_STATE = DEFAULT_STATE / "agent" if (DEFAULT_STATE / "agent").is_dir() else state_folder()
 AccountOption = Annotated[
     str, typer.Option("--account", help="LOGIN, or LOGIN@SERVER where a login is on several servers; none: all.")
 ]
@@ -41,6 +43,12 @@ class AgentCalls:
 
     async def __call__(self, method: Any, request: Any) -> Any:
         return await method(request, timeout=TIMEOUT_S, metadata=self._metadata)
+
+    async def watch(self) -> AsyncIterator[agent_pb2.WatchStatusResponse]:
+        """The status, again whenever it changed."""
+        call: Any = self.stub.WatchStatus(agent_pb2.WatchStatusRequest(), metadata=self._metadata)
+        async for answer in call:
+            yield answer
 
     async def account(self, name: str) -> account_pb2.AccountRef | None:
         """What a person calls LOGIN or LOGIN@SERVER; None where nothing is said."""

@@ -116,8 +116,8 @@ class SignalLane:
                 log.error("lane 0 was broken off", because=because)
             if self.stands:
                 cargo.stands(False)
+            self.reconnects += self.role is not Role.DISCONNECTED
             self._become(Role.DISCONNECTED)
-            self.reconnects += 1
             pause = next(self._pauses)
             log.warning("lane 0 lost", account=sequence.account.login, because=because, retry_s=round(pause, 2))
             await asyncio.sleep(pause)

@@ -100,8 +100,8 @@ class TickLane:
                 because = "nothing was acknowledged for too long"
             except* TooManyQuestionsError as group:
                 because = "; ".join(str(error) for error in group.exceptions)
+            self.reconnects += self.stood_since is not None
             self._become(None)
-            self.reconnects += 1
             self._draining = False
             self._symbols.interrupt()
             pause = next(self._pauses)

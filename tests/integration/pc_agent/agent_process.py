@@ -15,8 +15,8 @@ async def run(config: str, bridge: str, engine: str) -> None:
     from pc_agent.app import Agent
     from pc_agent.config import AgentSettings
 
-    # Nobody there keeps records: the agent works without.
-    addresses = {"agent-ticks": bridge, "agent-signals": engine, "agent-records": engine}
+    # Nobody keeps records: the agent works without.
+    addresses = {"agent-ticks": bridge, "agent-signals": engine, "agent-records": "127.0.0.1:9"}
 
     @asynccontextmanager
     async def dial(target: LaneTarget) -> AsyncIterator[grpc.aio.Channel]:
