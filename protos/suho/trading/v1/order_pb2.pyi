@@ -156,7 +156,9 @@ class _DealCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DealCause.V
     DEAL_CAUSE_AGENT: _DealCause.ValueType  # 6
     """The agent's own safety."""
     DEAL_CAUSE_ADOPTED: _DealCause.ValueType  # 7
-    """A foreign position was adopted: its volume counts as the person's from now on. `deal` is the position's ticket."""
+    """A foreign position was adopted: its volume counts as the person's from now on. `deal` is 2^62 | the position's ticket,
+    since positions and deals are numbered apart.
+    """
 
 class DealCause(_DealCause, metaclass=_DealCauseEnumTypeWrapper): ...
 
@@ -171,7 +173,9 @@ DEAL_CAUSE_OTHER_PROGRAM: DealCause.ValueType  # 5
 DEAL_CAUSE_AGENT: DealCause.ValueType  # 6
 """The agent's own safety."""
 DEAL_CAUSE_ADOPTED: DealCause.ValueType  # 7
-"""A foreign position was adopted: its volume counts as the person's from now on. `deal` is the position's ticket."""
+"""A foreign position was adopted: its volume counts as the person's from now on. `deal` is 2^62 | the position's ticket,
+since positions and deals are numbered apart.
+"""
 Global___DealCause: _TypeAlias = DealCause  # noqa: Y015
 
 class _DifferenceKind:
