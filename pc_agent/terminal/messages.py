@@ -235,7 +235,8 @@ class BooksRead:
 class HistoryPage:
     """An answer to ReadHistory: `columns` as in TicksRead (empty: no ticks), or `digests`; `error` says why neither.
 
-    `last`: behind which the next page begins; `ended`: there is none.
+    `last`: behind which the next page begins; `ended`: there is none. `is_loading`: the terminal has not got that part
+    of its history yet and loads it: ask again.
     """
 
     request: int
@@ -245,6 +246,7 @@ class HistoryPage:
     columns: dict[str, bytes] = field(default_factory=dict, repr=False)
     digests: tuple[Digest, ...] = ()
     error: str = ""
+    is_loading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

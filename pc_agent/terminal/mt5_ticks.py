@@ -9,6 +9,7 @@ import numpy as np
 
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
+from mesh.waiting import backoff
 from pc_agent.domain.history import before, touched_digests
 from pc_agent.domain.page_size import PageSize
 from pc_agent.domain.symbol_names import SymbolNames
@@ -31,6 +32,9 @@ from pc_agent.terminal.quote_ages import QuoteAges
 log = get_logger(__name__)
 
 _MESSAGE_TICKS = 2_000
+# Between two looks whether history has been loaded, from and to; each may keep the terminal busy for a while.
+LOADING_PAUSES_S = 0.2, 5.0
+_LOADING_TOLD_S = 30.0
 # To look whose account it is takes a third of this; with many symbols a round takes much longer.
 _HELD_NS = 500_000
 
@@ -46,6 +50,11 @@ class _Reader:
         self.anchor_told = False
         self.complained: int | None = None
         self.refused = self.refused_told = 0
+        # Monotonic: since when its history is being loaded, when to ask again.
+        self.loading_since: float | None = None
+        self.loading_told = False
+        self.ask_at = 0.0
+        self.pauses = backoff(*LOADING_PAUSES_S)
 
 
 class TickReaders:
@@ -94,7 +103,7 @@ class TickReaders:
         for symbol in tuple(self._readers):
             between()
             reader = self._readers.get(symbol)
-            if reader and reader.credit > 0:
+            if reader and reader.credit > 0 and time.monotonic() >= reader.ask_at:
                 more |= self._read(reader)
                 if self._unsent_ticks >= PAGE_TICKS or self._held_ns() > _HELD_NS:
                     self._hand_over()
@@ -108,6 +117,10 @@ class TickReaders:
         if page is None:
             self._complain(reader)
             return False
+        if self._pages.is_loading(reader.symbol, cursor, page):
+            _wait_for_history(reader)
+            return False
+        reader.loading_since = None
         progress = cursor.accept(page, reader.credit)
         if cursor.anchor and not reader.anchor_told:
             reader.anchor_told = True
@@ -174,6 +187,19 @@ class TickPages:
             self.size.measured(asked, took_ns)
         return page
 
+    def is_loading(self, symbol: str, cursor: TickCursor, page: Any) -> bool:
+        """Whether an empty page says nothing: the terminal shows a newer tick than where it was asked from.
+
+        A terminal that has to load old ticks first answers with none, and with Success.
+
+        Raises:
+            TerminalGoneError: it does not answer.
+        """
+        if len(page):
+            return False
+        quote = answered(self._mt5, self._mt5.symbol_info_tick(self._names.broker(symbol)), "symbol_info_tick")
+        return quote is not None and quote.time_msc // 1000 >= cursor.from_s
+
 
 class History:
     """Pages of the past, and what the newest tick is. An order goes `between` two reads of the same question."""
@@ -199,6 +225,8 @@ class History:
             if page is None:
                 code, text = self._mt5.last_error()
                 return HistoryPage(ask.request, error=f"the terminal gives no ticks of {ask.symbol}: {text} ({code})")
+            if self._pages.is_loading(ask.symbol, cursor, page):
+                return HistoryPage(ask.request, ask.after, is_loading=True)
             progress = cursor.accept(page, PAGE_TICKS)
         read_unix_ns = time.time_ns()
         self._broker.require_account()
@@ -235,6 +263,17 @@ def _history_page(ask: ReadHistory, last: TickId, progress: Progress, read_unix_
         return HistoryPage(ask.request, last, ended, digests=tuple(found))
     given = {name: column.tobytes() for name, column in columns.items()} if stop else {}
     return HistoryPage(ask.request, last, ended, read_unix_ns, given)
+
+
+def _wait_for_history(reader: _Reader) -> None:
+    """Ask less and less often, but for ever: what is read is behind what comes."""
+    now = time.monotonic()
+    if reader.loading_since is None:
+        reader.loading_since, reader.loading_told, reader.pauses = now, False, backoff(*LOADING_PAUSES_S)
+    reader.ask_at = now + next(reader.pauses)
+    if now - reader.loading_since > _LOADING_TOLD_S and not reader.loading_told:
+        reader.loading_told = True
+        log.warning("HISTORY_UNAVAILABLE: the terminal has not loaded its old ticks yet", symbol=reader.symbol)
 
 
 def _tell_refused(reader: _Reader, progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """Answers a tick lane's questions about the terminal's history."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from suho.market.v1 import tick_pb2
 
 from mesh.market import BEFORE_FIRST, Batch, TickId, codec
 from mesh.market.batch import COLUMNS
+from mesh.waiting import backoff
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.symbol_feed import SymbolFeed
 from pc_agent.terminal.messages import HistoryPage, ReadHistory
@@ -18,6 +20,10 @@ from pc_agent.ticks.sources import TickSources
 
 MOST_QUESTIONS = 10_000
 _MESSAGES_READY = 2
+# The bridge gives up a question of which it has heard nothing for 30 s.
+_LOADING_S = 20.0
+_LOADING_PAUSES_S = 0.2, 2.0
+_STILL_LOADING = "HISTORY_UNAVAILABLE: the terminal has not loaded these ticks of {symbol} yet; ask again later"
 _QUESTIONS = {
     pb.HISTORY_QUESTION_DIGEST: Question.DIGEST,
     pb.HISTORY_QUESTION_RESEND: Question.RESEND,
@@ -143,5 +149,11 @@ class HistoryDesk:
                 await self._say(pb.StreamTicksRequestTwin(resent=[resent]))
 
     async def _page(self, feed: SymbolFeed, asked: Asked, after: TickId, bucket_ms: int = 0) -> HistoryPage:
+        """What the terminal has to load first is asked for again, for a while."""
         ask = ReadHistory(0, asked.symbol, after, asked.from_msc, asked.to_msc, bucket_ms)
-        return await self._sources.read_history(feed.server, ask)
+        pauses, until = backoff(*_LOADING_PAUSES_S), time.monotonic() + _LOADING_S
+        while (page := await self._sources.read_history(feed.server, ask)).is_loading:
+            if time.monotonic() > until:
+                return HistoryPage(0, error=_STILL_LOADING.format(symbol=asked.symbol))
+            await asyncio.sleep(next(pauses))
+        return page

@@ -11,6 +11,7 @@ from suho.market.v1 import tick_pb2
 from mesh.market import Batch, TickId
 from mesh.market.digest import digests
 from pc_agent.domain.lanes import lane_of
+from pc_agent.twin.control import TwinUnreachableError, deal_count, slow_history
 from tests.integration.pc_agent.conftest import Rig
 from tests.support import eventually
 from tests.support.proxy import cuttable_proxy
@@ -189,3 +190,36 @@ async def test_the_history_is_told_as_it_was_streamed(rig: Rig, tmp_path: Path) 
     last = tick_pb2.TickId(**stored.last_id._asdict())
     assert [position.terminal, position.read, position.sent, position.acknowledged] == [last] * 4
     assert position.terminal_connected
+
+
+async def test_a_history_that_is_slow_to_come_is_not_taken_for_none(rig: Rig, tmp_path: Path) -> None:
+    """The terminal says at first that there are no old ticks: the symbol begins with its first one all the same, and a
+    digest that was asked for meanwhile is that of all of them."""
+    file = generate(tmp_path, "EURUSD", 3_000, 1)
+    bridge = rig.bridge
+    await rig.start_terminal([file.feed], "max")
+    await eventually(lambda: answers(rig.terminal))
+    slow_history(rig.terminal, at_hand_days=0.0, s_per_day=30_000)
+    await rig.start_agent(history_start="first")
+    await rig.joined()
+    assert rig.engine.hello is not None
+    ref = tick_pb2.SymbolRef(server=rig.engine.hello.account.server, symbol="EURUSD")
+    await eventually(lambda: bridge.lane_of("EURUSD") > 0)
+    begin = 18_292 * 86_400_000  # 2020-01-31
+    bridge.ask(ref, "DIGEST", 1, begin, begin + 2 * 86_400_000)
+    bridge.ask(ref, "POSITION", 2)
+    await eventually(lambda: 2 in bridge.answers)
+    assert not bridge.count("EURUSD")
+    slow_history(rig.terminal, None)
+    await eventually(lambda: bridge.count("EURUSD") == file.ticks and 1 in bridge.answers)
+    assert_exact(rig, file)
+    assert [one.count for one in bridge.answers[1].digests] == [file.ticks]
+
+
+def answers(terminal: Path) -> bool:
+    """The twin is there."""
+    try:
+        deal_count(terminal)
+    except TwinUnreachableError:
+        return False
+    return True

@@ -170,3 +170,27 @@ async def test_questions_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) 
             made.ask(question(pb.HISTORY_QUESTION_RESEND, request))
         with pytest.raises(TooManyQuestionsError):
             made.ask(question(pb.HISTORY_QUESTION_RESEND, 5))
+
+
+async def test_what_the_terminal_has_to_load_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digest waits for the ticks instead of saying that there are none; for too long, and that is told."""
+    monkeypatch.setattr(history, "_LOADING_PAUSES_S", (0.0, 0.0))
+    async with desk() as (made, terminal, _):
+        made.ask(question(pb.HISTORY_QUESTION_DIGEST))
+        _, at_once = await until_answered(made)
+        read, loading = terminal.history.read, iter([True, True])
+        monkeypatch.setattr(
+            terminal.history,
+            "read",
+            lambda ask: HistoryPage(0, ask.after, is_loading=True) if next(loading, False) else read(ask),
+        )
+        made.ask(question(pb.HISTORY_QUESTION_DIGEST))
+        _, later = await until_answered(made)
+        assert later == at_once
+        assert sum(digest.count for digest in later.digests) == len(TICKS)
+        monkeypatch.setattr(history, "_LOADING_S", 0.05)
+        monkeypatch.setattr(terminal.history, "read", lambda ask: HistoryPage(0, ask.after, is_loading=True))
+        made.ask(question(pb.HISTORY_QUESTION_DIGEST))
+        _, never = await until_answered(made)
+        assert never.error.startswith("HISTORY_UNAVAILABLE")
+        assert not never.digests

@@ -14,6 +14,7 @@ from pc_agent.domain import page_size
 from pc_agent.domain.history import Asked, DigestSum, Question
 from pc_agent.domain.symbol_names import NameRules, SymbolNames
 from pc_agent.domain.tick_cursor import PAGE_TICKS
+from pc_agent.terminal import mt5_ticks
 from pc_agent.terminal.messages import (
     AccountFacts,
     HistoryFound,
@@ -172,3 +173,52 @@ def test_ticks_of_an_impossible_time_do_not_stop_a_symbol() -> None:
         readers.read_round(lambda: None)
     assert sum(len(event.columns["flags"]) // 4 for event in sent if isinstance(event, TicksRead)) == 96
     assert [(log["symbol"], log["ticks"]) for log in logs] == [("EURUSD", 4)]
+
+
+class SlowMt5(FakeMt5):
+    """Has old ticks only when they were asked for `loads_after` times; till then says that there are none."""
+
+    loads_after = 3
+
+    def copy_ticks_from(self, symbol: str, since: Any, count: int, flags: int) -> Any:
+        page = super().copy_ticks_from(symbol, since, count, flags)
+        self.loads_after -= 1
+        return page[:0] if self.loads_after >= 0 else page
+
+
+def test_no_old_ticks_is_no_answer_while_the_terminal_shows_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question about the past says that it is loaded; behind the newest tick nothing is an answer."""
+    mt5 = SlowMt5(EURUSD=ticks_at(FROM + np.arange(10)))
+    asked = ReadHistory(0, "EURUSD", TickId(FROM - 1, 2**32 - 1), FROM, FROM + HOUR)
+    read = history_of(mt5)
+    assert [read.read(asked).is_loading for _ in range(4)] == [True, True, True, False]
+    mt5.loads_after = 3
+    behind = read.read(ReadHistory(0, "EURUSD", TickId(FROM + HOUR, 0), FROM + HOUR, FROM + 2 * HOUR))
+    assert behind == HistoryPage(0, TickId(FROM + HOUR, 0))
+    mt5.loads_after, mt5.ticks = 3, {"EURUSD": ticks_at([])}
+    assert read.read(asked).ended
+    assert not read.read(asked).is_loading
+
+
+def test_a_symbol_begins_when_its_history_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for less and less often, told once when that takes long, and read from its first tick on."""
+    mt5, sent = SlowMt5(EURUSD=ticks_at(FROM + np.arange(10))), []
+    monkeypatch.setattr(mt5_ticks, "LOADING_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(mt5_ticks, "_LOADING_TOLD_S", -1.0)
+    readers = TickReaders(mt5, NAMES, joined(mt5), QuoteAges(), sent.append)
+    readers.steer(Reading("EURUSD", 1, BEFORE_FIRST, 1000))
+    with capture_logs() as logs:
+        rounds = 0
+        while not sent:
+            rounds += 1
+            readers.read_round(lambda: None)
+    assert rounds == 4
+    assert [len(one.columns["flags"]) // 4 for one in sent if isinstance(one, TicksRead)] == [10]
+    assert ["HISTORY_UNAVAILABLE" in line["event"] for line in logs] == [True]
+    monkeypatch.setattr(mt5_ticks, "LOADING_PAUSES_S", (60.0, 60.0))
+    mt5.loads_after = 3
+    readers.steer(Reading("EURUSD", 2, BEFORE_FIRST, 1000))
+    calls = len(mt5.calls)
+    for _ in range(5):
+        readers.read_round(lambda: None)
+    assert len(mt5.calls) == calls + 1  # asked once
