@@ -13,6 +13,7 @@ from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
+from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from services.trading_engine.database import Database
 from services.trading_engine.domain.completion import UnknownTicketError, asks_the_same, completed, is_whole
@@ -131,6 +132,7 @@ class Desk:
         ledger = lane.hello.ledger if lane and not denial else ""
         order, duplicate = await self._database.commit(order_of(intent, denial), view.revision, ledger)
         if not duplicate:
+            failpoint("signal.committed")
             _hand_down(lane, order)
             log.info(
                 "signal denied" if denial else "signal committed",

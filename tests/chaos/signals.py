@@ -1,8 +1,8 @@
 """A storm over the order path: `python -m tests.chaos.signals --signals 100000 --seed 1`.
 
 The twin requotes, rejects, goes silent after it executed, and hangs; at every crash point whoever passes it first
-dies by SIGKILL; then programs and engines are killed, paused and cut off at random. Then there is quiet, and every order must
-be what the terminal's books say. Run it under `unshare --map-root-user --net` for the cuts.
+dies by SIGKILL; then programs and engines are killed, paused and cut off at random. Then there is quiet, and every
+order must be what the terminal's books say. Run it under `unshare --map-root-user --net` for the cuts.
 Each fault is a line on standard error; the last line of standard output is one JSON object.
 """
 

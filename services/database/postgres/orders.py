@@ -7,6 +7,7 @@ import asyncpg
 
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
+from mesh.failpoint import failpoint
 from services.database.domain.order import AccountRef, Event, Order, State
 from services.database.domain.tick import Latency
 from services.database.postgres import rows
@@ -61,7 +62,9 @@ class Orders:
             MeshError: UNKNOWN_ACCOUNT, ACCOUNT_MOVED, SIGNAL_ID_REUSED.
         """
         async with self._postgres.connection() as connection:
-            return await _commit(connection, order, account_revision, ledger)
+            committed = await _commit(connection, order, account_revision, ledger)
+        failpoint("intent.committed")
+        return committed
 
     async def get(self, signal_id: str) -> Order:
         """Raises MeshError UNKNOWN_ORDER."""

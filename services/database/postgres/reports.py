@@ -6,6 +6,7 @@ import asyncpg
 
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
+from mesh.failpoint import failpoint
 from services.database.domain.order import AccountRef, MarginMode, Order, Report, State, Times
 from services.database.domain.order_states import moved
 from services.database.postgres import rows
@@ -53,9 +54,11 @@ class Reports:
         """
         try:
             async with self._postgres.transaction() as connection:
-                return await _record(connection, reports)
+                orders = await _record(connection, reports)
         except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
             raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
+        failpoint("reports.recorded")
+        return orders
 
 
 async def _record(connection: Connection, reports: Sequence[Report]) -> list[Order]:
