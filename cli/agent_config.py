@@ -12,18 +12,19 @@ from cli.output import fail, print_json, print_table, utc
 from mesh.config import SettingsError, env_prefix, environment, load_settings, refuse_unknown
 from pc_agent.config import AgentSettings
 from pc_agent.domain.setting_rules import Reach, rule_of
+from pc_agent.paths import config_file, log_folder, state_folder
 from pc_agent.settings.journal import recall, records
 from pc_agent.settings.judging import PROGRAM, Judged, UnfitError, judge
 from pc_agent.settings.keeper import title_of
 
 app = typer.Typer(no_args_is_help=True, help="The settings of the agent on this PC.")
 
-DEFAULT_FILE = Path("agent.toml")
+DEFAULT_FILE = config_file()
 
 FileOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", help=f"The agent's settings file; otherwise {env_prefix(PROGRAM)}CONFIG, or {DEFAULT_FILE} here."
+        "--config", help=f"The agent's settings file; otherwise {env_prefix(PROGRAM)}CONFIG, or {DEFAULT_FILE}."
     ),
 ]
 ValuesArgument = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="TOML, or else a text.")]
@@ -42,7 +43,13 @@ def init(
     file = _file(config)
     if file.exists() and not force:
         fail(f"{file} is there already; --force replaces it, `suho agent config set` changes single settings")
-    given = {"state_dir": str((file.parent / "agent").absolute()), **assignments(values or ())}
+    beside = config is not None
+    folders = {
+        "state_dir": str((file.parent / "agent").absolute() if beside else state_folder()),
+        "log_dir": str((file.parent / "logs").absolute() if beside else log_folder()),
+    }
+    given = {**folders, **assignments(values or ())}
+    file.parent.mkdir(parents=True, exist_ok=True)
     _write(file, commented(AgentSettings(state_dir=file.parent)), given)
     if as_json:
         print_json({"file": str(file), "changed": given})
@@ -131,6 +138,12 @@ def _read(file: Path) -> str:
 def _load(file: Path) -> AgentSettings:
     """As the agent would start with it here; raises SettingsError."""
     return load_settings(AgentSettings, PROGRAM, ["--config", str(file)])
+
+
+def checked_file(config: Path | None) -> tuple[Path, AgentSettings]:
+    """The file that counts here, and what it says; the command ends where the agent could not start with it."""
+    file = _file(config)
+    return file, _checked(file)
 
 
 def _checked(file: Path) -> AgentSettings:

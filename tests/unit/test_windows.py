@@ -5,6 +5,8 @@ Windows can not get into it. Here it is held against what the agent needs, witho
 """
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, requires
@@ -76,3 +78,20 @@ def test_windows_gets_the_versions_that_were_tested() -> None:
     """The two lock files were made together."""
     tested, windows = locked("requirements.lock"), locked("requirements-windows.lock")
     assert {name: versions for name, versions in windows.items() if not versions <= tested.get(name, versions)} == {}
+
+
+def test_agent_and_its_commands_need_none_of_the_servers_packages() -> None:
+    """On a PC that has only what the agent needs `suho agent` starts, and so does the agent."""
+    forbidden = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    names = {Requirement(line).name for extra in ("server", "kafka", "embedded", "top", "bench")
+             for line in forbidden[extra]}  # fmt: skip
+    modules = {name.replace("-", "_") for name in names} | {"nats", "chdb", "zmq"}
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({sorted(modules - {"tzdata"})!r}))
+import pc_agent.app, pc_agent.mt5_worker, pc_agent.windows.no_console
+from cli.__main__ import app
+app(["agent", "status", "--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "--watch" in done.stdout) == (0, True), done.stderr

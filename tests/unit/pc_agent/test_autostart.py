@@ -1,0 +1,73 @@
+"""What the systems are told so that the agent starts when the person logs on."""
+
+import configparser
+import plistlib
+from pathlib import Path, PureWindowsPath
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from pc_agent.autostart import AutostartError, Start, plist_text, registering, run, unit_text
+from pc_agent.windows.task import task_xml
+
+START = Start(Path("/opt/my python/bin/python"), ("-m", "pc_agent", "--config", "/home/ann/50%/agent.toml"), Path("/x"))
+
+
+def test_windows_starts_it_at_log_on_hidden_and_without_an_end() -> None:
+    """A task of the user's own: no window, no time limit, again after a minute, also on batteries; paths with spaces
+    stay in one piece."""
+    python: Path = PureWindowsPath("C:/Program Files/Python/pythonw.exe")  # type: ignore[assignment]
+    folder: Path = PureWindowsPath("C:/Users/Ann B")  # type: ignore[assignment]
+    text = task_xml(python, ["-m", "pc_agent", "--config", r"C:\Users\Ann B\agent.toml"], folder, r"PC\ann & co")
+    tree = ElementTree.fromstring(text.partition("\n")[2])
+    found = {one.tag.partition("}")[2]: one.text for one in tree.iter() if one.text and one.text.strip()}
+    wanted = {
+        "UserId": r"PC\ann & co",
+        "LogonType": "InteractiveToken",
+        "Hidden": "true",
+        "ExecutionTimeLimit": "PT0S",
+        "Interval": "PT1M",
+        "StopIfGoingOnBatteries": "false",
+        "MultipleInstancesPolicy": "IgnoreNew",
+        "Command": r"C:\Program Files\Python\pythonw.exe",
+        "Arguments": r'-m pc_agent --config "C:\Users\Ann B\agent.toml"',
+        "WorkingDirectory": r"C:\Users\Ann B",
+    }
+    assert wanted.items() <= found.items()
+
+
+def test_systemd_and_launchd_start_it_again_when_it_failed() -> None:
+    """After 1, 2, 4 … 64 s, not after a wrong setting; what systemd takes for its own is escaped."""
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(unit_text(START))
+    service = dict(unit["Service"])
+    assert service["ExecStart"] == '"/opt/my python/bin/python" -m pc_agent --config "/home/ann/50%%/agent.toml"'
+    assert (service["RestartPreventExitStatus"], service["RestartMaxDelaySec"]) == ("78", "64")
+    facts = plistlib.loads(plist_text(START).encode())
+    assert facts["ProgramArguments"][0] == "/opt/my python/bin/python"
+    assert (facts["RunAtLoad"], facts["KeepAlive"]) == (True, {"SuccessfulExit": False})
+
+
+def test_an_unfit_file_is_not_installed_and_another_systems_only_written(tmp_path: Path) -> None:
+    """The task is UTF-16, as schtasks wants it, and what is still to be done is said."""
+    config, written = tmp_path / "agent.toml", tmp_path / "task.xml"
+    words = ["agent", "install", "--config", str(config), "--system", "windows"]
+    assert CliRunner().invoke(app, [*words, "--output", str(written)]).exit_code == 1
+    assert not written.exists()
+    assert CliRunner().invoke(app, ["agent", "config", "init", "--config", str(config)]).exit_code == 0
+    assert CliRunner().invoke(app, words).exit_code == 2
+    done = CliRunner().invoke(app, [*words, "--output", str(written)])
+    assert f"schtasks /Create /TN suho-agent /XML {written} /F" in done.stdout
+    assert str(config) in written.read_text("utf-16")
+
+
+def test_what_the_system_said_is_told(tmp_path: Path) -> None:
+    """A command that fails, or is not there, ends the installation with its own words."""
+    with pytest.raises(AutostartError, match=r"`ls /no/such` failed: .*/no/such"):
+        run([["true"], ["ls", "/no/such"]])
+    with pytest.raises(AutostartError, match="no-such-program can not be run"):
+        run([["no-such-program"]])
+    assert registering("darwin", tmp_path)[0][0] == "launchctl"
