@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.race import NoShowError
-from bench.source import Source, write_csv
+from bench.source import Source, write_parquet
 
 _READY_WITHIN_S = 90.0
 
@@ -21,8 +21,8 @@ def replay_of(source: Source) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="suho-bench-") as folder:
         words = []
         for batch in source.symbols:
-            path = Path(folder) / f"{batch.symbol}.csv"
-            write_csv(path, batch.time_msc, batch.bid, batch.ask)
+            path = Path(folder) / f"{batch.symbol}.parquet"
+            write_parquet(path, batch.time_msc, batch.bid, batch.ask)
             words += ["--feed", f"{batch.symbol}={path}"]
         yield words
 
@@ -44,20 +44,37 @@ async def summary_of(*arguments: str) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def running(*arguments: str) -> AsyncIterator[dict[str, Any]]:
-    """A ready platform as long as the block; its mesh.json."""
+    """A ready platform as long as the block; its mesh.json.
+
+    Raises:
+        NoShowError: it does not come up, or the block's own.
+    """
     with tempfile.TemporaryDirectory(prefix="suho-bench-") as folder:
         state = Path(folder) / "state"
         process = await _start(state, arguments)
+        failure: NoShowError | None = None
         try:
             await _until_ready(process)
             async with asyncio.TaskGroup() as tasks:
                 drain = tasks.create_task(_read_on(process))  # or the pipe would fill
                 yield json.loads((state / "mesh.json").read_text("utf-8"))
                 drain.cancel()
+        except* NoShowError as errors:
+            failure = _first(errors)
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.communicate()
+        if failure is not None:
+            raise failure
+
+
+def _first(group: BaseExceptionGroup[NoShowError]) -> NoShowError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, NoShowError)
+    return error
 
 
 async def _start(state: Path, arguments: Sequence[str]) -> asyncio.subprocess.Process:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from bench.source import write_csv
+from bench.source import write_parquet
 from tests.support.replay_file import ReplayFile
 
 _DAY_MS = 86_400_000
@@ -19,22 +20,12 @@ def generate_many(folder: Path, symbol: str, ticks: int, seed: int, day: str = "
     time_msc = start + elapsed
     mid = 110_000 + np.cumsum(chance.integers(-2, 3, ticks))
     ask = mid + chance.choice(np.array([0, 3, 8]), ticks)
-    path = folder / f"{symbol.lower()}_ticks.csv"
-    write_csv(path, time_msc, mid / 1e5, ask / 1e5)
+    path = folder / f"{symbol.lower()}_ticks.parquet"
+    write_parquet(path, time_msc, mid / 1e5, ask / 1e5)
     return ReplayFile(symbol, path, ticks, 5, int(mid.sum()), int(ask.sum()))
 
 
 def span_ms(path: Path) -> int:
     """Milliseconds from the first tick to the last of such a file."""
-    with path.open() as stream:
-        next(stream)
-        first = next(stream)
-    with path.open("rb") as tail:
-        tail.seek(-200, 2)
-        last = tail.read().decode().splitlines()[-1]
-    return _msc(last) - _msc(first)
-
-
-def _msc(row: str) -> int:
-    date, ms, _ = row.split(",", 2)
-    return int(np.datetime64(date, "ms").astype(np.int64)) + int(ms)
+    time_msc = pq.read_table(path, columns=["time_msc"])["time_msc"]
+    return int(time_msc[-1].as_py()) - int(time_msc[0].as_py())
