@@ -12,7 +12,9 @@ import grpc
 import numpy as np
 
 from bench.platform import replay_of, running
+from bench.race import NoShowError
 from bench.report import Figure, Report
+from bench.signals.flow import Flow
 from bench.signals.front import open_front
 from bench.signals.rig import Market, joined
 from bench.signals.shots import BATCH, Shooter, Spread, parts, to_the_terminal
@@ -23,8 +25,10 @@ from mesh.config import MeshSettings
 TICKS_PER_S = 50_000
 _WARM_UP = 20
 _SYMBOL = "EURUSD"
-# A market that lasts until every signal is through.
-_LASTS_S = 60.0
+# Of a market that must last until every signal is through.
+_START_S, _SIGNAL_S = 25.0, 0.12
+# With less than this share of the ticks it is another benchmark.
+_LEAST_FLOW = 0.7
 
 
 async def run(signals: int, report: Report) -> dict[str, Any]:
@@ -36,6 +40,7 @@ async def run(signals: int, report: Report) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="suho-bench-") as folder:
         async with running() as mesh, _channel(mesh) as channel:
             rigs = _Rigs(mesh, channel, Path(folder), signals, report)
+            report.say(f"the platform runs; {signals} signals in each of four situations")
             idle = await rigs.idle()
             load = await rigs.loaded("load", "beside 50,000 ticks/s", seed=21)
             ports = mesh["ports"]
@@ -84,13 +89,28 @@ class _Rigs:
         return spread
 
     async def loaded(self, name: str, what: str, seed: int, *lanes: str) -> Spread:
-        source = generated(int(TICKS_PER_S * _LASTS_S), seed=seed)
+        lasts_s = _START_S + _SIGNAL_S * (self._signals + _WARM_UP)
+        source = generated(int(TICKS_PER_S * lasts_s), seed=seed)
         span_s = max(int(one.time_msc[-1] - one.time_msc[0]) for one in source.symbols) / 1000
         with replay_of(source) as words:
             feeds = tuple(word for word in words if word != "--feed")
             market = Market(seed, feeds, f"{TICKS_PER_S * span_s / source.ticks:.3f}")
             async with joined(market, self._mesh, self._channel, self._folder / name, lanes) as account:
-                return await self._measure(name, what, Shooter(self._channel, account, _SYMBOL))
+                flow = Flow(self._channel, account.server)
+                await flow.begin()
+                spread = await self._measure(name, what, Shooter(self._channel, account, _SYMBOL))
+                self._flowed(name, await flow.ticks_per_s())
+                return spread
+
+    def _flowed(self, name: str, ticks_per_s: float) -> None:
+        """Raises NoShowError: it was not under load."""
+        if ticks_per_s < _LEAST_FLOW * TICKS_PER_S:
+            raise NoShowError(
+                f"only {ticks_per_s:,.0f} ticks/s flowed while signals were measured, not {TICKS_PER_S:,}: the market "
+                f"ended, or this machine is too busy; repeat it, with fewer --signals"
+            )
+        self._report.add(Figure(f"{name}_ticks_per_s", "  ticks meanwhile", ticks_per_s, "ticks/s"))
+        self.extra[f"{name}_ticks_per_s"] = round(ticks_per_s)
 
     async def _measure(self, name: str, what: str, shooter: Shooter) -> Spread:
         await shooter.one_by_one(_WARM_UP)
@@ -128,5 +148,5 @@ def _named(name: str, spread: Spread) -> dict[str, float]:
 @asynccontextmanager
 async def _channel(mesh: dict[str, Any]) -> AsyncIterator[grpc.aio.Channel]:
     settings = MeshSettings(instance="suho-bench", hubs=tuple(mesh["hubs"]))
-    async with mesh_channel(settings, "suho-bench", ("trading-engine",)) as channel:
+    async with mesh_channel(settings, "suho-bench", ("trading-engine", "data-bridge")) as channel:
         yield channel

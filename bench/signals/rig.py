@@ -18,7 +18,8 @@ from compose.embedded.programs import toml_of
 from pc_agent.twin.feeds import plan_feeds, server_name
 
 LOGIN = 2_000_001
-_READY_WITHIN_S = 30.0
+_READY_WITHIN_S = 60.0
+_LAST_WORDS = 400
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ async def joined(
     """
     twin, agent = configs(market, tuple(mesh["hubs"]), folder)
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(_program("pc_agent.twin", "--config", twin))
+        terminal = await stack.enter_async_context(_program("the twin", folder, "pc_agent.twin", "--config", twin))
         program = ("bench.signals.agent", *lanes) if lanes else ("pc_agent",)
-        await stack.enter_async_context(_program(*program, "--config", agent))
-        await until_joined(trading_pb2_grpc.TradingServiceStub(channel), market.account)
+        running = await stack.enter_async_context(_program("the agent", folder, *program, "--config", agent))
+        await until_joined(trading_pb2_grpc.TradingServiceStub(channel), market.account, (terminal, running))
         yield market.account
 
 
@@ -81,6 +82,9 @@ def configs(market: Market, hubs: tuple[str, ...], folder: Path) -> tuple[str, s
         state_dir=str(folder / "agent"),
         hubs=hubs,
         terminals=(terminal,),
+        # As many orders as come, however long the market of a replay has stood still.
+        max_orders_per_minute=0,
+        max_quote_age_ms=0,
     )
     return twin, agent
 
@@ -91,29 +95,54 @@ def _config(file: Path, **settings: Any) -> str:
     return str(file)
 
 
+@dataclass(frozen=True)
+class Running:
+    """A program that was started, and where it writes what it has to say."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    said: Path
+
+    def last_words(self) -> str:
+        return self.said.read_text("utf-8", "replace")[-_LAST_WORDS:]
+
+
 @contextlib.asynccontextmanager
-async def _program(module: str, *arguments: str) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", module, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+async def _program(name: str, folder: Path, module: str, *arguments: str) -> AsyncIterator[Running]:
+    said = folder / f"{module}.log"
+    with said.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", module, *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+        )
     try:
-        yield
+        yield Running(name, process, said)
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
 
 
-async def until_joined(stub: "trading_pb2_grpc.TradingServiceAsyncStub", account: account_pb2.AccountRef) -> None:
+async def until_joined(
+    stub: "trading_pb2_grpc.TradingServiceAsyncStub", account: account_pb2.AccountRef, programs: Sequence[Running]
+) -> None:
+    """Until the account has an agent.
+
+    Raises:
+        NoShowError: a program ended, or it takes too long.
+    """
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
             while True:
                 known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=5)).accounts
                 if any(one.account == account and one.agent for one in known):
                     return
+                for one in programs:
+                    if one.process.returncode is not None:
+                        raise NoShowError(f"{one.name} ended with status {one.process.returncode}: {one.last_words()}")
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        raise NoShowError(f"no agent joined for account {account.login} within {_READY_WITHIN_S:g} s") from None
+        said = "; ".join(f"{one.name} said last: {one.last_words()}" for one in programs)
+        raise NoShowError(f"no agent joined account {account.login} within {_READY_WITHIN_S:g} s; {said}") from None
