@@ -27,7 +27,9 @@ class Flow:
         """
         try:
             async with asyncio.timeout(_WITHIN_S):
-                while not await self._published():
+                while True:
+                    if await self._published():
+                        break
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise NoShowError(f"no tick of {self._server} came within {_WITHIN_S:g} s") from None
