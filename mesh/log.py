@@ -7,7 +7,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import structlog
+from mesh.plain_structlog import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "authkey", "dsn", "credential")
 _FILE_BYTES, _FILES = 10_000_000, 5
