@@ -72,11 +72,11 @@ class Admission:
         for signal, refused in zip(signals, refusals(signals, terms), strict=True):
             order = Order(Entry(signal, Result(OrderState.RECEIVED), received_unix_ns, clock_offset_ns=offset_ns))
             orders.append(order)
-            if refused is not None:
-                order.entry = replace(order.entry, result=Result(OrderState.REJECTED, *refused))
-            elif signal.redelivered:
+            if signal.redelivered:  # that it can not be executed now proves nothing of then
                 order.entry = replace(order.entry, result=_LEDGER_LOST)
                 busy.add(signal.symbol)
+            elif refused is not None:
+                order.entry = replace(order.entry, result=Result(OrderState.REJECTED, *refused))
             elif self.asks(signal) or signal.symbol in busy or (verdict := self.may_go(order)) is None:
                 busy.add(signal.symbol)
             elif verdict.state is OrderState.INTENT:

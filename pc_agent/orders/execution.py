@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -48,6 +49,8 @@ class Execution:
         self._terminal = terminal
         self._doubts = doubts
         self._queues = OrderQueues()
+        # Symbols of signals that are being written to the ledger: in no queue yet, and before what comes now.
+        self._arriving: Counter[str] = Counter()
         self._unconfirmed: dict[str, Order] = {}
         self._awaited: dict[str, asyncio.Future[Entry]] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -85,13 +88,15 @@ class Execution:
     async def _take(self, signals: Sequence[Signal], epoch: int, last_seq: int, received_unix_ns: int) -> None:
         failpoint("lane.received")
         known, fresh = self._sort(signals)
-        orders = self._admission.judge(fresh, epoch, received_unix_ns, self._queues.is_idle)
+        orders = self._admission.judge(fresh, epoch, received_unix_ns, self._is_idle)
         for order in orders:
             if order.entry.state is OrderState.INTENT:
                 self._queues.fly(order)
+        self._arriving += (arriving := Counter(order.symbol for order in orders))
         failpoint("ledger.intent.before")
         new = await self._ledger.receive(self._admission.account, epoch, last_seq, [order.entry for order in orders])
         failpoint("ledger.intent.after")
+        self._arriving -= arriving
         self._hand_over([order for order in orders if order.signal_id in new and self._begin(order)])
         for order in orders:
             if order.signal_id not in new:
@@ -181,6 +186,9 @@ class Execution:
         if order.entry.state is OrderState.INTENT:
             self._queues.end(order)
             self._admission.withdrawn(order)
+
+    def _is_idle(self, symbol: str) -> bool:
+        return not self._arriving[symbol] and self._queues.is_idle(symbol)
 
     def _is_under_way(self, signal_id: str) -> bool:
         return signal_id in self._queues or signal_id in self._unconfirmed

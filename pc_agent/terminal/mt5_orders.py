@@ -45,6 +45,8 @@ def send_order(mt5: Any, task: OrderTask, ages: QuoteAges, say: Say) -> OrderDon
         return OrderDone(task.signal_id, late)
     called = time.time_ns()
     say(Sending(task.signal_id, called))
+    if late := _too_late(task):  # an agent that stands still lets nobody speak to it
+        return OrderDone(task.signal_id, late)
     failpoint("order_send.called")
     answer = mt5.order_send(request)
     answered = time.time_ns()

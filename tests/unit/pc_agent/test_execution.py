@@ -307,6 +307,33 @@ async def test_a_signal_of_another_ledger_is_in_doubt(desk: Desk) -> None:
     assert desk.terminal.sent == []
 
 
+async def test_what_may_have_been_executed_is_not_called_refused(desk: Desk) -> None:
+    """Handed out before: that it could not be executed now proves nothing of then."""
+    past_ms = time.time_ns() // 1_000_000 - 1
+    lost = [
+        signal("expired", kind=Kind.LIMIT, price="1.1", expires_unix_ms=past_ms, redelivered=True),
+        signal("hidden", "GBPUSD", redelivered=True),
+    ]
+    async with desk.running():
+        await desk.take(*lost)
+    assert [await desk.state(one.signal_id) for one in lost] == [OrderState.UNKNOWN] * 2
+
+
+async def test_what_is_being_written_holds_back_what_comes_behind_it(desk: Desk) -> None:
+    """While the ledger writes one in doubt, or one that may not be sent yet, no other of its symbol overtakes it."""
+    async with desk.running():
+        await desk.execution.ready()
+        desk.terminal.connected = False
+        one = desk.execution.take([signal("lost", redelivered=True), signal("waits", "USDJPY")], 1, 1, 7)
+        await asyncio.sleep(0)  # it is judged now, and being written
+        desk.terminal.connected = True
+        two = desk.execution.take([signal("behind"), signal("next", "USDJPY")], 1, 2, 7)
+        await asyncio.gather(one, two)
+        await desk.becomes("next", OrderState.FILLED)
+        await desk.becomes("behind", OrderState.REJECTED)
+    assert desk.terminal.sent == ["waits", "next"]
+
+
 async def test_a_lane_that_comes_back_meanwhile_does_not_stop_an_order(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,14 @@ def test_done_is_filled_with_what_the_terminal_said() -> None:
     assert "sl" not in request
 
 
+def test_an_agent_that_stood_still_meanwhile_does_not_make_it_late() -> None:
+    """Saying that it is about to be sent may take until the agent goes on: then its time is looked at once more."""
+    terminal = Terminal(10009)
+    task = replace(TASK, expires_ns=time.monotonic_ns() + 50_000_000)
+    done = send_order(terminal, task, QuoteAges(), lambda _: time.sleep(0.06))
+    assert (done.result.state, done.again, terminal.sent) == (OrderState.EXPIRED, None, [])
+
+
 @pytest.mark.parametrize("retcode", [10004, 10020, 10021])
 def test_a_requote_is_tried_again_within_the_deviation_from_the_first_price(retcode: int) -> None:
     """The worker does not send twice by itself; it says where the first price was, and holds the next against it."""
