@@ -9,7 +9,8 @@ import typer
 from cli.config_values import assignments, shown
 from cli.connection import JsonOption
 from cli.output import fail, print_json, print_table, utc
-from mesh.config import SettingsError, env_prefix, environment, load_settings, refuse_unknown
+from mesh.config import SettingsError, env_prefix, load_settings, refuse_unknown
+from mesh.environment import environment
 from pc_agent.config import AgentSettings
 from pc_agent.domain.setting_rules import Reach, rule_of
 from pc_agent.paths import config_file, log_folder, state_folder
@@ -194,9 +195,9 @@ def _facts(settings: AgentSettings) -> list[dict[str, Any]]:
 
 
 def _cell(fact: Mapping[str, Any]) -> str:
-    """A value in a table; of the terminals their names."""
-    if fact["name"] == "terminals":
-        return ", ".join(terminal["name"] for terminal in fact["value"])
+    """A value in a table; of terminals and sources their names."""
+    if fact["name"] in ("terminals", "sources"):
+        return ", ".join(one["name"] for one in fact["value"])
     return shown(fact["value"])
 
 

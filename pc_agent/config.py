@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pc_agent.settings.live_fields import LiveFields
+from pc_agent.settings.sources import SourceSettings, defect_of_sources
 from pc_agent.settings.terminals import TerminalSettings, defect
 
 
@@ -19,6 +20,9 @@ class AgentSettings(LiveFields):
         (TerminalSettings(),),
         min_length=1,
         description="The terminals on this PC, a [[terminals]] table each; those of one account work in parallel.",
+    )
+    sources: tuple[SourceSettings, ...] = Field(
+        (), description="Sources of ticks beside the terminals, a [[sources]] table each."
     )
     history_start: str = Field(
         "first",
@@ -77,17 +81,24 @@ class AgentSettings(LiveFields):
                 raise ValueError("must be 'first', 'now' or an ISO date such as 2026-01-31") from None
         return value
 
-    @field_validator("terminals", mode="before")
+    @field_validator("terminals", "sources", mode="before")
     @classmethod
-    def _tables(cls, value: Any) -> Any:
+    def _tables(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, list) and any(isinstance(item, str) for item in value):
-            raise ValueError("terminals stand in the file, as [[terminals]] tables; see --config")
+            raise ValueError(f"{info.field_name} stand in the file, as [[{info.field_name}]] tables; see --config")
         return value
 
     @field_validator("terminals")
     @classmethod
     def _fit_together(cls, value: tuple[TerminalSettings, ...]) -> tuple[TerminalSettings, ...]:
         if wrong := defect(value):
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("sources")
+    @classmethod
+    def _one_name_each(cls, value: tuple[SourceSettings, ...], info: ValidationInfo) -> tuple[SourceSettings, ...]:
+        if wrong := defect_of_sources(value, [one.name for one in info.data.get("terminals", ())]):
             raise ValueError(wrong)
         return value
 

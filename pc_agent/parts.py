@@ -22,6 +22,7 @@ from pc_agent.file_lock import LockedError
 from pc_agent.market.account_market import Markets
 from pc_agent.market.monitor import MarketMonitor
 from pc_agent.market.news_file import NewsFile
+from pc_agent.market.plugins import CollectedSource, open_sources
 from pc_agent.orders.confirmations import Confirmations
 from pc_agent.orders.ledger import Ledger, open_ledger
 from pc_agent.orders.ledger_upkeep import forget_resolved
@@ -65,6 +66,7 @@ class Parts:
     monitor: MarketMonitor
     markets: Markets
     desks: tuple[Desk, ...]
+    collected: tuple[CollectedSource, ...]
     sources: TickSources
     lanes: tuple[TickLane, ...]
     ticks: TickLanes
@@ -84,6 +86,7 @@ class Parts:
         return {
             **{f"desk {desk.pool.name}": desk.run() for desk in self.desks},
             **{f"tick lane {lane.number}": lane.run() for lane in self.lanes},
+            **{f"source {source.name}": source.run() for source in self.collected},
             "tick lanes": self.ticks.run(),
             "look at the terminals": self.observer.run(),
             "records": self.sync.run(),
@@ -147,7 +150,8 @@ def _parts(
         Desk(settings, live, terminals, kept.ledger, kept.safety, kept.preferences, confirmations, markets, signals)
         for terminals in pools_of(settings.terminals)
     )
-    sources = TickSources([desk.pool for desk in desks], monitor)
+    collected = open_sources(settings.sources, settings.state_dir)
+    sources = TickSources([*(desk.pool for desk in desks), *collected], monitor)
     lanes = tuple(TickLane(number, channel, settings.instance, sources) for number, channel in enumerate(channels, 1))
     watch = LaneWatch(range(1, TICK_LANES + 1), settings.lane_lost_s, settings.lane_back_s, time.monotonic())
     ticks = TickLanes(lanes, sources, settings.instance, settings.history_start_msc(), watch)
@@ -155,7 +159,20 @@ def _parts(
     sync = RecordSync(records, kept.store, kept.preferences, kept.user, settings.records_sync_s)
     observer = _observer(settings, kept.store, desks)
     return Parts(
-        settings, keeper, kept, confirmations, news, monitor, markets, desks, sources, lanes, ticks, sync, observer
+        settings,
+        keeper,
+        kept,
+        confirmations,
+        news,
+        monitor,
+        markets,
+        desks,
+        collected,
+        sources,
+        lanes,
+        ticks,
+        sync,
+        observer,
     )
 
 

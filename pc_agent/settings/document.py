@@ -13,12 +13,13 @@ from tomlkit.items import Table
 from mesh.config import Settings
 from pc_agent.config import AgentSettings
 from pc_agent.domain.setting_rules import Reach, Rule, rule_of
-from pc_agent.settings.terminals import TerminalSettings
 
 _HEADING = """\
 Settings of Suho's agent on this PC. `suho agent config check` says whether they are right, `… show` what counts.
 The command line and the environment (SUHO_PC_AGENT_…) count above this file; the mesh may change what is marked so."""
 
+# Settings that stand as tables; a comment where there is none.
+_TABLES = ("terminals", "sources")
 _UNITS = {
     "_ms": "milliseconds",
     "_s": "seconds",
@@ -44,14 +45,20 @@ def commented(settings: AgentSettings) -> str:
     document = tomlkit.document()
     for line in _HEADING.splitlines():
         document.add(tomlkit.comment(line))
+    tables = {name: getattr(settings, name) for name in _TABLES}
     for name, field in AgentSettings.model_fields.items():
-        if name != "terminals":
-            _add(document, name, getattr(settings, name), _comments(name, field, rule_of(name)))
+        comments = _comments(name, field, rule_of(name))
+        if name not in tables:
+            _add(document, name, getattr(settings, name), comments)
+        elif not tables[name]:
+            _add(document, name, None, [*comments, f"Each is a [[{name}]] table at the end of this file."])
     document.add(tomlkit.nl())
-    tables = tomlkit.aot()
-    for terminal in settings.terminals:
-        tables.append(_table(terminal))
-    document.add("terminals", tables)
+    for name, each in tables.items():
+        if each:
+            written = tomlkit.aot()
+            for one in each:
+                written.append(_table(one))
+            document.add(name, written)
     return tomlkit.dumps(document)
 
 
@@ -95,10 +102,10 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def _table(terminal: TerminalSettings) -> Table:
+def _table(one: Settings) -> Table:
     table = tomlkit.table()
-    for name, field in TerminalSettings.model_fields.items():
-        _add(table, name, getattr(terminal, name), _comments(name, field, None))
+    for name, field in type(one).model_fields.items():
+        _add(table, name, getattr(one, name), _comments(name, field, None))
     return table
 
 

@@ -1,7 +1,7 @@
 """Reading a terminal's ticks: live ones of the open symbols, and pages of its history."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,10 +142,7 @@ class TickReaders:
         total = len(columns["time_msc"])
         reader.credit -= total
         self._unsent_ticks += total
-        for at in range(0, total, _MESSAGE_TICKS):
-            part = {name: column[at : at + _MESSAGE_TICKS].tobytes() for name, column in columns.items()}
-            is_last = is_newest and at + _MESSAGE_TICKS >= total
-            self._unsent.append(TicksRead(reader.symbol, reader.generation, read_unix_ns, part, is_last))
+        self._unsent += messages_of(reader.symbol, reader.generation, read_unix_ns, columns, is_newest)
 
     def _hand_over(self) -> None:
         if not self._unsent:
@@ -230,7 +227,7 @@ class History:
             progress = cursor.accept(page, PAGE_TICKS)
         read_unix_ns = time.time_ns()
         self._broker.require_account()
-        return _history_page(ask, cursor.after, progress, read_unix_ns)
+        return history_page(ask, cursor.after, progress, read_unix_ns)
 
     def newest(self, ask: ReadNewest) -> NewestRead:
         """The newest tick, with its place in its millisecond.
@@ -252,7 +249,18 @@ class History:
         return NewestRead(ask.request, max(cursor.after, TickId(quote.time_msc, 0)))
 
 
-def _history_page(ask: ReadHistory, last: TickId, progress: Progress, read_unix_ns: int) -> HistoryPage:
+def messages_of(
+    symbol: str, generation: int, read_unix_ns: int, columns: Columns, is_newest: bool
+) -> Iterator[TicksRead]:
+    """Ticks in pieces that a message holds."""
+    total = len(columns["time_msc"])
+    for at in range(0, total, _MESSAGE_TICKS):
+        part = {name: column[at : at + _MESSAGE_TICKS].tobytes() for name, column in columns.items()}
+        yield TicksRead(symbol, generation, read_unix_ns, part, is_newest and at + _MESSAGE_TICKS >= total)
+
+
+def history_page(ask: ReadHistory, last: TickId, progress: Progress, read_unix_ns: int) -> HistoryPage:
+    """What a page brought, as the answer to `ask`."""
     if progress.columns is None:
         return HistoryPage(ask.request, last)
     stop = int(np.searchsorted(progress.columns["time_msc"], ask.to_msc))

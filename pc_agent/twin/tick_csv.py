@@ -21,7 +21,7 @@ class TickFileError(Exception):
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """How lines are cut, and what makes ticks of the columns; `ticks_of` raises MalformedRowError."""
 
     separator: bytes
@@ -60,10 +60,10 @@ def _quotes(time_msc: Ints, bid: Column, ask: Column) -> ParsedTicks:
     return ParsedTicks(quotes_to_ticks(time_msc, bids.floats(), asks.floats()), digits)
 
 
-_SHAPES: dict[bytes, _Shape] = {
-    b"date,ms_of_day_utc,bid,ask": _Shape(b",", 4, _date_and_ms_of_day),
-    b"timestamp,bid,ask": _Shape(b",", 3, _timestamp),
-    b"\t".join(EXPORT_COLUMNS): _Shape(b"\t", len(EXPORT_COLUMNS), export_ticks),
+_SHAPES: dict[bytes, Shape] = {
+    b"date,ms_of_day_utc,bid,ask": Shape(b",", 4, _date_and_ms_of_day),
+    b"timestamp,bid,ask": Shape(b",", 3, _timestamp),
+    b"\t".join(EXPORT_COLUMNS): Shape(b"\t", len(EXPORT_COLUMNS), export_ticks),
 }
 _BARS = (
     b"timestamp,open,high,low,close",
@@ -77,7 +77,7 @@ def check_text(path: Path) -> None:
     Raises:
         TickFileError: the file can not be read or is of no shape that can be replayed.
     """
-    _shape(path, _read(path, header_only=True).split(b"\n", 1)[0])
+    shape_of(path, _read(path, header_only=True).split(b"\n", 1)[0])
 
 
 def read_text(path: Path) -> ParsedTicks:
@@ -87,7 +87,7 @@ def read_text(path: Path) -> ParsedTicks:
         TickFileError: naming file, line and what was expected there.
     """
     header, _, body = _read(path).partition(b"\n")
-    shape = _shape(path, header)
+    shape = shape_of(path, header)
     if not body.strip():
         raise TickFileError(f"{path}: expected ticks after the header, found none")
     try:
@@ -106,7 +106,12 @@ def _found(body: bytes, row: int) -> str:
     return f", found {lines[row].decode(errors='replace')[:80]!r}" if row < len(lines) else ""
 
 
-def _shape(path: Path, header: bytes) -> _Shape:
+def shape_of(path: Path, header: bytes) -> Shape:
+    """Of a file that begins with this line.
+
+    Raises:
+        TickFileError: of none that can be replayed.
+    """
     header = header.removeprefix(b"\xef\xbb\xbf").strip()
     if header in _SHAPES:
         return _SHAPES[header]

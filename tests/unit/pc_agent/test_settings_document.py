@@ -45,3 +45,12 @@ def test_what_is_no_toml_is_said_to_be_none() -> None:
     """With the place."""
     with pytest.raises(DocumentError, match="line 2"):
         with_values("a = 1\nb = =\n", {"idle_ms": 1})
+
+
+def test_sources_stand_in_tables_of_their_own(tmp_path: Path) -> None:
+    """Behind the terminals; read again they are the same."""
+    feed = {"name": "feed", "kind": "csv", "files": {"EURUSD": tmp_path / "eurusd.csv"}}
+    settings = AgentSettings(state_dir=tmp_path / "agent", sources=(feed,))
+    text = commented(settings)
+    assert text.index("[[terminals]]") < text.index("[[sources]]")
+    assert AgentSettings.model_validate(tomllib.loads(text)) == settings
