@@ -1,6 +1,6 @@
 """The `suho` command: starts things, asks them things; thin."""
 
-from mesh.config import quiet_grpc
+from mesh.environment import quiet_grpc
 
 # gRPC's core reads its verbosity when it is imported, which the commands' modules do.
 quiet_grpc()

@@ -17,7 +17,7 @@ from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hu
 from cli.drains import ByOption, who
 from cli.instances import list_instances, nearest
 from cli.output import fail, print_json, to_dict
-from mesh.config import environment
+from mesh.environment import environment
 from mesh.structs import struct_of, values_of
 
 TargetArgument = Annotated[

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import grpc
 
-from mesh.config import MeshSettings, export
+from mesh.config import MeshSettings
+from mesh.environment import export
 from mesh.keepalive import KEEPALIVE
 
 _BOOTSTRAP = "GRPC_XDS_BOOTSTRAP_CONFIG"

@@ -1,17 +1,18 @@
 """Settings: command line over environment over TOML file over default, read once, frozen.
 
-An unknown key is an error that suggests the nearest known one. This is the only module that touches the environment.
+An unknown key is an error that suggests the nearest known one.
 """
 
 import argparse
 import difflib
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from mesh.environment import environment, environment_names
 
 
 class SettingsError(Exception):
@@ -61,34 +62,6 @@ class ServerSettings(MeshSettings):
 
 
 S = TypeVar("S", bound=ProgramSettings)
-
-
-def environment(name: str) -> str:
-    """The variable's value; empty when it is not set."""
-    return os.environ.get(name, "")
-
-
-def environment_names(prefix: str) -> list[str]:
-    """Variables that begin with `prefix`."""
-    return sorted(name for name in os.environ if name.startswith(prefix))
-
-
-def export(name: str, value: str) -> None:
-    """Set a variable for libraries in this process that read it (gRPC's xDS bootstrap)."""
-    os.environ[name] = value
-
-
-def quiet_grpc() -> None:
-    """Let gRPC's core be silent, unless the environment says otherwise: what fails reaches the caller as a status.
-
-    Before gRPC is imported.
-    """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with `extra`, for a child."""
-    return {**os.environ, **extra}
 
 
 def env_prefix(program: str) -> str:
@@ -148,9 +121,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _read_environment(cls: type[Settings], program: str) -> dict[str, Any]:
     prefix = env_prefix(program)
     values: dict[str, Any] = {}
-    for variable, value in os.environ.items():
-        if variable.startswith(prefix) and variable != f"{prefix}CONFIG":
-            name = variable.removeprefix(prefix).lower()
+    for variable in environment_names(prefix):
+        if variable != f"{prefix}CONFIG":
+            name, value = variable.removeprefix(prefix).lower(), environment(variable)
             field = cls.model_fields.get(name)
             values[name] = value.split(",") if field and get_origin(field.annotation) is tuple else value
     return values

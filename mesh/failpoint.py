@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from mesh.config import environment
+from mesh.environment import environment
 
 FAILPOINTS = "SUHO_FAILPOINTS"
 

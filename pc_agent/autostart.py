@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.config import environment
+from mesh.environment import environment
 from pc_agent.windows.task import task_xml
 
 TASK = "suho-agent"

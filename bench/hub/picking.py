@@ -17,7 +17,7 @@ from bench.hub.sessions import Session, instance
 from bench.hub.spread import Spread, spread
 from bench.race import NoShowError
 from mesh.channel import bootstrap
-from mesh.config import child_environment
+from mesh.environment import child_environment
 
 _CHANNELS_EACH = 20
 # All clients together; more would be a test of the machine.

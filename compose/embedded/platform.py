@@ -29,7 +29,8 @@ from compose.embedded.state import State, open_state
 from compose.embedded.summary import Outcome
 from compose.embedded.supervisor import Supervisor
 from compose.embedded.watch import Watch, settled
-from mesh.config import env_prefix, environment_names
+from mesh.config import env_prefix
+from mesh.environment import environment_names
 from mesh.failpoint import FAILPOINTS
 from pc_agent.twin.feeds import SYNTHETIC, FeedError, check_speed, plan_feeds, server_name
 

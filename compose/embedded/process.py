@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mesh.config import child_environment
+from mesh.environment import child_environment
 
 # Linux: the kernel signals the child when we vanish. A program asks for it rather than a function between fork and
 # exec, because that would really fork, and gRPC's threads do not survive a fork.

@@ -15,7 +15,7 @@ from compose.embedded.private import write_private
 from compose.embedded.program import Probe, Program
 from compose.embedded.state import State
 from compose.embedded.valkey import Valkey
-from mesh.config import environment
+from mesh.environment import environment
 
 PACKAGES = {
     "hub": "hub",

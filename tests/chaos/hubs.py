@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import grpc
 from suho.hub.v1 import registry_pb2 as pb
 
-from mesh.config import MeshSettings, child_environment
+from mesh.config import MeshSettings
+from mesh.environment import child_environment
 from mesh.session import open_session
 from tests.support.hub import Backend, RunningHub, connected, instance, run_backend
 from tests.support.plain_client import WHO, PlainClient, run_client

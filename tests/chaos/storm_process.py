@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from mesh.config import child_environment
+from mesh.environment import child_environment
 
 NAMESPACE = ("unshare", "--map-root-user", "--net")
 

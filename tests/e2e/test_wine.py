@@ -14,7 +14,7 @@ from suho.agent.v1 import agent_pb2 as pb
 
 from cli.agent_connection import AgentCalls
 from mesh.channel import direct_channel
-from mesh.config import child_environment
+from mesh.environment import child_environment
 from pc_agent.control.endpoint import find
 from tests.support import eventually
 from tests.support.platform import run_platform

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.config import child_environment, environment
+from mesh.environment import child_environment, environment
 
 _SOURCES = Path(__file__).parents[1] / "go" / "xdsclient"
 _GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"

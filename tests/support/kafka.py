@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from compose.embedded.ports import free_ports
 from compose.embedded.process import _tied_to_us as tied_to_us
-from mesh.config import environment
+from mesh.environment import environment
 from services.database.kafka.topics import POSITIONS, SIGNALS, SILENT, TICKS
 from tests.support.waiting import eventually
 

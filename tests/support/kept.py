@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from mesh.config import child_environment
+from mesh.environment import child_environment
 
 
 class Kept:

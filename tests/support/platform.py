@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from mesh.config import child_environment
+from mesh.environment import child_environment
 from tests.support.waiting import eventually
 
 

@@ -16,7 +16,7 @@ MOST_LINES = 600
 RULES = [
     # The other one stands for clients that have nothing of ours.
     (r"\b(in)?secure_channel\(", {"mesh/channel.py", "bench/hub/stock_client.py"}, "open channels with mesh.channel"),
-    (r"\bos\.environ\b|\bos\.getenv\b", {"mesh/config.py"}, "read the environment through mesh.config"),
+    (r"\bos\.environ\b|\bos\.getenv\b", {"mesh/environment.py"}, "read the environment through mesh.environment"),
     (r"\basyncio\.create_task\(|\bensure_future\(", set(), "start tasks in a TaskGroup"),
     (
         r"\bMetaTrader5\b.*import|import.*\bMetaTrader5\b",

@@ -16,7 +16,7 @@ from suho.hub.v1 import registry_pb2 as pb
 
 from compose.embedded.alone import nats
 from compose.embedded.nats import Nats
-from mesh.config import child_environment
+from mesh.environment import child_environment
 from mesh.errors import MeshError, Reason
 from tests.support import eventually, free_port
 from tests.support.hub import RunningHub, connected, instance, register, run_hub

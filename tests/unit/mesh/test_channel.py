@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from mesh.channel import bootstrap, in_own_order
-from mesh.config import child_environment
+from mesh.environment import child_environment
 
 OPENS_TWO = """
 import asyncio, os

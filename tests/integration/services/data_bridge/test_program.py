@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 
 from compose.embedded.nats import Nats
-from mesh.config import child_environment
+from mesh.environment import child_environment
 from tests.integration.services.data_bridge.agent import status
 from tests.support import eventually, free_port
 
