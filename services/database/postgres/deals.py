@@ -1,9 +1,14 @@
-"""Trades that no signal stands for, and how they move exposures."""
+"""Trades that no signal stands for, and how they move exposures.
 
-from collections.abc import Sequence
+A deal counts once, whoever tells it first: as external, or in the report of the order that made it. That one wins.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mesh.clock import unix_ns
-from services.database.domain.order import Account, AccountRef, DealCause, ExternalDeal, MarginMode
+from mesh.orders import ENTRIES, TRADES
+from services.database.domain.order import Account, AccountRef, DealCause, ExternalDeal, MarginMode, Side
 from services.database.domain.order_states import signed
 from services.database.postgres import rows
 from services.database.postgres.accounts import load, unknown_account
@@ -16,9 +21,21 @@ _INSERT = (
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 )
 _KNOWN = "SELECT deal, cause = 'ADOPTED' FROM external_deals WHERE account_id = $1 AND deal = ANY($2)"
-# Deals that an order's own report brought: they moved the exposure already.
-_REPORTED = "SELECT deal FROM orders WHERE account_id = $1 AND deal = ANY($2) AND deal > 0"
+# What an order's own report tells of: it moved the exposure already, or is going to.
+_REPORTED = (
+    "SELECT deal, ticket FROM orders WHERE account_id = $1 AND kind = ANY($4)"
+    " AND ((deal = ANY($2) AND deal > 0) OR (ticket = ANY($3) AND ticket > 0))"
+)
 _HOLDERS = "SELECT signal_id, holder FROM orders WHERE account_id = $1 AND signal_id = ANY($2)"
+# A position's ticket is its first order's, whatever the agent still knows of it.
+_OPENERS = (
+    "SELECT ticket, holder FROM orders WHERE account_id = $1 AND ticket = ANY($2) AND ticket > 0 AND kind = ANY($3)"
+)
+_TOLD_BEFORE = (
+    "SELECT id, symbol, holder, side, volume FROM external_deals WHERE account_id = $1 AND holder IS NOT NULL"
+    " AND ((deal = ANY($2) AND cause <> 'ADOPTED') OR (order_ticket = ANY($3) AND signal_id = ''))"
+)
+_COUNTED_BY_REPORT = "UPDATE external_deals SET holder = NULL WHERE id = ANY($1)"
 
 
 class Deals:
@@ -58,26 +75,74 @@ class Deals:
         return [(AccountRef(row["server"], row["login"]), rows.deal(row)) for row in found]
 
 
+async def give_back(
+    connection: Connection, account_id: int, exposures: Exposures, deals: Sequence[int], tickets: Sequence[int]
+) -> None:
+    """Orders report `deals`, theirs are `tickets`: what was told of them as external counts no more."""
+    found = await connection.fetch(
+        _TOLD_BEFORE, account_id, [one for one in deals if one], [one for one in tickets if one]
+    )
+    for row in found:
+        exposures.open(row["symbol"], row["holder"], -signed(Side(row["side"]), row["volume"]))
+    if found:
+        await connection.execute(_COUNTED_BY_REPORT, [row["id"] for row in found])
+
+
 async def _record(connection: Connection, account_id: int, exposures: Exposures, deals: Sequence[ExternalDeal]) -> None:
-    tickets = [deal.deal for deal in deals]
-    known = {tuple(row) for row in await connection.fetch(_KNOWN, account_id, tickets)}
+    known = {tuple(row) for row in await connection.fetch(_KNOWN, account_id, [deal.deal for deal in deals])}
     fresh = {deal.key: deal for deal in deals if deal.key not in known}
     if not fresh:
         return
-    reported = {row["deal"] for row in await connection.fetch(_REPORTED, account_id, tickets)}
-    found = await connection.fetch(_HOLDERS, account_id, [deal.signal_id for deal in fresh.values()])
-    holders = {row["signal_id"]: row["holder"] for row in found}
+    orders = await _orders_of(connection, account_id, list(fresh.values()))
     now = unix_ns()
     written = []
     for deal in fresh.values():
-        holder = None
-        if deal.signal_id and (deal.cause is DealCause.ADOPTED or deal.deal not in reported):
-            holder = holders.get(deal.signal_id, "")
+        holder = orders.holder(deal)
+        if holder is not None:
             move = exposures.open if deal.cause is DealCause.ADOPTED else exposures.close
             move(deal.symbol, holder, signed(deal.side, deal.volume))
         written.append(_row(account_id, deal, holder, now))
     await connection.executemany(_INSERT, written)
     await exposures.write(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """What the orders know of some deals: `holders` by signal, `openers` by the position's ticket."""
+
+    deals: frozenset[int]
+    tickets: frozenset[int]
+    holders: Mapping[str, str]
+    openers: Mapping[int, str]
+
+    def holder(self, deal: ExternalDeal) -> str | None:
+        """Whose exposure it moves; None: nobody's.
+
+        An agent that lost its ledger takes for foreign what the orders still know as opened here; adopted again it
+        counts already.
+        """
+        opener = self.openers.get(deal.position)
+        if deal.cause is DealCause.ADOPTED:
+            return self.holders.get(deal.signal_id, "") if deal.signal_id and opener is None else None
+        if deal.deal in self.deals:
+            return None
+        if deal.signal_id:
+            return self.holders.get(deal.signal_id, "") if opener is None else opener
+        return None if deal.order in self.tickets else opener
+
+
+async def _orders_of(connection: Connection, account_id: int, deals: Sequence[ExternalDeal]) -> _Orders:
+    tickets = [deal.deal for deal in deals], [deal.order for deal in deals]
+    reported = await connection.fetch(_REPORTED, account_id, *tickets, [str(kind) for kind in TRADES])
+    named = await connection.fetch(_HOLDERS, account_id, [deal.signal_id for deal in deals])
+    positions = [deal.position for deal in deals]
+    opened = await connection.fetch(_OPENERS, account_id, positions, [str(kind) for kind in ENTRIES])
+    return _Orders(
+        frozenset(row["deal"] for row in reported),
+        frozenset(row["ticket"] for row in reported),
+        {row["signal_id"]: row["holder"] for row in named},
+        {row["ticket"]: row["holder"] for row in opened},
+    )
 
 
 def _row(account_id: int, deal: ExternalDeal, holder: str | None, now_ns: int) -> tuple[object, ...]:

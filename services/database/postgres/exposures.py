@@ -25,7 +25,7 @@ class Exposures:
     """
 
     def __init__(self, account_id: int, margin: MarginMode, held: dict[tuple[str, str], Decimal]) -> None:
-        self._account_id = account_id
+        self.account_id = account_id
         self._margin = margin
         self._held = held
         self._stored = frozenset(held)
@@ -54,11 +54,11 @@ class Exposures:
 
     async def write(self, connection: Connection) -> None:
         """What was gathered; the account's revision moves with it in any case."""
-        await connection.execute("UPDATE accounts SET revision = revision + 1 WHERE id = $1", self._account_id)
+        await connection.execute("UPDATE accounts SET revision = revision + 1 WHERE id = $1", self.account_id)
         changes = {key: change for key, change in self._changes.items() if any(change)}
         for statement, keys in ((_ADD, changes.keys() & self._stored), (_INSERT, changes.keys() - self._stored)):
             if keys:
-                await connection.executemany(statement, [(self._account_id, *key, *changes[key]) for key in keys])
+                await connection.executemany(statement, [(self.account_id, *key, *changes[key]) for key in keys])
 
     def _add(self, symbol: str, strategy: str, change: ExposureChange) -> None:
         key = (symbol, strategy)

@@ -9,7 +9,7 @@ from mesh.errors import MeshError, Reason
 from mesh.failpoint import failpoint
 from services.database.domain.order import AccountRef, MarginMode, Order, Report, State, Times
 from services.database.domain.order_states import moved
-from services.database.postgres import rows
+from services.database.postgres import deals, rows
 from services.database.postgres.exposures import Exposures, load_exposures
 from services.database.postgres.orders import unknown_order
 from services.database.postgres.pool import Connection, Postgres
@@ -76,6 +76,7 @@ async def _record(connection: Connection, reports: Sequence[Report]) -> list[Ord
     for report in reports:
         batch.take(report)
     if batch.fresh:
+        await batch.give_back(connection)
         await batch.write(connection)
     return list(batch.orders.values())
 
@@ -119,6 +120,20 @@ class _Batch:
         self.fresh.append(report)
         self._events.append((report.signal_id, report.report_id, order.state, after.state, self._now_ns))
         self._exposures[after.account].move(order, after)
+
+    async def give_back(self, connection: Connection) -> None:
+        """What the orders report now may have been told as trades from outside before."""
+        fills = [report for report in self.fresh if report.filled_volume > 0]
+        for account in {report.account for report in fills}:
+            own = [report for report in fills if report.account == account]
+            exposures = self._exposures[account]
+            await deals.give_back(
+                connection,
+                exposures.account_id,
+                exposures,
+                [report.deal for report in own],
+                [report.ticket for report in own],
+            )
 
     async def write(self, connection: Connection) -> None:
         moved_orders = {report.signal_id: self.orders[report.signal_id] for report in self.fresh}

@@ -28,10 +28,20 @@ def lease(agent: str, engine: str = "engine-1", valid_for_ms: int = 60_000, rene
     return pb.AcquireLeaseRequest(account=ACCOUNT, agent=agent, engine=engine, valid_for_ms=valid_for_ms, renew=renew)
 
 
-def deal(number: int, side: int, volume: str, signal_id: str, cause: int = order_pb2.DEAL_CAUSE_STOP_LOSS) -> Any:
+def deal(
+    number: int,
+    side: int,
+    volume: str,
+    signal_id: str,
+    cause: int = order_pb2.DEAL_CAUSE_STOP_LOSS,
+    *,
+    position: int = 7,
+    made_by: int = 0,
+) -> Any:
     return order_pb2.ExternalDeal(
         deal=number,
-        position=7,
+        order=made_by,
+        position=position,
         symbol="EURUSD",
         side=side,
         volume=volume,
@@ -98,12 +108,52 @@ async def test_a_deal_moves_what_opened_its_position_once(service: Stubs, accoun
     """Said again, or reported by the order itself, it moves nothing more; one of a foreign position moves nothing."""
     await opened(service, "a", "bollinger", "0.10", ticket=7)
     stop = deal(100, SELL, "0.04", "a")
-    assert await told(service, stop, stop, deal(101, SELL, "5", "")) == {"bollinger": "0.06"}
+    assert await told(service, stop, stop, deal(101, SELL, "5", "", position=99)) == {"bollinger": "0.06"}
     assert await told(service, stop, deal(7, BUY, "0.10", "a")) == {"bollinger": "0.06"}
-    adopted = deal(100, BUY, "2", "adopted-100", order_pb2.DEAL_CAUSE_ADOPTED)
+    adopted = deal(100, BUY, "2", "adopted-100", order_pb2.DEAL_CAUSE_ADOPTED, position=100)
     assert await told(service, adopted, adopted) == {"bollinger": "0.06", "": "2"}
     listed = (await service.orders.ListDeals(pb.ListDealsRequest(account=ACCOUNT))).deals
     assert [item.deal.deal for item in listed] == [100, 7, 101, 100]
+
+
+async def test_a_deal_counts_once_whoever_tells_it_first(service: Stubs, account: pb.Account) -> None:
+    """An order that reports later what was told as a trade from outside takes that over, by the deal or by the
+    order's ticket; what it made beside its last deal counts with its report only."""
+    await opened(service, "a", "bollinger", "0.10", ticket=7)
+    await commit(service, order("b", volume="0.30"))
+    assert await told(service, deal(20, BUY, "0.30", "a")) == {"bollinger": "0.40", "": "0"}
+    await record(service, report("b", "b/f", FILLED, filled_volume="0.30", ticket=19, deal=20))
+    assert await told(service, deal(20, BUY, "0.30", "a")) == {"bollinger": "0.10", "": "0.30"}
+    await commit(service, order("c", side=SELL, kind=order_pb2.ORDER_KIND_CLOSE, position=7, volume="0.40"))
+    parts = deal(31, SELL, "0.25", "", made_by=30), deal(32, SELL, "0.15", "", made_by=30)
+    assert await told(service, parts[0]) == {"bollinger": "0.00", "": "0.15"}
+    await record(service, report("c", "c/f", FILLED, filled_volume="0.40", ticket=30, deal=32))
+    flat = await told(service, parts[1])
+    assert [float(volume) for volume in flat.values()] == [0, 0]
+
+
+async def test_what_an_agent_forgot_is_known_to_the_orders(service: Stubs, account: pb.Account) -> None:
+    """One that lost its ledger takes our positions for foreign: their deals count all the same, their adoption does not
+    count them again."""
+    await opened(service, "a", "bollinger", "0.10", ticket=7)
+    assert await told(service, deal(7, BUY, "0.10", "", made_by=7)) == {"bollinger": "0.10"}
+    assert await told(service, deal(20, SELL, "0.04", "")) == {"bollinger": "0.06"}
+    assert await told(service, deal(7, BUY, "0.06", "adopted-7", order_pb2.DEAL_CAUSE_ADOPTED)) == {"bollinger": "0.06"}
+    assert await told(service, deal(21, SELL, "0.06", "adopted-7")) == {"bollinger": "0.00"}
+
+
+async def test_positions_that_closed_each_other_are_gone(service: Stubs) -> None:
+    """The order that did it reports one of its deals and moves nothing by itself."""
+    mode = agent_link_pb2.MARGIN_MODE_HEDGING
+    request = pb.UpsertAccountRequest(account=ACCOUNT, trade_mode=order_pb2.TRADE_MODE_DEMO, margin_mode=mode)
+    await service.orders.UpsertAccount(request)
+    await opened(service, "long", "a", "0.20", ticket=7)
+    await opened(service, "short", "b", "0.10", ticket=8, side=SELL)
+    kind = order_pb2.ORDER_KIND_CLOSE_BY
+    await commit(service, order("c", kind=kind, side=0, volume="", position=7, opposite_position=8))
+    await record(service, report("c", "c/d", order_pb2.ORDER_STATE_DONE, ticket=30, deal=31))
+    pair = deal(31, SELL, "0.10", "long", made_by=30), deal(32, BUY, "0.10", "short", position=8, made_by=30)
+    assert await told(service, *pair) == {"a": "0.10", "b": "0.00", "": "0"}
 
 
 async def test_a_close_moves_the_exposure_of_who_opened_the_position(service: Stubs, account: pb.Account) -> None:
