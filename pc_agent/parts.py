@@ -25,6 +25,7 @@ from pc_agent.market.news_file import NewsFile
 from pc_agent.market.plugins import CollectedSource, open_sources
 from pc_agent.orders.confirmations import Confirmations
 from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.ledger_schema import LedgerFileError
 from pc_agent.orders.ledger_upkeep import forget_resolved
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 from pc_agent.settings.keeper import SettingsKeeper
@@ -107,7 +108,7 @@ async def put_together(settings: AgentSettings, dial: Dial) -> AsyncIterator[Par
     """The parts; what they opened is closed when the block ends.
 
     Raises:
-        SettingsError: another agent uses the state folder.
+        SettingsError: another agent uses the state folder, or what stands in it can not be used.
     """
     async with AsyncExitStack() as stack:
         kept = await _open_state(settings, stack)
@@ -126,7 +127,7 @@ async def _open_state(settings: AgentSettings, stack: AsyncExitStack) -> Kept:
     try:
         ledger = stack.enter_context(open_ledger(settings.state_dir))
         store = await stack.enter_async_context(open_store(settings.state_dir))
-    except (LockedError, StoreMigrationError) as error:
+    except (LockedError, LedgerFileError, StoreMigrationError) as error:
         raise SettingsError(f"setting 'state_dir': {error}") from None
     user = settings.user_id or user_id(settings.instance)
     preferences = LivePreferences(store, user, settings.instance)

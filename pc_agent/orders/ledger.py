@@ -172,7 +172,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
 
     Raises:
         LockedError: another agent does.
-        NewerLedgerError: a newer agent wrote it.
+        LedgerFileError: it is damaged, or held by another program, or a newer agent wrote it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(folder / "ledger.lock"):

@@ -115,8 +115,12 @@ def _deals(database: sqlite3.Connection) -> None:
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _orders_of_every_kind, _deals)
 
 
-class NewerLedgerError(Exception):
-    """The file was written by a newer agent; this one would not understand it."""
+class LedgerFileError(Exception):
+    """The file can not be used. Nothing is executed without it."""
+
+
+class NewerLedgerError(LedgerFileError):
+    """It was written by a newer agent; this one would not understand it."""
 
 
 def migrate(database: sqlite3.Connection) -> None:

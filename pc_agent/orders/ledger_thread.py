@@ -5,13 +5,13 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mesh.log import get_logger
-from pc_agent.orders.ledger_schema import migrate
+from pc_agent.orders.ledger_schema import LedgerFileError, migrate
 from pc_agent.orders.ledger_transaction import Report, Transaction
 
 log = get_logger(__name__)
@@ -44,10 +44,7 @@ class LedgerThread:
 
     def __init__(self, file: Path, listener: Callable[[Sequence[Report]], None]) -> None:
         # Opened by the caller, who learns what is wrong with the file; then the thread's alone.
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        migrate(self._database)
+        self._database = _opened(file)
         self.ledger_id: str = self._database.execute("SELECT ledger FROM identity").fetchone()[0]
         self._listener = listener
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -104,8 +101,10 @@ class LedgerThread:
             database.execute("COMMIT")
         except sqlite3.Error as error:
             if database.in_transaction:
-                database.execute("ROLLBACK")
-            outcomes = [_Outcome(job, None, error) for job in jobs]
+                with suppress(sqlite3.Error):  # whoever waits must hear of it, and the thread must live
+                    database.execute("ROLLBACK")
+            failure = LedgerFileError(f"the ledger can not be written ({error}): is its disk full, or is it damaged?")
+            outcomes = [_Outcome(job, None, failure) for job in jobs]
             transaction.reports.clear()
         try:
             jobs[0].loop.call_soon_threadsafe(self._deliver, outcomes, transaction.reports)
@@ -129,6 +128,28 @@ class LedgerThread:
         if reports and outcomes:
             # Behind those who waited: they may have an order to send.
             outcomes[0].job.loop.call_soon(self._listener, reports)
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Raises LedgerFileError."""
+    database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
+        migrate(database)
+    except sqlite3.Error as error:
+        database.close()
+        raise LedgerFileError(
+            f"the ledger {file} can not be used ({error}). If another program holds it, end that; if it is damaged,"
+            " move it aside and keep it: the agent begins a new one, and finds what it had begun in the terminal's books"
+        ) from None
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _do(transaction: Transaction, job: _Job) -> _Outcome:

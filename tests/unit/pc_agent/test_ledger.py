@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import pytest
 
 from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
 from pc_agent.file_lock import LockedError
-from pc_agent.orders.ledger import Ledger, LedgerError, Report, open_ledger
-from pc_agent.orders.ledger_schema import MIGRATIONS, NewerLedgerError
+from pc_agent.orders.ledger import Ledger, LedgerError, Report, Transaction, open_ledger
+from pc_agent.orders.ledger_schema import MIGRATIONS, LedgerFileError, NewerLedgerError
 
 ACCOUNT = Account("twin-1", 1_000_001)
 
@@ -249,3 +249,35 @@ def test_a_ledger_of_a_newer_agent_is_refused(tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(NewerLedgerError, match="update"), open_ledger(tmp_path):
         pass
+
+
+async def test_a_full_disk_is_told_to_who_waits_and_nothing_of_it_is_written(ledger: Ledger) -> None:
+    """Neither what did not fit nor what shared its commit; when there is room again, all goes on."""
+
+    def allow(pages: int) -> Callable[[Transaction], None]:
+        return lambda transaction: transaction.database.execute(f"PRAGMA max_page_count = {pages}").close()
+
+    big = entry("big")
+    big = replace(big, signal=replace(big.signal, stop_loss="1" * 200_000))
+    await ledger.run(allow(1))  # at least as many as it has
+    written = [ledger.receive(ACCOUNT, 1, 1, [one]) for one in (entry("small"), big)]
+    told = await asyncio.gather(*written, return_exceptions=True)
+    assert isinstance(told[1], LedgerFileError)
+    assert "disk full" in str(told[1])
+    assert await ledger.entry("big") is None
+    await ledger.run(allow(2**30))
+    assert await ledger.receive(ACCOUNT, 1, 1, [big]) == {"big"}
+
+
+@pytest.mark.parametrize("damage", ["no database", "torn page"])
+def test_a_damaged_ledger_is_refused_in_words(tmp_path: Path, damage: str) -> None:
+    """The person learns what to do with it; it is not begun anew over what may be left of it."""
+    file = tmp_path / "ledger.sqlite"
+    with open_ledger(tmp_path):
+        pass
+    content = file.read_bytes()
+    torn = content[: len(content) // 2] + b"\xff" * (len(content) - len(content) // 2)
+    file.write_bytes(torn if damage == "torn page" else b"not at all" * 1000)
+    with pytest.raises(LedgerFileError, match="move it aside"), open_ledger(tmp_path):
+        pass
+    assert file.stat().st_size > 0
