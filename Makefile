@@ -31,8 +31,8 @@ up: setup
 
 PYTEST = $(BIN)/python -m pytest $(if $(DATA),--data=$(DATA))
 
-# Side by side, but for those that want the machine to themselves.
-ALONE = tests/chaos/test_storm.py tests/chaos/test_orders_under_kills.py
+# Side by side; the two storms with nothing else beside them.
+ALONE = tests/chaos/test_storm.py tests/chaos/test_signals.py
 SOURCES = mesh hub services pc_agent cli compose bench protos/suho
 # Compiled first: tests start hundreds of processes, and each would compile what it imports where caches are forbidden.
 test: setup
@@ -40,7 +40,7 @@ test: setup
 ifeq ($(TESTS),)
 	$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/chaos $(ALONE:%=--ignore=%)
-	$(PYTEST) $(ALONE)
+	$(PYTEST) -n 2 --dist loadfile $(ALONE)
 else
 	$(PYTEST) $(TESTS)
 endif

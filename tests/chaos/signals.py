@@ -58,7 +58,6 @@ _FAULTS = (
 _AT_ONCE = 8
 _PROGRAMS = ("pc-agent", "worker", "trading-engine", "database", "twin", "hub", "postgres", "nats")
 _PORTS = ("trading-engine", "database", "postgres", "nats")
-_CRASHING_S = 120.0
 _QUIET_S = 120.0
 # A minute in production: how long books must show nothing before an order counts as not executed.
 _SETTLE_S = "2"
@@ -66,11 +65,12 @@ _SETTLE_S = "2"
 
 @dataclass(frozen=True)
 class Storm:
-    """What is asked for; programs die about every `every_s` seconds."""
+    """What is asked for; programs die about every `every_s` seconds, crash points are passed for at most `crash_s`."""
 
     signals: int
     seed: int
     every_s: float
+    crash_s: float
     partitions: bool
 
 
@@ -88,7 +88,7 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
         await until_joined(stub, own.market.account)
         source = SignalSource(stub, own.market.account, await own.symbols(), random.Random(storm.seed))
         began = time.monotonic()
-        await source.run(lambda: all(crashes.passed().values()) or time.monotonic() - began > _CRASHING_S, _AT_ONCE)
+        await source.run(lambda: all(crashes.passed().values()) or time.monotonic() - began > storm.crash_s, _AT_ONCE)
         _say(f"crash points passed after {time.monotonic() - began:.0f} s")
         done = await _disturbed(source, storm, Faults(platform, {"pc-agent": own.agent_pid, "twin": own.twin_pid}))
         took_s = time.monotonic() - began
@@ -229,6 +229,7 @@ def main() -> int:
     parser.add_argument("--signals", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-s", type=float, default=4.0, help="mean time between two faults")
+    parser.add_argument("--crash-s", type=float, default=300.0, help="how long to wait for every crash point")
     parser.add_argument("--partitions", action="store_true", help="this is a network namespace of its own")
     arguments = parser.parse_args()
     if arguments.partitions:

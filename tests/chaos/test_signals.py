@@ -10,7 +10,8 @@ from tests.chaos.storm_process import NAMESPACE, outcome, own_network
 # The storm bounds itself.
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 
-_SHORT, _SHORT_EVERY_S = 400, 1.5
+_SHORT = ("--signals", "100", "--every-s", "2", "--crash-s", "25")
+_SHORT_POINTS = 5
 # Signals a minute: a hundred thousand in about ten minutes.
 _RATE = 10_000
 
@@ -22,13 +23,13 @@ async def test_no_order_is_doubled_late_or_untold(
     minutes = request.config.getoption("--chaos-minutes")
     seed = request.config.getoption("--chaos-seed")
     partitions = own_network()
-    signals, every_s = (int(_RATE * minutes), 4.0) if minutes else (_SHORT, _SHORT_EVERY_S)
     with capsys.disabled():
         left_out = "" if partitions else ", without partitions: this machine gives out no network namespace"
-        sys.stderr.write(f"\nstorm of {signals} signals, seed {seed}{left_out}\n")
-    command = [*(NAMESPACE if partitions else ()), sys.executable, "-P", "-m", "tests.chaos.signals"]
-    command += ["--signals", str(signals), "--seed", str(seed), "--every-s", str(every_s)]
-    account, messages = await outcome([*command, *(["--partitions"] if partitions else [])])
+        sys.stderr.write(f"\nstorm of signals, seed {seed}{left_out}\n")
+    size = ("--signals", str(int(_RATE * minutes)), "--every-s", "10") if minutes else _SHORT
+    command = [*(NAMESPACE if partitions else ()), sys.executable, "-P", "-m", "tests.chaos.signals", *size]
+    account, messages = await outcome([*command, "--seed", str(seed), *(["--partitions"] if partitions else [])])
     assert account["wrong"] == [], f"{messages}\n{json.dumps(account, indent=1)}"
-    assert all(account["crash_points"].values()), account["crash_points"]
-    assert account["states"]["ORDER_STATE_FILLED"] > signals / 20, account["states"]
+    passed = [place for place, was in account["crash_points"].items() if was]
+    assert len(passed) == len(account["crash_points"]) if minutes else len(passed) >= _SHORT_POINTS, passed
+    assert account["states"]["ORDER_STATE_FILLED"] > 20, account["states"]
