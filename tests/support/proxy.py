@@ -23,6 +23,13 @@ class CuttableProxy:
         for writer in self._open.pop(0):
             writer.transport.abort()
 
+    def cut(self, port: int) -> None:
+        """Reset the connection that comes from this port."""
+        pair = next(pair for pair in self._open if pair[0].get_extra_info("peername")[1] == port)
+        self._open.remove(pair)
+        for writer in pair:
+            writer.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
