@@ -39,7 +39,7 @@ class ArchiveSource:
 
     def __init__(self, name: str, server: str, symbols: Iterable[str], folder: Path) -> None:
         self._name, self._server = name, server
-        self._connected = False
+        self._connected = self._is_known = False
         self.archives = {symbol: TickArchive(folder, symbol) for symbol in symbols}
         self._listener: SourceListener | None = None
         self._readers: dict[str, _Reader] = {}
@@ -57,10 +57,12 @@ class ArchiveSource:
         self._wake.set()
 
     def set_connected(self, connected: bool) -> None:
-        """Whether it can be read now."""
+        """Whether it can be read now. Its symbols are shown from the first time on."""
+        self._is_known = self._is_known or connected
         if connected != self._connected:
             self._connected = connected
-            self._changed()
+            if self._listener:
+                self._listener.source_changed(self)
 
     def visible(self, symbol: str) -> int:
         """How many of a symbol's ticks are to be seen now."""
@@ -82,6 +84,8 @@ class ArchiveSource:
 
     @property
     def newest_msc(self) -> dict[str, int]:
+        if not self._is_known:
+            return {}
         return {symbol: self._newest(symbol).time_msc for symbol in self.archives}
 
     def listen(self, listener: SourceListener) -> None:
@@ -114,7 +118,6 @@ class ArchiveSource:
     async def run(self) -> None:
         """Collect and serve, for ever."""
         try:
-            self._changed()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.collect(), name=f"collect {self._name}")
                 tasks.create_task(self._serve(), name=f"serve {self._name}")
@@ -160,10 +163,6 @@ class ArchiveSource:
         msc = int(ticks[stop - 1]["time_msc"])
         begin = self.archives[symbol].count_until(before(msc).time_msc)
         return TickId(msc, stop - 1 - begin)
-
-    def _changed(self) -> None:
-        if self._listener:
-            self._listener.source_changed(self)
 
 
 def ticks_from(**columns: Any) -> Ticks:

@@ -45,8 +45,8 @@ class FileSource(ArchiveSource):
                 more = False
                 for symbol, text in self._texts.items():
                     more |= await self._take(symbol, text)
-                self.set_connected(not self._wrong)
-                if not more:
+                if self._wrong or not more:
+                    self.set_connected(not self._wrong)
                     await asyncio.sleep(_RETRY_S if self._wrong else _LOOK_S)
         finally:
             for text in self._texts.values():

@@ -192,6 +192,8 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
         self.deals: dict[int, order_pb2.ExternalDeal] = {}
         self.snapshot: link.AccountSnapshot | None = None
         self.safety: link.AgentSafety | None = None
+        # What the agent told of each symbol last.
+        self.markets: dict[str, order_pb2.MarketConditions] = {}
         self.acknowledged = 0
         self.missing: list[link.MissingSignals] = []
         self.handed_out = 0
@@ -277,6 +279,8 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                     self.snapshot = request.snapshot
                 case "safety":
                     self.safety = request.safety
+                case "market":
+                    self.markets |= {one.symbol: one for one in request.market.conditions}
                 case "missing":
                     self.missing.append(request.missing)
                     for signal in self.signals[request.missing.from_seq - 1 : request.missing.to_seq]:
