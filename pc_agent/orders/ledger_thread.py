@@ -144,7 +144,7 @@ def _opened(file: Path) -> sqlite3.Connection:
         database.close()
         raise LedgerFileError(
             f"the ledger {file} can not be used ({error}). If another program holds it, end that; if it is damaged,"
-            " move it aside and keep it: the agent begins a new one, and finds what it had begun in the terminal's books"
+            " move it aside and keep it: the agent begins a new one and finds what it had begun in the terminal's books"
         ) from None
     except BaseException:
         database.close()

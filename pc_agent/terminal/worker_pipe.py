@@ -58,7 +58,8 @@ class WorkerPipe:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 await self.ended.wait()
-        self._process.join()
+        # One that the system does not let go yet must not hold up all others; its lock keeps its successor waiting.
+        await asyncio.to_thread(self._process.join, _LAST_WORDS_S)
         self._pipe.close()
         return self.ended.is_set()
 

@@ -64,11 +64,11 @@ class Desk:
         """
         async with self._turns.setdefault(intent.account, asyncio.Lock()):
             account = await self._database.account(intent.account)
-            lane = self._lanes.executing(intent.account)
-            if lane is None and account.engine not in ("", self._engine):
-                answer = await self._elsewhere.submit(account.engine, order_of(intent, None))
-                return Committed(answer.order, answer.duplicate)
-            return await self._submit(intent, account)
+            if self._lanes.executing(intent.account) or account.engine in ("", self._engine):
+                return await self._submit(intent, account)
+        # Not in its turn: while the agent moves, two engines may each hold the account's and wait for the other's.
+        answer = await self._elsewhere.submit(account.engine, order_of(intent, None))
+        return Committed(answer.order, answer.duplicate)
 
     async def submit_here(self, order: order_pb2.Order) -> Committed:
         """What another engine passed on, because the account's agent was here."""
