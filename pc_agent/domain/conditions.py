@@ -49,7 +49,8 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class NewTicks:
-    """Columns, and when they came; `is_newest`: the source had no more after them."""
+    """Columns, and when the last of them came; `is_newest`: the source had no more then; `has_moved`: so it was with
+    some of them before, and then others came."""
 
     time_msc: Array
     ordinal: Array
@@ -57,6 +58,7 @@ class NewTicks:
     ask: Array
     at_ns: int
     is_newest: bool
+    has_moved: bool = False
 
 
 class SymbolMarket:
@@ -93,7 +95,7 @@ class SymbolMarket:
         if start < len(ticks.time_msc):
             self._last = TickId(int(ticks.time_msc[-1]), int(ticks.ordinal[-1]))
             self._moved_ns = ticks.at_ns
-            self._is_live = self._is_live or self._caught_up
+            self._is_live = self._is_live or self._caught_up or ticks.has_moved
             self._week.learn(ticks.time_msc[start:])
             self._quotes(ticks.time_msc[start:], ticks.bid[start:], ticks.ask[start:])
         self._caught_up = self._caught_up or ticks.is_newest

@@ -23,12 +23,12 @@ _AT_ONCE = 8
 class _Waiting:
     """Ticks of a symbol that came and are not counted yet."""
 
-    __slots__ = ("at_ns", "count", "is_newest", "parts")
+    __slots__ = ("at_ns", "count", "has_moved", "is_newest", "parts")
 
     def __init__(self) -> None:
         self.parts: list[dict[str, bytes]] = []
         self.count = self.at_ns = 0
-        self.is_newest = False
+        self.is_newest = self.has_moved = False
 
 
 class MarketMonitor:
@@ -56,6 +56,7 @@ class MarketMonitor:
         if waiting is None:
             waiting = self._waiting[place] = _Waiting()
         waiting.parts.append(ticks.columns)
+        waiting.has_moved |= waiting.is_newest
         waiting.count += len(ticks.columns["time_msc"]) // 8
         waiting.at_ns, waiting.is_newest = time.monotonic_ns(), ticks.is_newest
         if waiting.count >= _MOST_WAITING:
@@ -100,4 +101,6 @@ class MarketMonitor:
         columns: dict[str, Any] = {
             name: np.frombuffer(b"".join(part[name] for part in waiting.parts), COLUMNS[name]) for name in _COLUMNS
         }
-        self._market(place).take(NewTicks(**columns, at_ns=waiting.at_ns, is_newest=waiting.is_newest))
+        self._market(place).take(
+            NewTicks(**columns, at_ns=waiting.at_ns, is_newest=waiting.is_newest, has_moved=waiting.has_moved)
+        )
