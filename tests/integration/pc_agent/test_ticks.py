@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from suho.agent.v1 import agent_pb2
 from suho.market.v1 import bridge_pb2 as market
 from suho.market.v1 import tick_pb2
 
@@ -13,6 +14,7 @@ from mesh.market.digest import digests
 from pc_agent.domain.lanes import lane_of
 from pc_agent.twin.control import TwinUnreachableError, deal_count, slow_history
 from tests.integration.pc_agent.conftest import Rig
+from tests.integration.pc_agent.test_truth import ask
 from tests.support import eventually
 from tests.support.proxy import cuttable_proxy
 from tests.support.replay_file import ReplayFile, generate
@@ -59,6 +61,14 @@ async def test_every_tick_arrives_once_on_its_symbols_lane(rig: Rig, tmp_path: P
     connections = psutil.Process(rig.agent.pid).net_connections("tcp")
     remote = [c.raddr.port for c in connections if c.status == psutil.CONN_ESTABLISHED]
     assert sorted(remote) == sorted([*[rig.ports[0]] * 4, rig.ports[1]])
+    told = (await ask(tmp_path, "GetStatus", agent_pb2.GetStatusRequest())).status
+    assert [(lane.number, lane.stands, lane.reconnects) for lane in told.lanes] == [(n, True, 0) for n in range(5)]
+    assert {one.symbol: (one.lane, one.source, one.unacknowledged) for one in told.symbols} == {
+        file.symbol: (lane_of(server, file.symbol), "terminal", 0) for file in files
+    }
+    (terminal,) = told.terminals
+    assert (terminal.connected, terminal.role, list(terminal.findings)) == (True, agent_pb2.AGENT_ROLE_EXECUTING, [])
+    assert (terminal.worker_pid, terminal.account.server) == (rig.workers()[0].pid, server)
 
 
 async def test_nothing_is_lost_when_the_worker_is_killed(rig: Rig, tmp_path: Path) -> None:
