@@ -15,6 +15,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from mesh.console import told_to_end
 from mesh.log import configure_logging, get_logger, set_level
 from mesh.market import BEFORE_FIRST
 from mesh.waiting import backoff
@@ -72,7 +73,8 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
     configure_logging("pc-agent", instance, terms.log_level, terms.log_format, terms.log_file)
     limit_this_process(terms.name, Limits(terms.cpu_limit_percent, terms.memory_limit_mb))
     try:
-        _with_the_lock(terms, pipe, board)
+        with told_to_end(lambda: None):  # the agent is told too, and ends it, in order
+            _with_the_lock(terms, pipe, board)
     except (EOFError, ConnectionError):
         log.info("the agent is gone")
 
