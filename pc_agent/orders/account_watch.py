@@ -66,6 +66,9 @@ class AccountWatch:
         self._looked = looked
         self._lasting = Lasting()
         self._known_orders: dict[int, str] = {}
+        # What was compared last: whose each is, is known of these and of no newer ones.
+        self._positions: tuple[BookPosition, ...] = ()
+        self._orders: tuple[BookOrder, ...] = ()
         self._engine: Mapping[str, Decimal] | None = None
         self._far_at = float("-inf")
         self._was_connected = False
@@ -120,22 +123,18 @@ class AccountWatch:
 
     def ours(self) -> list[BookPosition]:
         """Open positions that are ours."""
-        positions = self._books.newest.books.positions if self._books.newest else ()
-        return [one for one in positions if self._owner(one)]
+        return [one for one in self._positions if self._owner(one)]
 
     def foreign(self) -> list[BookPosition]:
         """Open positions that nobody here asked for."""
-        positions = self._books.newest.books.positions if self._books.newest else ()
-        return [one for one in positions if not self._owner(one)]
+        return [one for one in self._positions if not self._owner(one)]
 
     def our_orders(self) -> list[BookOrder]:
         """Pending orders at the broker that are ours."""
-        orders = self._books.newest.books.orders if self._books.newest else ()
-        return [one for one in orders if one.ticket in self._known_orders]
+        return [one for one in self._orders if one.ticket in self._known_orders]
 
     def foreign_orders(self) -> list[BookOrder]:
-        orders = self._books.newest.books.orders if self._books.newest else ()
-        return [one for one in orders if one.ticket not in self._known_orders]
+        return [one for one in self._orders if one.ticket not in self._known_orders]
 
     def _owner(self, position: BookPosition) -> str:
         holding = self.holdings.get(position.identifier)
@@ -143,8 +142,9 @@ class AccountWatch:
 
     async def _compare(self, look: Look) -> None:
         books = look.books
-        self.holdings = await self._deals.holdings()
-        self._known_orders = await self._know(books.orders)
+        holdings, known = await self._deals.holdings(), await self._know(books.orders)
+        self.holdings, self._known_orders = holdings, known
+        self._positions, self._orders = books.positions, books.orders
         sides = Sides(
             books.positions,
             books.orders,
