@@ -130,6 +130,8 @@ def settings_of(
         "pc-agent": {
             "history_start": "first",
             "terminals": (twin,),
+            # A replay that has ended stands still, and can be traded on.
+            "max_quote_age_ms": 0,
         },
     }
     if strategy:

@@ -16,14 +16,16 @@ class LiveFields(MeshSettings):
         1_200,
         ge=100,
         le=60_000,
-        description="How long the terminal may take for an order; then its worker is replaced, the order in doubt.",
+        description="How long one call of order_send may take; then its worker is replaced, the order in doubt.",
     )
     deviation_points: int = Field(20, ge=0, description="How far an order's price may slip.")
     max_spread_points: int = Field(0, ge=0, description="No entry while the spread is wider; 0: any spread.")
     max_spread_ratio: float = Field(
         0, ge=0, description="No entry while the spread is wider than its mean of five minutes times this; 0: any."
     )
-    max_quote_age_ms: int = Field(10_000, ge=0, description="No entry on a quote that is older; 0: any age.")
+    max_quote_age_ms: int = Field(
+        60_000, ge=0, description="No entry on a quote that has stood for longer: the terminal may stand still; 0: any."
+    )
     closed_block_entries: bool = Field(
         False, description="No entry while the symbol's session is closed, as its quotes tell; else the broker decides."
     )
