@@ -1,7 +1,6 @@
 """The worker's process and the pipe to it."""
 
 import asyncio
-import multiprocessing
 import queue
 import sys
 import threading
@@ -9,9 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from pc_agent.mt5_worker import work
-from pc_agent.terminal.call_board import CallBoard
 from pc_agent.terminal.messages import Command, Event, WorkerTerms
+from pc_agent.terminal.worker_process import worker_process
 
 _LAST_WORDS_S = 2.0
 
@@ -27,14 +25,9 @@ class WorkerPipe:
         self.arrived = asyncio.Event()
         self.ended = asyncio.Event()
         self._inbox: list[Event] = []
-        self._outbox: queue.Queue[Command | None] = queue.Queue()
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self.board = CallBoard.shared(context)
-        # From the main thread: the worker's death signal is bound to the thread that started it.
-        self._process = context.Process(target=work, args=(terms, theirs, self.board), name="mt5 worker", daemon=True)
-        self._process.start()
-        theirs.close()
+        self._outbox: queue.Queue[WorkerTerms | Command | None] = queue.Queue()
+        self._process, self._pipe, self.board = worker_process()
+        self._outbox.put(terms)
         self.pid = self._process.pid or 0
         threading.Thread(target=self._read, name="worker reader", daemon=True).start()
         threading.Thread(target=self._write, name="worker writer", daemon=True).start()
