@@ -13,8 +13,10 @@ from pc_agent.terminal.messages import TicksRead
 from pc_agent.ticks.sources import Place
 
 _LOOK_S = 1.0
-# Put aside of a symbol before it is counted, whatever the time: a page.
+# Put aside of a symbol before it is counted, whatever the time: a page of ticks, or so many messages, which are joined
+# in a fraction of a millisecond.
 _MOST_WAITING = 4_000
+_MOST_PARTS = 256
 _COLUMNS = ("time_msc", "ordinal", "bid", "ask")
 # Symbols counted before an order may go between.
 _AT_ONCE = 8
@@ -59,7 +61,7 @@ class MarketMonitor:
         waiting.has_moved |= waiting.is_newest
         waiting.count += len(ticks.columns["time_msc"]) // 8
         waiting.at_ns, waiting.is_newest = time.monotonic_ns(), ticks.is_newest
-        if waiting.count >= _MOST_WAITING:
+        if waiting.count >= _MOST_WAITING or len(waiting.parts) >= _MOST_PARTS:
             self._settle(place)
 
     async def run(self) -> None:

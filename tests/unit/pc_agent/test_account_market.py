@@ -126,16 +126,18 @@ def test_the_spread_is_bound_by_its_own_mean(tmp_path: Path) -> None:
 async def test_the_engine_is_told_what_changed(tmp_path: Path, monkeypatch: Any) -> None:
     """All of it on a new stream, then only what is not as it was."""
     monkeypatch.setattr(account_market, "_TELL_S", 0.005)
-    desk, told = Desk(tmp_path), []
+    now = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)  # that time goes by changes nothing here
+    desk, told, looks = Desk(tmp_path), [], []
+    market = AccountMarket("broker", lambda: looks.append(1) or desk.facts, desk.markets)  # type: ignore[func-returns-value]
     desk.tick(*[10] * 120)
     async with asyncio.TaskGroup() as tasks:
-        for stream in range(2):
-            work = tasks.create_task(desk.market.carry(told.append))
-            await eventually(lambda stream=stream: len(told) > stream)  # type: ignore[misc]
-            await asyncio.sleep(0.02)
+        for stream in (1, 2):
+            work, begun = tasks.create_task(market.carry(told.append)), len(looks)
+            await eventually(lambda begun=begun: len(looks) > begun + 10)  # type: ignore[misc]
+            assert len(told) == stream
             work.cancel()
-        assert len(told) == 2
-        work = tasks.create_task(desk.market.carry(told.append))
+        work = tasks.create_task(market.carry(told.append))
         await eventually(lambda: len(told) == 3)
         desk.tick(30)
         await eventually(lambda: len(told) == 4)
