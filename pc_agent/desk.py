@@ -80,8 +80,9 @@ class Desk:
             await self._trade(await self.pool.first_facts(), tasks)
 
     async def stop(self) -> None:
-        """Let the terminals go."""
+        """Let the terminals go; then the account, which another agent may take over."""
         await self.pool.stop()
+        await self.signals.stop()
 
     async def _trade(self, facts: Connected, tasks: asyncio.TaskGroup) -> None:
         account = Account(facts.account.server, facts.account.login)

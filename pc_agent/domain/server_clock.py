@@ -7,12 +7,19 @@ from collections import deque
 from dataclasses import dataclass
 
 _SAMPLES = 16
+# What two clocks may drift apart while that many samples are taken.
+_DRIFT_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
     round_trip_ns: int
     offset_ns: int
+
+    def contradicts(self, other: "_Sample") -> bool:
+        """No offset fits both: each is off by half its round trip at most."""
+        apart = abs(self.offset_ns - other.offset_ns)
+        return apart > (self.round_trip_ns + other.round_trip_ns) // 2 + _DRIFT_NS
 
 
 class ServerClock:
@@ -23,8 +30,10 @@ class ServerClock:
 
     def measure(self, sent_ns: int, received_ns: int, engine_unix_ns: int) -> None:
         """A probe left and its answer came at these monotonic times; the engine read its clock in between."""
-        middle = (sent_ns + received_ns) // 2
-        self._samples.append(_Sample(received_ns - sent_ns, engine_unix_ns - middle))
+        sample = _Sample(received_ns - sent_ns, engine_unix_ns - (sent_ns + received_ns) // 2)
+        if any(sample.contradicts(earlier) for earlier in self._samples):
+            self._samples.clear()  # the engine's clock was set
+        self._samples.append(sample)
 
     def forget(self) -> None:
         """Another engine answers from now on."""
@@ -35,12 +44,6 @@ class ServerClock:
         if not self._samples:
             return None
         return monotonic_ns + self._offset_ns()
-
-    def monotonic_ns(self, unix_ns: int) -> int | None:
-        """When the engine's clock will show `unix_ns`."""
-        if not self._samples:
-            return None
-        return unix_ns - self._offset_ns()
 
     def ahead_ns(self, monotonic_ns: int) -> int:
         """What the engine's clock shows more than the monotonic one; 0 before the first measurement."""
@@ -56,10 +59,17 @@ class Lease:
 
     def __init__(self) -> None:
         self.until_ns = 0
+        self._given_up = False
 
     def renew(self, from_ns: int, valid_for_ms: int) -> None:
         """Granted at monotonic `from_ns`; a shorter grant replaces a longer one only if it ends later."""
+        if self._given_up:
+            return
         self.until_ns = max(self.until_ns, from_ns + valid_for_ms * 1_000_000)
+
+    def give_up(self) -> None:
+        """It may not any more, whatever was and is granted."""
+        self._given_up, self.until_ns = True, 0
 
     def holds(self, monotonic_ns: int) -> bool:
         return monotonic_ns < self.until_ns

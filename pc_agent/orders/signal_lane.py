@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -27,6 +28,8 @@ log = get_logger(__name__)
 
 _PROBE_S = 2.0
 _MOST_REPORTS = 100
+# So long the engine has to store what was said last, when the agent ends.
+_FAREWELL_S = 1.0
 # Signals that are being written to the ledger while more are read.
 _MOST_TAKEN_TOGETHER = 16
 
@@ -82,7 +85,10 @@ class SignalLane:
         self._ledger = ledger
         self._clock = clock
         self._lease = lease
-        self._outgoing: asyncio.Queue[pb.StreamSignalsRequest] = asyncio.Queue()
+        # None: nothing more is said.
+        self._outgoing: asyncio.Queue[pb.StreamSignalsRequest | None] = asyncio.Queue()
+        self._ends = False
+        self._ended = asyncio.Event()
         self._window: ReportWindow[Report] = ReportWindow()
         self._reports_wait = asyncio.Event()
         self._taken = asyncio.Semaphore(_MOST_TAKEN_TOGETHER)
@@ -102,7 +108,7 @@ class SignalLane:
     async def run(
         self, facts: Callable[[], Connected], sequence: SignalSequence, execution: Execution, cargo: Cargo
     ) -> None:
-        """Keep the lane for ever. A new stream says what the terminal is and shows then."""
+        """Keep the lane until `stop`. A new stream says what the terminal is and shows then."""
         await execution.ready()
         self._ledger.listen(sequence.account, self._tell)
         while True:
@@ -114,6 +120,9 @@ class SignalLane:
             except* (_LaneOverError, SignalBreachError) as group:
                 because = "; ".join(str(error) for error in group.exceptions)
                 log.error("lane 0 was broken off", because=because)
+            if self._ends:
+                self._ended.set()
+                return
             if self.stands:
                 cargo.stands(False)
             self.reconnects += self.role is not Role.DISCONNECTED
@@ -121,6 +130,20 @@ class SignalLane:
             pause = next(self._pauses)
             log.warning("lane 0 lost", account=sequence.account.login, because=because, retry_s=round(pause, 2))
             await asyncio.sleep(pause)
+
+    async def stop(self) -> None:
+        """End the stream in order, which gives the lease up: another agent need not wait until it has lapsed.
+
+        Nothing may be executed any more.
+        """
+        self._ends = True
+        self._lease.give_up()
+        if self.role is Role.DISCONNECTED:
+            return
+        self._outgoing.put_nowait(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._ended.wait()
 
     def _become(self, role: Role, engine: str = "") -> None:
         if role is not self.role:
@@ -155,8 +178,8 @@ class SignalLane:
     async def _requests(self, hello: pb.StreamSignalsRequest) -> AsyncIterator[pb.StreamSignalsRequest]:
         outgoing = self._outgoing
         yield hello
-        while True:
-            yield await outgoing.get()
+        while (request := await outgoing.get()) is not None:
+            yield request
 
     async def _join(self, call: Any, sequence: SignalSequence, greeted_ns: int) -> None:
         """Until this agent is the one that executes."""

@@ -30,6 +30,8 @@ class Engine:
         self.says: asyncio.Queue[Any] = asyncio.Queue()
         self.heard: list[pb.StreamSignalsRequest] = []
         self.opened = 0
+        # The agent has ended its half of the stream.
+        self.over = False
         self._reader: asyncio.Task[None] | None = None
 
     def stream_stream(self, *_: object, **__: object) -> Any:
@@ -39,6 +41,7 @@ class Engine:
         async def hear() -> None:
             async for request in requests:
                 self.heard.append(request)
+            self.over = True
 
         self.opened += 1
         self._reader = asyncio.get_running_loop().create_task(hear())
@@ -235,3 +238,23 @@ async def test_what_concerns_the_account_is_handed_on(ledger: Ledger) -> None:
         lane.engine.say(deal_acks=pb.DealAcks(deals=[1]))
         await eventually(lambda: lane.cargo.taken == ["trading_state", "exposures", "deal_acks"])
         assert [snapshot.balance for snapshot in lane.engine.of("snapshot")] == ["1"]
+
+
+async def test_an_agent_that_stops_ends_its_stream_in_order(ledger: Ledger) -> None:
+    """It says all that it had to say, and nothing is executed or begun anew: another agent may take over at once."""
+    lane = Lane(ledger)
+    async with lane.running():
+        lane.engine.join()
+        await eventually(lambda: lane.lane.stands)
+        await refuse(ledger, "last")
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(lane.lane.stop())
+            await eventually(lambda: lane.engine.over)
+            lane.engine.say(
+                clock=pb.ClockReply(agent_unix_ns=lane.engine.of("clock")[0].agent_unix_ns, valid_for_ms=9_000)
+            )
+            assert not stopping.done()
+            lane.engine.says.put_nowait(grpc.aio.EOF)
+        assert lane.engine.reported() == ["last/REJECTED"]
+        assert not lane.lease.holds(time.monotonic_ns())
+    assert lane.engine.opened == 1
