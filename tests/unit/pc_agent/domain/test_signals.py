@@ -87,9 +87,17 @@ def test_the_fastest_round_trip_sets_the_clock() -> None:
     clock.measure(1_000, 1_010, 5_005)
     clock.measure(2_000, 2_900, 6_890)
     assert clock.unix_ns(3_000) == 7_000
-    assert clock.monotonic_ns(7_000) == 3_000
     clock.forget()
-    assert clock.monotonic_ns(7_000) is None
+    assert clock.unix_ns(3_000) is None
+
+
+@pytest.mark.parametrize("by_s", [-3_600, 60])
+def test_an_engines_clock_that_was_set_counts_from_the_next_answer_on(by_s: int) -> None:
+    """However slow that answer was: what expires by it would else be sent too late."""
+    clock, second = ServerClock(), 1_000_000_000
+    clock.measure(0, 1_000, 500)
+    clock.measure(2 * second, 3 * second, (by_s + 2) * second)
+    assert clock.unix_ns(4 * second) == (by_s + 3.5) * second
 
 
 def test_a_lease_lapses_by_itself() -> None:
