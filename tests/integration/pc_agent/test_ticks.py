@@ -63,6 +63,8 @@ async def test_every_tick_arrives_once_on_its_symbols_lane(rig: Rig, tmp_path: P
     assert sorted(remote) == sorted([*[rig.ports[0]] * 4, rig.ports[1]])
     told = (await ask(tmp_path, "GetStatus", agent_pb2.GetStatusRequest())).status
     assert [(lane.number, lane.stands, lane.reconnects) for lane in told.lanes] == [(n, True, 0) for n in range(5)]
+    homes = [lane_of(server, file.symbol) for file in files]
+    assert [lane.symbols for lane in told.lanes] == [homes.count(n) for n in range(5)]
     assert {one.symbol: (one.lane, one.source, one.unacknowledged) for one in told.symbols} == {
         file.symbol: (lane_of(server, file.symbol), "terminal", 0) for file in files
     }
