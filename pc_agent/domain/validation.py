@@ -25,6 +25,8 @@ _NEEDED = {
 # SYMBOL_ORDER_*: what a symbol's orders may be and bear.
 _ORDER_MODES = {Kind.MARKET: 1, Kind.LIMIT: 2, Kind.STOP: 4, Kind.STOP_LIMIT: 8}
 _STOP_LOSS, _TAKE_PROFIT = 16, 32
+# Before the point, and behind it.
+_MOST_DIGITS = 12
 # SYMBOL_EXPIRATION_*.
 _TILL_CANCELED, _SPECIFIED = 1, 4
 
@@ -78,12 +80,14 @@ def defect(signal: Signal) -> str:
 
 
 def decimal(text: str) -> Decimal:
-    """-1 for what is no finite number."""
+    """-1 for what is no finite number, or longer than the mesh lets any be: it could not be reckoned with."""
     try:
         number = Decimal(text)
     except InvalidOperation:
         return Decimal(-1)
-    return number if number.is_finite() else Decimal(-1)
+    _, digits, exponent = number.as_tuple()
+    fits = isinstance(exponent, int) and exponent >= -_MOST_DIGITS and len(digits) + exponent <= _MOST_DIGITS
+    return number if fits else Decimal(-1)
 
 
 def _misdirected(signal: Signal, terms: Terms) -> Refusal | None:
