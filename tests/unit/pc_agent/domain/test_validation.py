@@ -62,7 +62,8 @@ def test_each_kind_passes_with_what_it_needs_and_not_without(kind: Kind) -> None
 @pytest.mark.parametrize(
     "changes",
     [{"signal_id": ""}, {"symbol": ""}, {"volume": "0"}, {"volume": "-1"}, {"volume": "NaN"}, {"volume": "inf"},
-     {"stop_loss": "low"}, {"take_profit": "-1"}, {"take_profit": "9" * 26}, {"volume": "1e-13"}, {"stop_loss": "1e999"}],
+     {"stop_loss": "low"}, {"take_profit": "-1"}, {"take_profit": "9" * 26},
+     {"volume": "1e-13"}, {"stop_loss": "1e999"}],
 )  # fmt: skip
 def test_a_defect_is_named(changes: dict[str, Any]) -> None:
     """What is no number, not positive, or too long to be reckoned with, says which field it is."""
