@@ -1,6 +1,8 @@
 """The `suho` command."""
 
+import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -77,6 +79,9 @@ app.add_typer(signal_send.app, name="signal")
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a pipe of Windows knows few characters: better one lost than a line
     app()
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from cli.__main__ import app
 from cli.agent_status import screen_of
 from cli.agent_status_view import troubles
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
+from mesh.environment import child_environment
 from mesh.server import service
 from pc_agent.control.server import open_control
 from tests.support import eventually
@@ -136,3 +139,11 @@ async def test_the_live_view_outlives_the_agent(tmp_path: Path, monkeypatch: pyt
             async with serving(second, tmp_path):
                 await eventually(lambda: second.watchers == 1 and "no agent answers" not in shown[-1])
             drawing.cancel()
+
+
+def test_a_console_that_knows_few_characters_costs_characters_not_the_command() -> None:
+    """Windows' pipes have a code page; what it lacks is written as a question mark."""
+    words = [sys.executable, "-P", "-m", "cli", "agent", "install", "--help"]
+    environment = child_environment({"PYTHONIOENCODING": "ascii"})
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, "1, 2, 4 ? 64 s" in " ".join(done.stdout.split())) == (0, True), done.stderr
