@@ -78,8 +78,9 @@ def test_entries_keep_away_from_closed_markets_until_the_broker_takes_one(tmp_pa
     desk.market.ended(_entry("MARKET_CLOSED", 10018))
     assert desk.reason() == "MARKET_CLOSED"
     assert desk.reason(CLOSE) == ""
-    desk.market.ended(_entry("MARKET_CLOSED", 0))  # our own word is no proof
     desk.market.ended(_entry("", 10009, OrderState.FILLED))
+    assert desk.reason() == ""
+    desk.market.ended(_entry("MARKET_CLOSED", 0))  # our own word is no proof
     assert desk.reason() == ""
 
 

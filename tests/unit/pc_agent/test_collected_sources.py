@@ -29,10 +29,10 @@ DAY_MSC = 18_323 * 86_400_000  # 2020-03-02, a Monday
 
 
 def lines(*ms: int, bid: float = 1.1) -> str:
-    """A line for each millisecond of the day."""
+    """A line for each millisecond of the day; every second one has the ask of the one before."""
     return "".join(
         f"2020-03-02 {at // 3_600_000:02}:{at // 60_000 % 60:02}:{at // 1000 % 60:02}.{at % 1000:03}+00:00,"
-        f"{bid + n / 1e4:.5f},{bid + n / 1e4 + 0.0002:.5f}\n"
+        f"{bid + n / 1e4:.5f},{bid + n // 2 / 1e4 + 0.0002:.5f}\n"
         for n, at in enumerate(ms)
     )
 
@@ -127,7 +127,12 @@ async def test_a_file_that_is_rotated_or_truncated_is_read_from_its_beginning(tm
         await eventually(lambda: len(lanes.ids) == 5)
         file.write_text(HEADER + lines(40))  # shorter than it was
         await eventually(lambda: len(lanes.ids) == 6)
-    assert lanes.ids == [(10, 0), (20, 0), (20, 1), (20, 2), (30, 0), (40, 0)]
+        assert lanes.ids == [(10, 0), (20, 0), (20, 1), (20, 2), (30, 0), (40, 0)]
+        file.write_text(HEADER + lines(*range(50, 100)))
+        await eventually(lambda: len(lanes.ids) == 56)
+        file.write_text(HEADER + lines(*range(50, 70)) + lines(200))  # its head is as it was
+        await eventually(lambda: len(lanes.ids) == 57)
+        assert lanes.ids[-1] == (200, 0)
 
 
 async def test_what_is_read_again_is_the_same(tmp_path: Path) -> None:
