@@ -31,8 +31,9 @@ from cli.connection import mesh
 from pc_agent.twin import control
 from tests.chaos.signal_audit import FINAL, violations
 from tests.chaos.signal_source import SignalSource
+from tests.chaos.telling import say, told
 from tests.support import eventually
-from tests.support.faults import Fault, Faults, prepare_network, schedule
+from tests.support.faults import Faults, prepare_network, schedule
 from tests.support.kept import Kept, keeping
 from tests.support.platform import run_platform
 
@@ -89,10 +90,10 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
         source = SignalSource(stub, own.market.account, await own.symbols(), random.Random(storm.seed))
         began = time.monotonic()
         await source.run(lambda: all(crashes.passed().values()) or time.monotonic() - began > storm.crash_s, _AT_ONCE)
-        _say(f"crash points passed after {time.monotonic() - began:.0f} s")
+        say(f"crash points passed after {time.monotonic() - began:.0f} s")
         done = await _disturbed(source, storm, Faults(platform, {"pc-agent": own.agent_pid, "twin": own.twin_pid}))
         took_s = time.monotonic() - began
-        _say("quiet")
+        say("quiet")
         await asyncio.to_thread(control.clear_faults, own.folder)
         wrong, states = await _settled(source, own, channel)
     return {
@@ -171,7 +172,7 @@ async def _disturbed(source: SignalSource, storm: Storm, faults: Faults) -> list
     seeded = schedule(storm.seed, storm.partitions, _PROGRAMS, _PORTS, storm.every_s)
     wanted = source.on_their_way + storm.signals
     async with asyncio.TaskGroup() as tasks:
-        dying = tasks.create_task(faults.run(map(_told, seeded)))
+        dying = tasks.create_task(faults.run(map(told, seeded)))
         await source.run(lambda: source.on_their_way >= wanted, _AT_ONCE)
         faults.stop()
         await dying
@@ -200,7 +201,7 @@ async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) ->
     try:
         await eventually(looks_right, _QUIET_S, 1.0)
     except (AssertionError, TimeoutError):
-        _say("not all is right in the end")
+        say("not all is right in the end")
     return wrong, states
 
 
@@ -212,16 +213,6 @@ async def net_volumes(channel: grpc.aio.Channel, account: account_pb2.AccountRef
     for exposure in found.accounts[0].exposures:
         net[exposure.symbol] += Decimal(exposure.net_volume)
     return net
-
-
-def _told(fault: Fault) -> Fault:
-    _say(str(fault))
-    return fault
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.faults import Fault, Faults, prepare_network, schedule
+from tests.chaos.telling import say, told
+from tests.support.faults import Faults, prepare_network, schedule
 from tests.support.many_ticks import generate_many, span_ms
 from tests.support.platform import run_platform
 from tests.support.replay_file import ReplayFile
@@ -45,12 +46,12 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
     async with run_platform(*feeds, "--speed", f"{speed:.3f}", "--until-fed") as platform:
         await platform.ready(120)
         faults = Faults(platform)
-        told = (_told(fault) for fault in schedule(storm.seed, storm.partitions))
+        told = (told(fault) for fault in schedule(storm.seed, storm.partitions))
         await faults.run(itertools.takewhile(lambda _: platform.process.returncode is None, told), storm.minutes * 60)
-        _say("quiet")
+        say("quiet")
         summary = await platform.summary(timeout_s=600)
         if platform.process.returncode != 0:
-            _say(platform.messages[-4000:])
+            say(platform.messages[-4000:])
     return {
         "seed": storm.seed,
         "minutes": storm.minutes,
@@ -85,16 +86,6 @@ def _wrong(summary: dict[str, Any], files: list[ReplayFile]) -> list[str]:
             if facts.get(name) != value
         ]
     return found
-
-
-def _told(fault: Fault) -> Fault:
-    _say(str(fault))
-    return fault
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def main() -> int:
