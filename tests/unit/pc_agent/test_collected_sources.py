@@ -140,7 +140,7 @@ async def test_what_is_read_again_is_the_same(tmp_path: Path) -> None:
     every = [at for at in range(0, 90_000, 7) for _ in range(1 + at % 3)]
     text = lines(*every)
     file = tmp_path / "ticks.csv"
-    file.write_text(HEADER + text[: len(text) // 3 + 11])
+    file.write_text(HEADER + text[: len(text) // 3 + 57])
     async with running(grows(tmp_path)):
         pass
     archive = next((tmp_path / "archive").glob("*.ticks"))
