@@ -88,6 +88,8 @@ async def open_postgres(dsn: str, connections: int) -> AsyncIterator[Postgres]:
                 command_timeout=_COMMAND_TIMEOUT_S,
                 timeout=5,
                 reset=_leave_as_it_is,
+                # A signal that comes after a quiet hour must not be the one that waits for its statement to be planned.
+                max_cached_statement_lifetime=0,
             )
         except (asyncpg.ClientConfigurationError, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise SettingsError(f"setting 'postgres_dsn': PostgreSQL refuses it ({type(error).__name__})") from None
