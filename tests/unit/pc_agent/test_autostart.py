@@ -12,7 +12,7 @@ from cli.__main__ import app
 from pc_agent.autostart import AutostartError, Start, plist_text, registering, run, unit_text
 from pc_agent.windows.task import task_xml
 
-START = Start(Path("/opt/my python/bin/python"), ("-m", "pc_agent", "--config", "/home/ann/50%/agent.toml"), Path("/x"))
+START = Start(Path("/opt/my python/bin/python"), ("-m", "pc_agent", "--config", "/srv/ann/50%/agent.toml"), Path("/x"))
 
 
 def test_windows_starts_it_at_log_on_hidden_and_without_an_end() -> None:
@@ -44,7 +44,7 @@ def test_systemd_and_launchd_start_it_again_when_it_failed() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(unit_text(START))
     service = dict(unit["Service"])
-    assert service["ExecStart"] == '"/opt/my python/bin/python" -m pc_agent --config "/home/ann/50%%/agent.toml"'
+    assert service["ExecStart"] == '"/opt/my python/bin/python" -m pc_agent --config "/srv/ann/50%%/agent.toml"'
     assert (service["RestartPreventExitStatus"], service["RestartMaxDelaySec"]) == ("78", "64")
     facts = plistlib.loads(plist_text(START).encode())
     assert facts["ProgramArguments"][0] == "/opt/my python/bin/python"
