@@ -36,12 +36,15 @@ class TradingControl:
                 be closed.
         """
         account = account_id(request.account)
+        lane = self._lanes.executing(account)
         stored = await self._database.set_trading_state(
             db.SetTradingStateRequest(
-                account=account_ref(account), trading_state=request.trading_state, reason=request.reason
+                account=account_ref(account),
+                trading_state=request.trading_state,
+                reason=request.reason,
+                allowed_on_pc=lane is not None and not lane.said.safety.halted,
             )
         )
-        lane = self._lanes.executing(account)
         if lane is not None:
             lane.tell_state(stored.trading_state, request.reason)
         signal_ids = await self._flatten(account, request.request_id) if request.flatten else []

@@ -267,6 +267,6 @@ def initial_trading_state(mode: TradeMode) -> TradingState:
     return TradingState.ACTIVE if mode is TradeMode.DEMO else TradingState.HALTED
 
 
-def may_be_set(mode: TradeMode, state: TradingState) -> bool:
-    """Whether the mesh may put an account of that mode into `state`: live money is never switched on from afar."""
-    return mode is TradeMode.DEMO or state is TradingState.HALTED
+def may_be_set(mode: TradeMode, state: TradingState, allowed_on_pc: bool) -> bool:
+    """Whether the mesh may put an account of that mode into `state`: live money is not switched on from afar alone."""
+    return mode is TradeMode.DEMO or state is TradingState.HALTED or allowed_on_pc

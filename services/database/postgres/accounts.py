@@ -50,17 +50,20 @@ class Accounts:
             )
             return await load(connection, ref)
 
-    async def set_trading_state(self, ref: AccountRef, state: TradingState, reason: str) -> Account:
+    async def set_trading_state(
+        self, ref: AccountRef, state: TradingState, reason: str, allowed_on_pc: bool = False
+    ) -> Account:
         """Raises MeshError UNKNOWN_ACCOUNT, or LIVE_MONEY_NOT_ALLOWED: that is for a person at the PC to allow."""
         async with self._postgres.transaction() as connection:
             # Held until the commit: it must not turn to live money between the question and the answer.
             await connection.execute("SELECT 1 FROM accounts WHERE server = $1 AND login = $2 FOR UPDATE", *ref)
             account = await load(connection, ref)
-            if not may_be_set(account.trade_mode, state):
+            if not may_be_set(account.trade_mode, state, allowed_on_pc):
                 raise MeshError(
                     Reason.LIVE_MONEY_NOT_ALLOWED,
                     f"account {ref.login} on {ref.server} is no demo account: it stays HALTED until a person allows"
-                    " trading on the PC beside its terminal",
+                    f" trading on the PC beside its terminal (`suho agent allow-live {ref.login}`) and the agent there"
+                    " is connected and halts nothing",
                 )
             await connection.execute(
                 "UPDATE accounts SET trading_state = $3, state_reason = $4, revision = revision + 1"

@@ -45,7 +45,10 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     async def SetTradingState(self, request: pb.SetTradingStateRequest, context: Any) -> pb.SetTradingStateResponse:
         account = await self._accounts.set_trading_state(
-            account_ref(request.account), edge.trading_state(request.trading_state), phrase("reason", request.reason)
+            account_ref(request.account),
+            edge.trading_state(request.trading_state),
+            phrase("reason", request.reason),
+            request.allowed_on_pc,
         )
         return pb.SetTradingStateResponse(account=edge.account_message(account))
 

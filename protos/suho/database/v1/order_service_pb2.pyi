@@ -205,8 +205,11 @@ class SetTradingStateRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     TRADING_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ALLOWED_ON_PC_FIELD_NUMBER: _builtins.int
     trading_state: _order_pb2.TradingState.ValueType
     reason: _builtins.str
+    allowed_on_pc: _builtins.bool
+    """The account's agent says that it may be traded: an account that is no demo leaves HALTED only then."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -215,10 +218,11 @@ class SetTradingStateRequest(_message.Message):
         account: _account_pb2.AccountRef | None = ...,
         trading_state: _order_pb2.TradingState.ValueType = ...,
         reason: _builtins.str = ...,
+        allowed_on_pc: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "allowed_on_pc", b"allowed_on_pc", "reason", b"reason", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

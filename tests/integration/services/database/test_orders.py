@@ -27,7 +27,8 @@ pytestmark = pytest.mark.integration
     ],
 )
 async def test_a_new_account_that_is_not_a_demo_starts_halted(service: Stubs, mode: Any, state: int) -> None:
-    """Live money is opt-in, and not switched on from afar; making an account known again changes nothing."""
+    """Live money is opt-in, and not switched on from afar unless the PC allows it; made known again
+    the account is as it was."""
     request = pb.UpsertAccountRequest(account=ACCOUNT, trade_mode=mode)
     made = (await service.orders.UpsertAccount(request)).account
     assert made.trading_state == state
@@ -39,6 +40,9 @@ async def test_a_new_account_that_is_not_a_demo_starts_halted(service: Stubs, mo
         assert (await service.orders.UpsertAccount(request)).account == allowed
     else:
         assert (await refusal(service.orders.SetTradingState(allow))).reason is Reason.LIVE_MONEY_NOT_ALLOWED
+        allow.allowed_on_pc = True
+        allowed = (await service.orders.SetTradingState(allow)).account
+        assert (await service.orders.UpsertAccount(request)).account == allowed
 
 
 async def test_an_account_that_turns_to_live_money_is_halted(service: Stubs, account: pb.Account) -> None:

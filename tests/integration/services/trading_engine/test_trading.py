@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 import grpc
 import pytest
 from suho.common.v1 import account_pb2, page_pb2
+from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
@@ -160,11 +161,25 @@ async def _set_state(engine: EngineUnderTest, state: "order_pb2.TradingState.Val
 
 
 async def test_live_money_starts_halted(engine: EngineUnderTest) -> None:
-    """An account that is no demo trades nothing until a person allows it."""
-    async with connected(engine.channel, hello(trade_mode="REAL")):
+    """An account that is no demo trades nothing until a person allows it on the PC, whatever is said here."""
+    greeting = hello(trade_mode="REAL")
+    greeting.safety.halted, greeting.safety.reason = True, "LIVE_MONEY_NOT_ALLOWED"
+    async with connected(engine.channel, greeting) as agent:
         (account,) = (await engine.trading.ListAccounts(pb.ListAccountsRequest())).accounts
         assert (account.agent, account.trading_state) == ("pc-1", order_pb2.TRADING_STATE_HALTED)
         assert (await engine.trading.SubmitSignal(wanted("s1"))).order.reason == "TRADING_HALTED"
+        active = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=order_pb2.TRADING_STATE_ACTIVE)
+        assert (await refused(engine.trading.SetTradingState(active))).reason is Reason.LIVE_MONEY_NOT_ALLOWED
+        agent.send(safety=link.AgentSafety())
+        await eventually(lambda: _says_active(engine, active))
+        assert (await engine.trading.SubmitSignal(wanted("s2"))).order.state == S.ORDER_STATE_PENDING
+
+
+async def _says_active(engine: EngineUnderTest, request: pb.SetTradingStateRequest) -> bool:
+    try:
+        return (await engine.trading.SetTradingState(request)).trading_state == order_pb2.TRADING_STATE_ACTIVE
+    except grpc.aio.AioRpcError:
+        return False
 
 
 async def test_doubt_freezes_the_symbol_until_it_is_resolved(engine: EngineUnderTest) -> None:
