@@ -27,6 +27,8 @@ from pc_agent.terminal.messages import Connected
 log = get_logger(__name__)
 
 _PROBE_S = 2.0
+# Unanswered: the engine takes nothing any more, and what is said to it would pile up here.
+_MOST_PROBES = 30
 _MOST_REPORTS = 100
 # So long the engine has to store what was said last, when the agent ends.
 _FAREWELL_S = 1.0
@@ -210,6 +212,8 @@ class SignalLane:
     async def _probe(self) -> None:
         """Measure the engine's clock; each answer renews the lease."""
         while True:
+            if len(self._probes) >= _MOST_PROBES:
+                raise _LaneOverError(f"the engine has not answered for {_MOST_PROBES * _PROBE_S:.0f} s")
             now = unix_ns()
             self._probes[now] = time.monotonic_ns()
             self._send(pb.StreamSignalsRequest(clock=pb.ClockProbe(agent_unix_ns=now)))

@@ -14,6 +14,7 @@ from suho.trading.v1 import agent_link_pb2 as pb
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
+from pc_agent.orders import signal_lane
 from pc_agent.orders.ledger import Ledger, open_ledger
 from pc_agent.orders.signal_lane import Role, Send, SignalLane
 from pc_agent.terminal.messages import AccountFacts, Connected
@@ -258,3 +259,13 @@ async def test_an_agent_that_stops_ends_its_stream_in_order(ledger: Ledger) -> N
         assert lane.engine.reported() == ["last/REJECTED"]
         assert not lane.lease.holds(time.monotonic_ns())
     assert lane.engine.opened == 1
+
+
+async def test_an_engine_that_takes_nothing_any_more_is_left(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said to it would pile up on the PC; the next stream may find another one."""
+    monkeypatch.setattr(signal_lane, "_PROBE_S", 0.001)
+    lane = Lane(ledger)
+    lane.engine.join()
+    async with lane.running():
+        await eventually(lambda: lane.engine.opened == 2)
+        assert lane.lane.role is Role.DISCONNECTED
