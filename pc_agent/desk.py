@@ -98,6 +98,7 @@ class Desk:
         )  # fmt: skip
         self.truth = truth
         pool.is_frozen = truth.reconciler.is_frozen
+        truth.safety.stop_entries = pool.stop_entries
         closing = AutoClose(
             self._preferences,
             self._settings.auto_close_minutes * 60,

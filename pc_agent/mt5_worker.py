@@ -267,7 +267,7 @@ class Mt5Worker:
     def _send(self, batch: SendOrders) -> None:
         if self._connected:
             named = (replace(task, signal=self._named(task.signal)) for task in batch.tasks)
-            send_orders(self._mt5, named, self._ages, self._pipe.send)
+            send_orders(self._mt5, named, self._ages, self._pipe.send, lambda: self._board.entries_stopped)
             return
         for task in batch.tasks:
             self._pipe.send(OrderDone(task.signal_id, _AWAY, Again(task.first_price, AWAY_MS)))

@@ -48,6 +48,8 @@ class Safety:
     ) -> None:
         self.state = Stand()
         self.changed = asyncio.Event()
+        # Told to the terminals: they may have entries that they have not sent yet.
+        self.stop_entries: Callable[[bool], None] = lambda _: None
         self._account = account
         self._is_demo = is_demo
         self._is_hedging = is_hedging
@@ -114,6 +116,7 @@ class Safety:
 
     def engine_says(self, state: TradingState) -> None:
         self.engine_state = state
+        self._tell_terminals()
 
     # what the person at the PC says
 
@@ -163,6 +166,10 @@ class Safety:
         log.warning("safety", login=self._account.login, halted=state.halted, reason=state.reason, says=state.message)
         self.state = state
         self.changed.set()
+        self._tell_terminals()
+
+    def _tell_terminals(self) -> None:
+        self.stop_entries(self.state.halted or self.engine_state is TradingState.HALTED)
 
     def _stand(self) -> Stand:
         reason = self._switch.reason(self._account)

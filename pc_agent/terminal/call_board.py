@@ -1,4 +1,4 @@
-"""What a worker is doing at this moment, seen by the agent in shared memory.
+"""What a worker is doing at this moment, seen by the agent in shared memory; and what it must not do any more.
 
 A worker inside a call of the terminal's package can say nothing: so it says before each call until when the call may
 take, and the agent looks. Both sides read the same monotonic clock, the machine's.
@@ -19,13 +19,14 @@ FUNCTIONS = (
     "symbol_info", "symbol_info_tick", "symbol_select", "symbols_total", "symbols_get",
     "market_book_add", "market_book_get", "market_book_release",
 )  # fmt: skip
-_TURNED, _UNTIL, _FUNCTION, _CALLS = range(4)
+_TURNED, _UNTIL, _FUNCTION, _CALLS, _NO_ENTRIES = range(5)
 # Python and its packages, on a PC that starts everything at once.
 _START_NS = 30_000_000_000
 
 
 class CallBoard:
-    """Four numbers: when the loop turned, until when the call may take (0: none runs), which call, how many."""
+    """Five numbers: when the loop turned, until when the call may take (0: none runs), which call, how many; whether
+    entries are stopped, which the agent writes."""
 
     def __init__(self, numbers: Any) -> None:
         self._numbers = numbers
@@ -33,7 +34,7 @@ class CallBoard:
     @classmethod
     def shared(cls, context: BaseContext) -> "CallBoard":
         """One that a process made in `context` can be given; its loop is not missed before that has started."""
-        board = cls(context.RawArray(ctypes.c_int64, 4))
+        board = cls(context.RawArray(ctypes.c_int64, 5))
         board._numbers[_TURNED] = time.monotonic_ns() + _START_NS
         return board
 
@@ -52,7 +53,15 @@ class CallBoard:
         self._numbers[_CALLS] += 1
         self.turn()
 
+    @property
+    def entries_stopped(self) -> bool:
+        """Whatever was asked before: an entry that has not been sent goes back to the agent."""
+        return bool(self._numbers[_NO_ENTRIES])
+
     # the agent's side
+
+    def stop_entries(self, stopped: bool) -> None:
+        self._numbers[_NO_ENTRIES] = stopped
 
     @property
     def calls(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.failpoint import failpoint
-from pc_agent.domain.orders import OrderState, Result, plain
+from pc_agent.domain.orders import ENTRIES, OrderState, Result, plain
 from pc_agent.domain.retcodes import Verdict, name, state_of, verdict
 from pc_agent.terminal.mt5_requests import RefusedError, request_of
 from pc_agent.terminal.mt5_session import TerminalGoneError
@@ -14,26 +14,38 @@ from pc_agent.terminal.quote_ages import QuoteAges
 
 # What a broker that had too many requests is given to recover.
 _PAUSE_MS = 200
+_STOPPED = Result(OrderState.REJECTED, "NOT_SENT", "entries were stopped before its turn came")
 _BEHIND = Result(OrderState.REJECTED, "NOT_SENT", "an earlier order of its symbol must be done first")
 
 Say = Callable[[Sending | OrderDone], None]
 
 
-def send_orders(mt5: Any, tasks: Iterable[OrderTask], ages: QuoteAges, say: Say) -> None:
+def _never() -> bool:
+    return False
+
+
+def send_orders(
+    mt5: Any, tasks: Iterable[OrderTask], ages: QuoteAges, say: Say, entries_stopped: Callable[[], bool] = _never
+) -> None:
     """One after the other, each once. Behind one that is in doubt or has to be tried again its symbol waits."""
     waiting: set[str] = set()
     for task in tasks:
         if task.symbol in waiting:
             say(OrderDone(task.signal_id, _BEHIND, Again(task.first_price)))
             continue
-        done = send_order(mt5, task, ages, say)
+        done = send_order(mt5, task, ages, say, entries_stopped)
         if done.again or done.result.state is OrderState.UNKNOWN:
             waiting.add(task.symbol)
         say(done)
 
 
-def send_order(mt5: Any, task: OrderTask, ages: QuoteAges, say: Say) -> OrderDone:
-    """One call of `order_send`, unless something forbids it. Expiry and lease are looked at last of all."""
+def send_order(
+    mt5: Any, task: OrderTask, ages: QuoteAges, say: Say, entries_stopped: Callable[[], bool] = _never
+) -> OrderDone:
+    """One call of `order_send`, unless something forbids it. Expiry and lease are looked at last of all.
+
+    While entries are stopped the agent judges them anew: it knows why.
+    """
     try:
         request = request_of(mt5, task, ages, time.monotonic_ns())
     except TerminalGoneError as gone:
@@ -41,6 +53,8 @@ def send_order(mt5: Any, task: OrderTask, ages: QuoteAges, say: Say) -> OrderDon
         return OrderDone(task.signal_id, away, Again(task.first_price, AWAY_MS))
     except RefusedError as refused:
         return _refused(task, *refused.refusal)
+    if task.signal.kind in ENTRIES and entries_stopped():
+        return OrderDone(task.signal_id, _STOPPED, Again(task.first_price))
     if late := _too_late(task):
         return OrderDone(task.signal_id, late)
     called = time.time_ns()

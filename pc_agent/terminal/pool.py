@@ -163,6 +163,11 @@ class TerminalPool:
         if owner := self._owner(command.symbol):
             owner.send(command)
 
+    def stop_entries(self, stopped: bool) -> None:
+        """Also those that a terminal has and has not sent yet: they come back, to be judged anew."""
+        for worker in self.workers:
+            worker.stop_entries(stopped)
+
     def send_orders(self, tasks: Sequence[OrderTask], listener: OrderListener) -> None:
         """Ahead of everything else, those of a symbol in this order; `listener` hears of each until it is done."""
         batches: defaultdict[TerminalWorker, list[OrderTask]] = defaultdict(list)

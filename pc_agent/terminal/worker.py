@@ -107,6 +107,7 @@ class TerminalWorker:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
         self._away = "its worker starts"
+        self._entries_stopped = False
         self._stopping = False
 
     async def run(self) -> None:
@@ -119,6 +120,7 @@ class TerminalWorker:
         while not self._stopping:
             started = time.monotonic()
             self._pipe = pipe = WorkerPipe(self._terms)
+            pipe.board.stop_entries(self._entries_stopped)
             log.info("worker started", terminal=self.name, pid=pipe.pid)
             try:
                 await self._hear(pipe)
@@ -179,6 +181,12 @@ class TerminalWorker:
             return
         self._orders.update({task.signal_id: _Held(listener) for task in tasks})
         self._pipe.send(SendOrders(tuple(tasks)))
+
+    def stop_entries(self, stopped: bool) -> None:
+        """Entries that it has and has not sent yet come back, to be judged anew."""
+        self._entries_stopped = stopped
+        if self._pipe is not None:
+            self._pipe.board.stop_entries(stopped)
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         """The terminal's books, `ask.request` is given here; None while they can not be read."""

@@ -71,6 +71,18 @@ def send(terminal: Terminal, task: OrderTask = TASK) -> OrderDone:
     return send_order(terminal, task, QuoteAges(), lambda _: None)
 
 
+def test_entries_that_were_stopped_meanwhile_come_back() -> None:
+    """They are not sent, and judged anew by who knows why; what makes a position smaller goes."""
+    terminal = Terminal(10009)
+    terminal.positions = [SimpleNamespace(ticket=5, type=0, volume=1.0)]
+    close = order(signal_id="c", kind=Kind.CLOSE, position=5, side=Side.SELL, symbol="GBPUSD")
+    said: list[Any] = []
+    send_orders(terminal, [order(signal_id="a"), close], QuoteAges(), said.append, lambda: True)
+    first, _, second = said
+    assert (first.signal_id, first.again is not None, second.result.state) == ("a", True, OrderState.FILLED)
+    assert len(terminal.sent) == 1
+
+
 def test_done_is_filled_with_what_the_terminal_said() -> None:
     """Ticket, deal, price and volume are the terminal's; the request bears the mark and only real floats."""
     terminal = Terminal(10009)

@@ -65,6 +65,17 @@ class Desk:
             running.cancel()
 
 
+def test_terminals_hear_at_once_that_entries_are_stopped(tmp_path: Path) -> None:
+    """By this PC or by the engine; while both allow them they go on."""
+    desk, said = Desk(tmp_path), list[bool]()
+    desk.safety.stop_entries = said.append
+    desk.safety.halt("news")
+    desk.safety.engine_says(TradingState.HALTED)
+    desk.safety.resume()
+    desk.safety.engine_says(TradingState.REDUCING)
+    assert said == [True, True, True, False]
+
+
 def test_whoever_makes_the_file_stops_all_entries(tmp_path: Path) -> None:
     """At once and with the reason that stands in it, whatever made it; without it they go on."""
     desk = Desk(tmp_path)
