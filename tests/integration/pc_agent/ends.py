@@ -275,12 +275,6 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                     self.deals |= {deal.deal: deal for deal in request.deals.deals}
                     acks = link.DealAcks(deals=[deal.deal for deal in request.deals.deals])
                     await answers.put(link.StreamSignalsResponse(deal_acks=acks))
-                case "snapshot":
-                    self.snapshot = request.snapshot
-                case "safety":
-                    self.safety = request.safety
-                case "market":
-                    self.markets |= {one.symbol: one for one in request.market.conditions}
                 case "missing":
                     self.missing.append(request.missing)
                     for signal in self.signals[request.missing.from_seq - 1 : request.missing.to_seq]:
@@ -292,7 +286,19 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
                         valid_for_ms=self.valid_for_ms,
                     )
                     await answers.put(link.StreamSignalsResponse(clock=reply))
+                case _:
+                    self._note(request)
         await answers.put(None)
+
+    def _note(self, request: link.StreamSignalsRequest) -> None:
+        """What wants no answer."""
+        match request.WhichOneof("kind"):
+            case "snapshot":
+                self.snapshot = request.snapshot
+            case "safety":
+                self.safety = request.safety
+            case "market":
+                self.markets |= {one.symbol: one for one in request.market.conditions}
 
 
 @asynccontextmanager
