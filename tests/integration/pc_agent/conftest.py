@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -58,6 +58,13 @@ class Rig:
         account: dict[str, Plain] = {"path": path, "login": 1_000_001, "password_file": str(secret)}
         return {"module": "pc_agent.twin.client", **account, **settings}
 
+    async def end_agent(self) -> None:
+        """Kill it, or wait until it is dead."""
+        assert self.agent is not None
+        if self.agent.returncode is None:
+            self.agent.kill()
+        await self.agent.wait()
+
     async def joined(self) -> None:
         """Lane 0 and the four tick lanes are there."""
         await eventually(lambda: self.engine.hello is not None and set(self.bridge.lanes) == {1, 2, 3, 4})
@@ -101,9 +108,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
+@asynccontextmanager
+async def open_rig(folder: Path) -> AsyncIterator[Rig]:
+    """With nothing started yet but the ends."""
+    async with AsyncExitStack() as stack:
+        made = Rig(folder, stack, (0, 0))
+        made.ports = await stack.enter_async_context(serve(made.bridge, made.engine))
+        yield made
+
+
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with AsyncExitStack() as stack:
-        made = Rig(tmp_path, stack, (0, 0))
-        made.ports = await stack.enter_async_context(serve(made.bridge, made.engine))
+    async with open_rig(tmp_path) as made:
         yield made
