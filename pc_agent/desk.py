@@ -115,15 +115,18 @@ class Desk:
             is_frozen=truth.reconciler.is_frozen,
             checks=[closing.refusal, market.refusal],
             spread_bound=market.spread_bound,
+            holds=truth.watch.holds,
             ended=[market.ended],
         )
-        permission = Permission(pool, self._clock, self._lease, lambda: truth.watch.ready)
+        permission = Permission(pool, self._clock, self._lease, truth.watch.compared.is_set)
         admission = Admission(policy, permission, self._confirmations)
         execution = Execution(admission, ledger, pool, truth.reconciler)
         truth.execute_by(execution.take_local)
         tasks.create_task(truth.run(), name=f"truth of {account}")
         tasks.create_task(execution.run(), name=f"execution {account}")
         tasks.create_task(closing.run(), name=f"day's end {account}")
+        if not sequence.epoch:  # a new ledger: what an earlier one began shows in what the terminal holds
+            await truth.watch.compared.wait()
         lane = signals.run(lambda: pool.facts or facts, sequence, execution, truth.cargo)
         tasks.create_task(lane, name=f"lane 0 {account}")
 

@@ -16,6 +16,7 @@ from pc_agent.domain.attribution import Holding
 from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.differences import TOLD_FOR_MS, Difference, Lasting, Sides, differences
 from pc_agent.domain.orders import Account, Mark
+from pc_agent.domain.reconciliation import is_marked
 from pc_agent.orders.account_books import AccountBooks, Look
 from pc_agent.orders.account_messages import snapshot_of
 from pc_agent.orders.deal_ledger import DealLedger
@@ -50,8 +51,8 @@ class AccountWatch:
         interval_s: Callable[[], float],
         looked: Callable[[Look], None],
     ) -> None:
-        # True once everything that was not final has been compared with the books: before that nothing is sent.
-        self.ready = False
+        # Set once everything that was not final has been compared with the books: before that nothing is sent.
+        self.compared = asyncio.Event()
         self.snapshot: agent_link_pb2.AccountSnapshot | None = None
         self.changed = asyncio.Event()
         self.holdings: Mapping[int, Holding] = {}
@@ -114,12 +115,18 @@ class AccountWatch:
                 log.error("executed, though it was called dead", signal_id=entry.signal.signal_id, state=entry.state)
             await self._deals.forget(server_ms)
         await self._reconciler.look_at_pending()
-        if not self.ready:
+        if not self.compared.is_set():
             await self._reconciler.look_at_doubts()
-            self.ready = True
+            self.compared.set()
         self._looked(look)
         await self._compare(look)
         return True
+
+    def holds(self, mark: Mark) -> bool:
+        """An open position or a pending order bears it."""
+        books = self._books.newest.books if self._books.newest else None
+        rows: list[BookPosition | BookOrder] = [*books.positions, *books.orders] if books else []
+        return any(is_marked(row, mark) for row in rows)
 
     def ours(self) -> list[BookPosition]:
         """Open positions that are ours."""

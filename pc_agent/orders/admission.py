@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.order_queues import Order
-from pc_agent.domain.orders import Account, Entry, OrderState, Result, Signal, mark_of
+from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Signal, mark_of
 from pc_agent.domain.price_checks import PriceBounds
 from pc_agent.domain.refusal import Check, Refusal
 from pc_agent.domain.symbols import SymbolFacts
@@ -34,7 +34,8 @@ class Guard(Protocol):
 class Policy:
     """What an account's orders are judged by; `checks` are others' that are asked right before INTENT.
 
-    `spread_bound`: the widest spread in points that an entry on a symbol is made at, 0: any. `ended` hears of outcomes.
+    `spread_bound`: the widest spread in points that an entry on a symbol is made at, 0: any. `holds`: a position or
+    order at the terminal bears the mark. `ended` hears of outcomes.
     """
 
     account: Account
@@ -46,6 +47,7 @@ class Policy:
     is_frozen: Callable[[str], bool]
     checks: Sequence[Check] = ()
     spread_bound: Callable[[str], int] | None = None
+    holds: Callable[[Mark], bool] = lambda _: False
     ended: Sequence[Callable[[Entry], None]] = ()
 
 
@@ -100,6 +102,10 @@ class Admission:
     def is_late(self, order: Order) -> bool:
         """Its time is known to be over."""
         return self._permission.is_late(order.entry.signal) or 0 < order.expires_ns <= time.monotonic_ns()
+
+    def is_held(self, signal: Signal) -> bool:
+        """Handed out before to a ledger that is not this one, and the terminal still holds what came of it."""
+        return signal.redelivered and self._policy.holds(mark_of(signal.signal_id))
 
     def asks(self, signal: Signal) -> bool:
         """The person must confirm it; what the agent does by itself was his own word."""

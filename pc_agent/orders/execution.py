@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from mesh.clock import unix_ms, unix_ns
@@ -177,8 +178,8 @@ class Execution:
         for signal in signals:
             if signal.signal_id in fresh or self._is_under_way(signal.signal_id):
                 known.append(signal)
-            elif not signal.void:
-                fresh[signal.signal_id] = signal
+            elif not signal.void or self._admission.is_held(signal):
+                fresh[signal.signal_id] = replace(signal, void=False)
         return known, list(fresh.values())
 
     def _forget(self, order: Order) -> None:

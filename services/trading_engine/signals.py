@@ -7,21 +7,13 @@ from services.trading_engine.messages import still_open
 
 
 def signal_of(order: order_pb2.Order, redelivered: bool) -> link.Signal:
-    """The signal; VOID when there is nothing left to execute of it."""
-    if not still_open(order):
-        return link.Signal(
-            signal_id=order.signal_id,
-            account=order.account,
-            epoch=order.epoch,
-            seq=order.seq,
-            void=True,
-            redelivered=redelivered,
-        )
+    """The signal; VOID when there is nothing left to execute of it: it may still be whose order opened a position."""
     return link.Signal(
         signal_id=order.signal_id,
         account=order.account,
         epoch=order.epoch,
         seq=order.seq,
+        void=not still_open(order),
         redelivered=redelivered,
         symbol=order.symbol,
         side=order.side,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pc_agent.config import AgentSettings
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal
+from pc_agent.domain.orders import Account, Entry, Kind, Mark, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.symbols import SymbolFacts
@@ -102,7 +102,12 @@ class Desk:
         self.hear_of_the_engine()
         self.confirmations = Confirmations()
         settings = live_settings(AgentSettings(state_dir=folder))  # type: ignore[call-arg]
-        policy = Policy(ACCOUNT, False, lambda: symbols, lambda: settings, self, self.truth, self.truth.is_frozen)
+        # Of positions at the terminal.
+        self.marks: set[Mark] = set()
+        policy = Policy(
+            ACCOUNT, False, lambda: symbols, lambda: settings, self, self.truth, self.truth.is_frozen,
+            holds=lambda mark: mark in self.marks,
+        )  # fmt: skip
         permission = Permission(self.terminal, self.clock, self.lease, lambda: self.ready)
         self.execution = Execution(Admission(policy, permission, self.confirmations), ledger, self.terminal, self.truth)
 
@@ -317,6 +322,16 @@ async def test_what_may_have_been_executed_is_not_called_refused(desk: Desk) -> 
     async with desk.running():
         await desk.take(*lost)
     assert [await desk.state(one.signal_id) for one in lost] == [OrderState.UNKNOWN] * 2
+
+
+async def test_a_void_of_another_ledger_counts_while_the_terminal_holds_what_came_of_it(desk: Desk) -> None:
+    """Then the books are asked whose that is; of the others nothing is kept, nor of a void that is no redelivery."""
+    desk.marks = {mark_of("held"), mark_of("own")}
+    voids = [signal("held", void=True, redelivered=True), signal("over", void=True, redelivered=True)]
+    async with desk.running():
+        await desk.take(*voids, signal("own", void=True))
+    assert [await desk.state(name) for name in ("held", "over", "own")] == [OrderState.UNKNOWN, None, None]
+    assert desk.terminal.sent == []
 
 
 async def test_what_is_being_written_holds_back_what_comes_behind_it(desk: Desk) -> None:

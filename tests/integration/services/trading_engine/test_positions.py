@@ -185,7 +185,7 @@ async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) ->
 async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(database: DatabaseUnderTest) -> None:
     """Whoever set it, and however: the agent's engine sees it when it renews."""
     async with running_engine(database, lane_valid_ms=600) as engine, connected(engine.channel) as agent:
-        assert agent.states[0].trading_state == ACTIVE
+        await eventually(lambda: agent.states and agent.states[0].trading_state == ACTIVE)
         async with running_engine(database, instance="engine-2") as other:
             halting = db.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
             await other.engine.database.set_trading_state(halting)
