@@ -223,9 +223,14 @@ def _resolved(entry: Entry) -> Entry:
 
 
 def report_id_of(entry: Entry) -> str:
-    """One for each state; an order may be filled in part more than once."""
+    """One for each state; an order may be filled in part more than once.
+
+    What another ledger had before may have been reported from there in the same state, before it was in doubt here.
+    """
     name = f"{entry.signal.signal_id}/{entry.state}"
-    return f"{name}/{entry.result.volume}" if entry.state is OrderState.PARTIALLY_FILLED else name
+    if entry.state is OrderState.PARTIALLY_FILLED:
+        name += f"/{entry.result.volume}"
+    return f"{name}@{entry.received_unix_ns}" if entry.signal.redelivered else name
 
 
 def _merged(old: Result, new: Result) -> Result:

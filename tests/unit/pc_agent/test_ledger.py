@@ -18,7 +18,7 @@ ACCOUNT = Account("twin-1", 1_000_001)
 
 
 def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind = Kind.MARKET) -> Entry:
-    signal = Signal(name, ACCOUNT, 2**63, seq, False, True, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
+    signal = Signal(name, ACCOUNT, 2**63, seq, False, False, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
     return Entry(signal, Result(state), 11)
 
 
@@ -281,3 +281,13 @@ def test_a_damaged_ledger_is_refused_in_words(tmp_path: Path, damage: str) -> No
     with pytest.raises(LedgerFileError, match="move it aside"), open_ledger(tmp_path):
         pass
     assert file.stat().st_size > 0
+
+
+async def test_what_another_ledger_reported_is_reported_anew(ledger: Ledger) -> None:
+    """The engine has PLACED of the one that is lost: this one's UNKNOWN must not be the last word."""
+    placed = entry("s1", kind=Kind.LIMIT)
+    lost = replace(placed, signal=replace(placed.signal, redelivered=True), result=Result(OrderState.UNKNOWN))
+    await ledger.receive(ACCOUNT, 2**63, 1, [lost])
+    await ledger.settle("s1", Result(OrderState.PLACED, ticket=7))
+    names = [report.report_id for report in await ledger.reports(ACCOUNT, 10)]
+    assert names == ["s1/UNKNOWN@11", "s1/PLACED@11"]
