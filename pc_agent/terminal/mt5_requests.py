@@ -55,8 +55,9 @@ def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Reque
         TerminalGoneError: the terminal does not answer.
     """
     account = needed(mt5, mt5.account_info(), "account_info")
-    if account.login != task.login:
-        message = f"the terminal is now logged in to {account.login}, not {task.login}"
+    server = task.signal.account.server
+    if (account.login, account.server) != (task.login, server):
+        message = f"the terminal is now logged in to {account.login} at {account.server}, not {task.login} at {server}"
         raise RefusedError(Refusal("ACCOUNT_CHANGED", message))
     info = answered(mt5, mt5.symbol_info(task.symbol), "symbol_info")
     if info is None:

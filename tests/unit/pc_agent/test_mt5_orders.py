@@ -25,7 +25,7 @@ class Terminal:
     def __init__(self, *retcodes: int | None, login: int = 42, **facts: Any) -> None:
         self.retcodes = list(retcodes)
         self.sent: list[dict[str, Any]] = []
-        self.login = login
+        self.login, self.server = login, SIGNAL.account.server
         self.info = SimpleNamespace(
             bid=1.1, ask=1.1001, time=1_000, point=0.00001, trade_stops_level=0, trade_freeze_level=0, filling_mode=1,
             trade_exemode=2, expiration_mode=15,
@@ -41,7 +41,7 @@ class Terminal:
         return (-10005, "IPC timeout") if self.login else (-10004, "No IPC connection")
 
     def account_info(self) -> Any:
-        return SimpleNamespace(login=self.login) if self.login else None
+        return SimpleNamespace(login=self.login, server=self.server) if self.login else None
 
     def symbol_info(self, name: str) -> Any:
         return None if name == "GONE" else self.info
@@ -179,6 +179,14 @@ def test_nothing_is_sent_too_late(task: OrderTask, reason: str) -> None:
     terminal = Terminal()
     result = send(terminal, task).result
     assert (result.state, result.reason) == (OrderState.EXPIRED, reason)
+    assert not terminal.sent
+
+
+def test_the_same_login_of_another_broker_is_another_account() -> None:
+    """Numbers are unique only on a broker's server."""
+    terminal = Terminal()
+    terminal.server = "other broker"
+    assert send(terminal, TASK).result.reason == "ACCOUNT_CHANGED"
     assert not terminal.sent
 
 
