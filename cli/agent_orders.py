@@ -26,7 +26,9 @@ _UNKNOWN = order_pb2.ORDER_STATE_UNKNOWN
 
 def halt(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is told to everybody.")] = "halted by hand",
-    flatten: Annotated[bool, typer.Option("--flatten", help="Close what is ours, too.")] = False,
+    flatten: Annotated[
+        bool, typer.Option("--flatten", help="Remove every pending order and close every position that is ours, too.")
+    ] = False,
     account: AccountOption = "",
     agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
     as_json: JsonOption = False,
@@ -40,9 +42,11 @@ def halt(
 
     answer = run_agent(agent_state, ask)
     if not as_json:
-        stays = "what is ours is closed" if flatten else "positions stay as they are"
+        stays = "positions and pending orders stay as they are"
+        if flatten:
+            stays = "pending orders of ours are removed, positions of ours closed"
         print(f"halted: no entries until `suho agent resume`; {stays}")
-    _tell_closed(answer.positions, as_json, quiet=not flatten)
+    _tell_closed(answer.positions, as_json, quiet=not flatten, removed=answer.orders)
 
 
 def resume(
@@ -221,16 +225,19 @@ def add_to(app: typer.Typer) -> None:
     app.command("allow-live")(allow_live)
 
 
-def _tell_closed(closed: Any, as_json: bool, *, quiet: bool) -> None:
+def _tell_closed(closed: Any, as_json: bool, *, quiet: bool, removed: Any = ()) -> None:
     """Status 1 when one was refused, 3 when nobody knows of one."""
     if as_json:
-        print_json({"positions": [to_dict(one) for one in closed]})
+        print_json({"positions": [to_dict(one) for one in closed], "orders": [to_dict(one) for one in removed]})
     elif closed or not quiet:
+        if removed:
+            gone = [(one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message) for one in removed]
+            print_table(("ORDER", "STATE", "REASON", "MESSAGE"), gone, "")
         rows = [(one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message) for one in closed]
         print_table(("POSITION", "STATE", "REASON", "MESSAGE"), rows, "nothing of ours was open")
-    if any(one.state == _UNKNOWN for one in closed):
+    if any(one.state == _UNKNOWN for one in (*closed, *removed)):
         fail("an order may have been executed: the agent looks for it, `suho agent positions` tells", EXIT_UNREACHABLE)
-    if any(one.state not in (_CLOSED, _UNKNOWN) for one in closed):
+    if any(one.state not in (_CLOSED, order_pb2.ORDER_STATE_DONE, _UNKNOWN) for one in (*closed, *removed)):
         raise typer.Exit(EXIT_REFUSED)
 
 

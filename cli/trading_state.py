@@ -20,12 +20,16 @@ Answered = tuple[account_pb2.AccountRef, trading_pb2.SetTradingStateResponse]
 
 def halt(
     account: Annotated[str, typer.Option(help="LOGIN or LOGIN@SERVER; otherwise every account.")] = "",
-    flatten: Annotated[bool, typer.Option("--flatten", help="Close every position that is ours, too.")] = False,
+    flatten: Annotated[
+        bool, typer.Option("--flatten", help="Remove every pending order and close every position that is ours, too.")
+    ] = False,
     reducing: Annotated[
         bool, typer.Option("--reducing", help="Still take what makes a position smaller (REDUCING).")
     ] = False,
     reason: Annotated[str, typer.Option(help="For those who look later.")] = "suho halt",
-    request_id: Annotated[str, typer.Option("--id", help="The same id closes a position once.")] = "",
+    request_id: Annotated[
+        str, typer.Option("--id", help="The same id closes a position, or removes an order, once.")
+    ] = "",
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,10 +87,15 @@ def _tell(answers: list[Answered], as_json: bool) -> None:
         print_json({"accounts": [_facts(*answer) for answer in answers]})
         return
     for account, answer in answers:
-        closing = f"; {len(answer.signal_ids)} position(s) are being closed" if answer.signal_ids else ""
-        print(f"{account_name(account)} is {_name(answer)}{closing}")
-        for signal_id in answer.signal_ids:
+        print(f"{account_name(account)} is {_name(answer)}{_flattening(answer)}")
+        for signal_id in (*answer.removal_ids, *answer.signal_ids):
             print(f"  suho orders show {signal_id}")
+
+
+def _flattening(answer: trading_pb2.SetTradingStateResponse) -> str:
+    orders, positions = len(answer.removal_ids), len(answer.signal_ids)
+    removing = f"; {orders} pending order(s) are being removed" if orders else ""
+    return removing + (f"; {positions} position(s) are being closed" if positions else "")
 
 
 def _facts(account: account_pb2.AccountRef, answer: trading_pb2.SetTradingStateResponse) -> dict[str, Any]:
@@ -94,6 +103,7 @@ def _facts(account: account_pb2.AccountRef, answer: trading_pb2.SetTradingStateR
         "account": account_facts(account),
         "trading_state": _name(answer),
         "signal_ids": list(answer.signal_ids),
+        "removal_ids": list(answer.removal_ids),
     }
 
 

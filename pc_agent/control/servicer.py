@@ -12,7 +12,7 @@ from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
-from pc_agent.domain.orders import Account, Entry, OrderState, Result
+from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_messages import safety_of
 from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError, Question, sentence
@@ -85,9 +85,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             return pb.HaltResponse()
         name = f"halt-{uuid.uuid4()}"
         try:
-            return pb.HaltResponse(positions=_closed([await control.flatten(name) for control in controls]))
+            entries = [entry for control in controls for entry in await control.flatten(name)]
         except MeshError as error:
             raise MeshError(error.reason, f"entries are stopped, but not everything was closed: {error}") from None
+        removed = [entry for entry in entries if entry.signal.kind is Kind.CANCEL_ORDER]
+        closed = [entry for entry in entries if entry.signal.kind is not Kind.CANCEL_ORDER]
+        return pb.HaltResponse(positions=_closed([closed]), orders=[_removed(entry) for entry in removed])
 
     async def Resume(self, request: pb.ResumeRequest, context: Any) -> pb.ResumeResponse:
         named = request.HasField("account")
@@ -173,6 +176,13 @@ def _closed(entries: Sequence[Sequence[Entry]]) -> list[pb.ClosedPosition]:
         for of_account in entries
         for entry in of_account
     ]
+
+
+def _removed(entry: Entry) -> pb.RemovedOrder:
+    result = entry.result
+    return pb.RemovedOrder(
+        ticket=entry.signal.order_ticket, state=state_of(entry.state), reason=result.reason, message=result.message
+    )
 
 
 def _by_hand(request: pb.ResolveOrderRequest) -> Result:

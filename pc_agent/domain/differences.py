@@ -126,7 +126,7 @@ def _unresolved(entry: Entry) -> Difference:
     signal = entry.signal
     words = (
         f"it may have been executed ({entry.result.reason}); {signal.symbol} is frozen until the books tell, or a"
-        f" person does: `suho agent resolve {signal.signal_id}`"
+        f" person does: `suho agent resolve {signal.signal_id} --filled VOLUME@PRICE`, or `--not-executed`"
     )
     return Difference(K.UNRESOLVED_ORDER, signal.symbol, entry.result.ticket, signal.signal_id, words)
 

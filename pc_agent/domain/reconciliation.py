@@ -63,10 +63,10 @@ def filled(signal: Signal, deals: Iterable[BookDeal], reason: str = "RECONCILED"
     )
 
 
-def ended(entry: Entry, order: BookOrder, deals: Iterable[BookDeal]) -> Result | None:
+def ended(entry: Entry, order: BookOrder, deals: Iterable[BookDeal], remover: str = "") -> Result | None:
     """What became of a pending order that works no more; None: its deals are not all shown yet.
 
-    `order` is what the terminal's history says of it, `deals` are its own.
+    `order` is what the terminal's history says of it, `deals` are its own, `remover` is the signal that removes it.
     """
     rows = list(deals)
     shown = sum((lots(deal.volume) for deal in rows), Decimal(0))
@@ -75,10 +75,15 @@ def ended(entry: Entry, order: BookOrder, deals: Iterable[BookDeal]) -> Result |
     sofar = filled(entry.signal, rows, "PENDING_FILLED") if rows else Result(OrderState.CANCELED)
     if sofar.state is OrderState.FILLED:
         return sofar
+    removed = (
+        (OrderState.CANCELED, "REMOVED_AS_ASKED", f"it was removed by our signal {remover}")
+        if remover
+        else (OrderState.CANCELED, "REMOVED", "it was removed, by hand or by the broker")
+    )
     state, reason, words = {
         ORDER_EXPIRED: (OrderState.EXPIRED, "EXPIRED_AT_BROKER", "the broker dropped it: its time was over"),
         ORDER_REJECTED: (OrderState.CANCELED, "REJECTED_BY_BROKER", "the broker threw it out"),
-        ORDER_CANCELED: (OrderState.CANCELED, "REMOVED", "it was removed, by hand or by the broker"),
+        ORDER_CANCELED: removed,
     }.get(order.state, (None, "", ""))
     if state is None:
         return None

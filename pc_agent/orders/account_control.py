@@ -65,10 +65,10 @@ class AccountControl:
         return await self._closed(wanted, request_id)
 
     async def flatten(self, request_id: str) -> list[Entry]:
-        """Withdraw pending orders of ours, then close what is ours; entries must have been stopped before."""
+        """Remove pending orders of ours, then close what is ours; entries must have been stopped before."""
         await self._look()
-        await self._closes.cancel(self._watch.our_orders(), request_id)
-        return await self._closed(self._watch.ours(), request_id)
+        removed = await self._closes.cancel(self._watch.our_orders(), request_id)
+        return [*removed, *await self._closed(self._watch.ours(), request_id)]
 
     async def withdraw(self, flatten: bool, request_id: str) -> None:
         """Pending entries of ours; with `flatten` the positions too. Nothing while the books can not be read."""

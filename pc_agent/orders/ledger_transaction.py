@@ -83,6 +83,15 @@ class Transaction:
         """Whose order at the terminal bears `ticket`."""
         return self._entries("ticket = ? AND server = ? AND login = ?", (str(ticket), *astuple(account)))
 
+    def remover(self, account: Account, ticket: int) -> str:
+        """The signal that removed, or is removing, the pending order `ticket`; empty: none of ours."""
+        found = self.database.execute(
+            "SELECT signal_id FROM signal WHERE kind = 'CANCEL_ORDER' AND order_ticket = ? AND server = ? AND login = ?"
+            " AND state IN ('INTENT', 'SENT', 'UNKNOWN', 'DONE') ORDER BY place DESC LIMIT 1",
+            (str(ticket), *astuple(account)),
+        ).fetchone()
+        return str(found[0]) if found else ""
+
     def by_mark(self, account: Account, mark: Mark) -> Entry | None:
         """Whose orders bear the magic or the comment of `mark`: brokers may keep only one of them."""
         where = "(magic = ? OR comment = ?) AND server = ? AND login = ?"

@@ -140,9 +140,16 @@ class Reconciler:
             order = (
                 next((one for one in past.history_orders if one.ticket == now.result.ticket), None) if past else None
             )
+            if order is None:
+                continue
             deals = await self._deals.marked(now.signal.signal_id)
-            if order and (result := ended(now, order, deals)):
+            remover = await self._remover(now)
+            if result := ended(now, order, deals, remover):
                 await self._settle(now, result)
+
+    async def _remover(self, entry: Entry) -> str:
+        account, ticket = entry.signal.account, entry.result.ticket
+        return await self._ledger.run(lambda transaction: transaction.remover(account, ticket))
 
     async def resolve_by_hand(self, signal_id: str, result: Result) -> None:
         """A person has seen for himself what became of it.
@@ -228,7 +235,8 @@ class Reconciler:
                 log.error(
                     "an order may have been executed and the books do not tell: its symbol stays frozen",
                     signal_id=signal.signal_id, symbol=signal.symbol, kind=signal.kind,
-                    do=f"look in the terminal, then: suho agent resolve {signal.signal_id}",
+                    do=f"look in the terminal, then: suho agent resolve {signal.signal_id} --filled VOLUME@PRICE"
+                    " (or --not-executed)",
                 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
-"""An account's trading state, told to its agent at once; and closing all that is ours."""
+"""An account's trading state, told to its agent at once; and ending all that is ours: positions and pending orders."""
 
 import uuid
+from collections.abc import Sequence
 
 from suho.database.v1 import order_service_pb2 as db
 from suho.trading.v1 import order_pb2
@@ -11,7 +12,7 @@ from mesh.errors import MeshError, Reason
 from mesh.orders import Kind
 from services.trading_engine.database import Database
 from services.trading_engine.desk import Desk
-from services.trading_engine.domain.completion import ours
+from services.trading_engine.domain.completion import our_orders, ours
 from services.trading_engine.domain.order import AccountId, Intent
 from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import account_id, account_ref, invalid, name
@@ -29,7 +30,7 @@ class TradingControl:
         self._valid_for_ms = valid_for_ms
 
     async def set_state(self, request: pb.SetTradingStateRequest) -> pb.SetTradingStateResponse:
-        """Set, tell the agent, and close what is ours if that is asked for.
+        """Set, tell the agent, and, if that is asked for, remove the pending orders and close the positions of ours.
 
         Raises:
             MeshError: UNKNOWN_ACCOUNT, LIVE_MONEY_NOT_ALLOWED; AGENT_NOT_CONNECTED: the state is set, but nothing can
@@ -47,10 +48,13 @@ class TradingControl:
         )
         if lane is not None:
             lane.tell_state(stored.trading_state, request.reason)
-        signal_ids = await self._flatten(account, request.request_id) if request.flatten else []
-        return pb.SetTradingStateResponse(trading_state=stored.trading_state, signal_ids=signal_ids)
+        answer = pb.SetTradingStateResponse(trading_state=stored.trading_state)
+        if request.flatten:
+            await self._flatten(account, request.request_id, answer)
+        return answer
 
-    async def _flatten(self, account: AccountId, request_id: str) -> list[str]:
+    async def _flatten(self, account: AccountId, request_id: str, answer: pb.SetTradingStateResponse) -> None:
+        """Pending orders first: none of them shall open what was just closed."""
         lane = self._lanes.executing(account)
         if lane is None or lane.said.books is None:
             raise MeshError(
@@ -59,20 +63,32 @@ class TradingControl:
                 " again, or close at the terminal",
             )
         namespace = uuid.uuid5(_FLATTEN, request_id)
+        removals = [
+            self._intent(account, str(uuid.uuid5(namespace, f"order {order.ticket}")), order_ticket=order.ticket)
+            for order in our_orders(lane.said.books)
+        ]
+        closes = [
+            self._intent(account, str(uuid.uuid5(namespace, str(position.ticket))), position=position.ticket)
+            for position in ours(lane.said.books)
+        ]
+        answer.removal_ids.extend(await self._submitted(removals))
+        answer.signal_ids.extend(await self._submitted(closes))
+
+    async def _submitted(self, intents: Sequence[Intent]) -> list[str]:
+        """The ids of those that were there to be closed or removed."""
         signal_ids = []
-        for position in ours(lane.said.books):
-            signal_id = str(uuid.uuid5(namespace, str(position.ticket)))
+        for intent in intents:
             try:
-                await self._desk.submit(self._close(account, position.ticket, signal_id))
+                await self._desk.submit(intent)
             except MeshError as error:
                 if error.reason is not Reason.UNKNOWN_TICKET:
                     raise
-                continue  # closed meanwhile
-            signal_ids.append(signal_id)
+                continue  # gone meanwhile
+            signal_ids.append(intent.signal_id)
         return signal_ids
 
-    def _close(self, account: AccountId, position: int, signal_id: str) -> Intent:
-        """All of it, however much that is by then."""
+    def _intent(self, account: AccountId, signal_id: str, position: int = 0, order_ticket: int = 0) -> Intent:
+        """Remove an order, or close all of a position, however much that is by then."""
         now_ns = unix_ns()
         return Intent(
             signal_id=signal_id,
@@ -85,8 +101,9 @@ class TradingControl:
             strategy="",
             submitted_unix_ns=now_ns,
             not_after_unix_ms=now_ns // 1_000_000 + self._valid_for_ms,
-            kind=Kind.CLOSE,
+            kind=Kind.CANCEL_ORDER if order_ticket else Kind.CLOSE,
             position=position,
+            order_ticket=order_ticket,
         )
 
 

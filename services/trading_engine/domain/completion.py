@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mesh.orders import Kind
-from services.trading_engine.domain.order import Books, HeldPosition, Intent
+from services.trading_engine.domain.order import Books, HeldPosition, Intent, WorkingOrder
 
 # They name their position or order, and thereby its symbol.
 _BY_TICKET = frozenset({Kind.CLOSE, Kind.CLOSE_BY, Kind.MODIFY_POSITION, Kind.MODIFY_ORDER, Kind.CANCEL_ORDER})
@@ -67,3 +67,8 @@ def asks_the_same(asked: Intent, whole: Intent) -> bool:
 def ours(books: Books, symbol: str = "") -> list[HeldPosition]:
     """Positions that our signals opened or a person adopted; of one symbol or of all."""
     return [position for position in books.positions.values() if position.signal_id and symbol in ("", position.symbol)]
+
+
+def our_orders(books: Books) -> list[WorkingOrder]:
+    """Pending orders that our signals placed."""
+    return [order for order in books.orders.values() if order.signal_id]

@@ -69,8 +69,10 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
 
     def SetTradingState(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
-        ids = ["c1"] if request.flatten else []
-        return trading_pb2.SetTradingStateResponse(trading_state=request.trading_state, signal_ids=ids)
+        answer = trading_pb2.SetTradingStateResponse(trading_state=request.trading_state)
+        if request.flatten:
+            answer.signal_ids[:], answer.removal_ids[:] = ["c1"], ["r1"]
+        return answer
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,8 @@ def test_the_status_tells_how_it_went(suho: Suho, fake: FakeEngine, outcome: Any
 def test_a_halt_is_for_every_account_and_may_flatten(suho: Suho, fake: FakeEngine) -> None:
     """It says which orders close; a resume is for one."""
     told = suho("halt", "--flatten")
-    assert ("7@s is HALTED; 1 position" in told.stdout, "suho orders show c1" in told.stdout) == (True, True)
+    assert "7@s is HALTED; 1 pending order(s) are being removed; 1 position(s) are being closed" in told.stdout
+    assert all(f"suho orders show {signal}" in told.stdout for signal in ("r1", "c1"))
     assert "7@s is ACTIVE" in suho("resume").stdout
     halt, resume = fake.asked
     assert (halt.flatten, bool(halt.request_id), resume.trading_state) == (

@@ -155,6 +155,22 @@ async def test_a_pending_order_is_watched_until_the_broker_is_done_with_it(world
     assert world.reconciler.pending == ()
 
 
+async def test_what_our_signal_removed_is_not_said_to_be_removed_by_hand(world: World) -> None:
+    """Also when the broker's answer to the removal is still to come; another order's removal proves nothing."""
+    world.reconciler.watch(await world.entry("s1", OrderState.PLACED, kind=Kind.LIMIT))
+    await world.entry("other", OrderState.UNKNOWN, kind=Kind.CANCEL_ORDER, order_ticket=51)
+    await world.entry("halt-1", OrderState.UNKNOWN, kind=Kind.CANCEL_ORDER, order_ticket=50)
+    gone = BookOrder(50, 0, "", "EURUSD", 2, 2, volume=0.1, rest=0.1)
+    world.terminal.books = replace(NOTHING, history_orders=(gone,))
+    await world.books.look(5)
+    await world.reconciler.look_at_pending()
+    ended = await world.ledger.entry("s1")
+    assert ended
+    assert (ended.state, ended.result.reason, "halt-1" in ended.result.message) == (
+        *(OrderState.CANCELED, "REMOVED_AS_ASKED", True),
+    )
+
+
 async def test_an_order_whose_stops_are_as_asked_was_changed(world: World) -> None:
     """The books that show it are enough."""
     entry = await world.entry("s1", OrderState.UNKNOWN, kind=Kind.MODIFY_POSITION, position=9, stop_loss="1.05")

@@ -582,7 +582,7 @@ class HaltRequest(_message.Message):
     FLATTEN_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     flatten: _builtins.bool
-    """Close what is ours too."""
+    """Remove every pending order and close every position that is ours, too."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef:
         """Absent: every account."""
@@ -607,20 +607,54 @@ class HaltResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POSITIONS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosedPosition]: ...
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedOrder]: ...
     def __init__(
         self,
         *,
         positions: _abc.Iterable[Global___ClosedPosition] | None = ...,
+        orders: _abc.Iterable[Global___RemovedOrder] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HaltResponse: _TypeAlias = HaltResponse  # noqa: Y015
+
+@_typing.final
+class RemovedOrder(_message.Message):
+    """A pending order; DONE: it is removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.int
+    state: _order_pb2.OrderState.ValueType
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.int = ...,
+        state: _order_pb2.OrderState.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedOrder: _TypeAlias = RemovedOrder  # noqa: Y015
 
 @_typing.final
 class ResumeRequest(_message.Message):

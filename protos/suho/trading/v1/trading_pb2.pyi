@@ -304,9 +304,9 @@ class SetTradingStateRequest(_message.Message):
     trading_state: _order_pb2.TradingState.ValueType
     reason: _builtins.str
     flatten: _builtins.bool
-    """With HALTED: close every position that is ours."""
+    """With HALTED: remove every pending order and close every position that is ours."""
     request_id: _builtins.str
-    """Makes the ids of those signals; the same id closes a position once."""
+    """Makes the ids of those signals; the same id closes a position, or removes an order, once."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -332,20 +332,26 @@ class SetTradingStateResponse(_message.Message):
 
     TRADING_STATE_FIELD_NUMBER: _builtins.int
     SIGNAL_IDS_FIELD_NUMBER: _builtins.int
+    REMOVAL_IDS_FIELD_NUMBER: _builtins.int
     trading_state: _order_pb2.TradingState.ValueType
     @_builtins.property
     def signal_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Signals that `flatten` gave rise to."""
+        """Signals that `flatten` gave rise to: those that close positions,"""
+
+    @_builtins.property
+    def removal_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """and those that remove pending orders."""
 
     def __init__(
         self,
         *,
         trading_state: _order_pb2.TradingState.ValueType = ...,
         signal_ids: _abc.Iterable[_builtins.str] | None = ...,
+        removal_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["signal_ids", b"signal_ids", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removal_ids", b"removal_ids", "signal_ids", b"signal_ids", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -147,8 +147,8 @@ class TradingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetTradingState(self, request, context):
-        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
-        `flatten`, by CLOSE signals of their own.
+        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
+        pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,8 @@ class TradingServiceStub:
     ListMarketConditions: _grpc.UnaryUnaryMultiCallable[_trading_pb2.ListMarketConditionsRequest, _trading_pb2.ListMarketConditionsResponse]
     """What the markets are like at the agents."""
     SetTradingState: _grpc.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]
-    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
-    `flatten`, by CLOSE signals of their own.
+    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
+    pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
     """
     GetTradingStats: _grpc.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]
     """Counts by state and how long execution took."""
@@ -78,8 +78,8 @@ class TradingServiceAsyncStub(TradingServiceStub):
     ListMarketConditions: _aio.UnaryUnaryMultiCallable[_trading_pb2.ListMarketConditionsRequest, _trading_pb2.ListMarketConditionsResponse]  # type: ignore[assignment]
     """What the markets are like at the agents."""
     SetTradingState: _aio.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]  # type: ignore[assignment]
-    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
-    `flatten`, by CLOSE signals of their own.
+    """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
+    pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
     """
     GetTradingStats: _aio.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]  # type: ignore[assignment]
     """Counts by state and how long execution took."""
@@ -157,8 +157,8 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trading_pb2.SetTradingStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trading_pb2.SetTradingStateResponse, _abc.Awaitable[_trading_pb2.SetTradingStateResponse]]:
-        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed with
-        `flatten`, by CLOSE signals of their own.
+        """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
+        pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
         """
 
     @_abc_1.abstractmethod

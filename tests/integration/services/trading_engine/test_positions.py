@@ -95,23 +95,29 @@ async def test_a_pending_order_waits_and_is_removed(engine: EngineUnderTest) -> 
 
 
 async def test_a_halt_may_flatten_what_is_ours(engine: EngineUnderTest) -> None:
-    """The agent hears the state at once; each of our positions gets one close, asked once or twice; foreign ones are
-    not touched."""
+    """The agent hears the state at once; our pending orders are removed, each of our positions gets one close, asked
+    once or twice; foreign ones are not touched."""
     async with connected(engine.channel) as agent:
         await opened(engine, agent)
-        await tell(agent, snapshot(position(7, "s1"), position(8, ""), position(9, "adopted-9", "0.30")))
+        waiting = tuple(
+            order_pb2.WorkingOrder(ticket=ticket, symbol="EURUSD", kind=order_pb2.ORDER_KIND_LIMIT, signal_id=of)
+            for ticket, of in ((5, "s5"), (6, ""))
+        )
+        held = (position(7, "s1"), position(8, ""), position(9, "adopted-9", "0.30"))
+        await tell(agent, snapshot(*held, orders=waiting))
         halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED, reason="news", flatten=True)
         assert (await refused(engine.trading.SetTradingState(halt))).reason is Reason.INVALID_ARGUMENT
         halt.request_id = "r1"
         answer = await engine.trading.SetTradingState(halt)
-        closes = (await agent.until_signals(3))[1:]
+        removal, *closes = (await agent.until_signals(4))[1:]
+        assert (removal.order_ticket, [removal.signal_id]) == (5, list(answer.removal_ids))
         assert [(signal.position, signal.volume) for signal in closes] == [(7, "0.10"), (9, "0.30")]
         assert [signal.signal_id for signal in closes] == list(answer.signal_ids)
         assert (agent.states[-1].trading_state, agent.states[-1].reason) == (HALTED, "news")
         assert (await engine.trading.SetTradingState(halt)).signal_ids == answer.signal_ids
         foreign = await engine.trading.SubmitSignal(closing("c8", 8))
         assert foreign.order.reason == "FOREIGN_TICKET"
-        assert len(agent.signals) == 3
+        assert len(agent.signals) == 4
 
 
 async def test_the_agents_own_say_denies_entries(engine: EngineUnderTest) -> None:

@@ -220,6 +220,9 @@ def test_a_pending_order_ends_as_the_broker_says_with_what_was_filled() -> None:
     assert expired
     assert (canceled.state, canceled.volume, canceled.ticket) == (OrderState.CANCELED, "0.1", 50)
     assert (expired.state, expired.volume) == (OrderState.EXPIRED, "0.1")
+    ours = ended(entry, past, [deal(7)], remover="halt-1")
+    assert ours
+    assert (canceled.reason, ours.reason, "halt-1" in ours.message) == ("REMOVED", "REMOVED_AS_ASKED", True)
     full = ended(entry, replace(past, state=4, rest=0.0), [deal(7, volume=0.3)])
     assert full
     assert full.state is OrderState.FILLED
