@@ -85,8 +85,17 @@ class Times:
     offset: int = 0
 
     def completed(self, newer: "Times") -> "Times":
-        """With what `newer` knows."""
-        return Times(*(new or old for old, new in zip(_stamps(self), _stamps(newer), strict=True)))
+        """With what `newer` knows.
+
+        Only one ledger may have executed it: the one that was handed the signal first. Of another one's only `recorded`
+        counts.
+        """
+        before = self
+        if self.sent and newer.sent > self.sent:
+            newer = Times(recorded=newer.recorded)
+        elif 0 < newer.sent < self.sent:
+            before = Times(self.submitted, self.committed)
+        return Times(*(new or old for old, new in zip(_stamps(before), _stamps(newer), strict=True)))
 
 
 def _stamps(times: Times) -> tuple[int, ...]:

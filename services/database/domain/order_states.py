@@ -12,7 +12,8 @@ from services.database.domain.order import Order, Report, Side, State
 S = State
 
 # A deal is proof, and proof beats a conclusion: an order called dead becomes FILLED when its deal turns up, and
-# nothing takes a fill back.
+# nothing takes a fill back. A redelivered signal is UNKNOWN at once: REJECTED or EXPIRED is the word of the ledger that
+# had it first, which knows that it was not executed.
 _FILLS = frozenset({S.PARTIALLY_FILLED, S.FILLED})
 _DEAD = frozenset({S.REJECTED, S.EXPIRED, S.NOT_EXECUTED, S.CANCELED})
 
@@ -21,7 +22,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         S.DENIED: frozenset(),
         S.PENDING: frozenset({S.ACCEPTED, S.UNKNOWN, S.PLACED, S.DONE}) | _FILLS | _DEAD,
         S.ACCEPTED: frozenset({S.UNKNOWN, S.PLACED, S.DONE}) | _FILLS | _DEAD,
-        S.UNKNOWN: frozenset({S.PLACED, S.DONE, S.REJECTED, S.NOT_EXECUTED, S.CANCELED}) | _FILLS,
+        S.UNKNOWN: frozenset({S.PLACED, S.DONE}) | _FILLS | _DEAD,
         S.PLACED: frozenset({S.UNKNOWN, S.REJECTED, S.EXPIRED, S.CANCELED}) | _FILLS,
         S.PARTIALLY_FILLED: _FILLS,
         S.FILLED: frozenset(),
@@ -75,11 +76,8 @@ def _late_part(order: Order, report: Report) -> bool:
 
 
 def _follows(order: Order, report: Report) -> bool:
-    if order.kind in PENDING_KINDS:
-        if order.state is S.PARTIALLY_FILLED and report.state in (S.CANCELED, S.EXPIRED, S.REJECTED):
-            return True
-        if order.state is S.UNKNOWN and report.state is S.EXPIRED:
-            return report.ticket > 0  # dropped by the broker, who had it; without a ticket it proves nothing
+    if order.kind in PENDING_KINDS and order.state is S.PARTIALLY_FILLED:
+        return report.state in _FILLS | {S.CANCELED, S.EXPIRED, S.REJECTED}
     return report.state in TRANSITIONS[order.state]
 
 

@@ -162,7 +162,8 @@ async def _mark(connection: Connection, place: tuple[int, ...], ledger: str) -> 
         signals = [row["signal_id"] for row in found if row["ledger"] != ledger]
         await connection.execute("UPDATE outbox SET ledger = $2 WHERE signal_id = ANY($1)", signals, ledger)
         await connection.execute(
-            "UPDATE orders SET agent = l.agent FROM leases l WHERE l.account_id = $2 AND signal_id = ANY($1)",
+            "UPDATE orders o SET agent = l.agent FROM leases l"  # only the first one may have executed it
+            " WHERE l.account_id = $2 AND o.signal_id = ANY($1) AND o.agent = ''",
             signals,
             place[0],
         )

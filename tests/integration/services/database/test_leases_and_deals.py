@@ -94,14 +94,20 @@ async def test_a_lease_lapses_or_is_given_up(service: Stubs, account: pb.Account
 
 
 async def test_an_order_knows_which_agent_has_it(service: Stubs, account: pb.Account) -> None:
-    """Handed down by the engine, or by the outbox."""
+    """Handed down by the engine, or by the outbox; who takes over later did not execute it."""
     await service.orders.AcquireLease(lease("pc-1"))
     assert (await commit(service, order("a"), ledger="l1")).order.agent == "pc-1"
     assert (await commit(service, order("b"))).order.agent == ""
     watch = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, to_seq=2, ledger="l1")
     async for _ in service.orders.WatchOutbox(watch):
         pass
-    assert (await service.orders.GetOrder(pb.GetOrderRequest(signal_id="b"))).order.agent == "pc-1"
+    await service.orders.ReleaseLease(pb.ReleaseLeaseRequest(account=ACCOUNT, agent="pc-1", engine="engine-1"))
+    await service.orders.AcquireLease(lease("pc-2"))
+    async for _ in service.orders.WatchOutbox(pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, to_seq=2,
+                                                                    ledger="l2")):  # fmt: skip
+        pass
+    for name in ("a", "b"):
+        assert (await service.orders.GetOrder(pb.GetOrderRequest(signal_id=name))).order.agent == "pc-1"
 
 
 async def test_a_deal_moves_what_opened_its_position_once(service: Stubs, account: pb.Account) -> None:

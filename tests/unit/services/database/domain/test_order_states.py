@@ -46,17 +46,30 @@ def test_a_fill_never_goes_back() -> None:
         assert (after.state, after.filled_volume) == (State.FILLED, Decimal("0.10"))
 
 
-@pytest.mark.parametrize("state", [State.FILLED, State.PARTIALLY_FILLED, State.REJECTED, State.NOT_EXECUTED])
-def test_unknown_is_resolved(state: State) -> None:
-    """What reconciliation found ends the doubt."""
+@pytest.mark.parametrize("state", sorted(set(REPORTABLE) - {State.ACCEPTED, State.UNKNOWN}))
+@pytest.mark.parametrize("kind", [Kind.MARKET, Kind.LIMIT])
+def test_unknown_is_resolved(state: State, kind: Kind) -> None:
+    """What reconciliation found ends the doubt, as does the ledger that had it first and never sent it; the account
+    has no doubtful order any more."""
     filled = "0.10" if state in (State.FILLED, State.PARTIALLY_FILLED) else "0"
-    assert moved(order(State.UNKNOWN), report(state, filled), 9).state is state
+    doubt = order(State.UNKNOWN, kind=kind)
+    after = moved(doubt, replace(report(state, filled), ticket=0), 9)
+    change = exposure_change(doubt, after)
+    assert (after.state, change.unknown_orders, change.open_orders) == (state, -1, int(after.is_open) - 1)
 
 
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.EXPIRED])
-def test_unknown_is_not_forgotten(state: State) -> None:
-    """A late acknowledgement or an expiry proves nothing about an order that may have been executed."""
-    assert moved(order(State.UNKNOWN), report(state), 9).state is State.UNKNOWN
+def test_unknown_is_not_forgotten() -> None:
+    """A late acknowledgement proves nothing about an order that may have been executed."""
+    assert moved(order(State.UNKNOWN), report(State.ACCEPTED), 9).state is State.UNKNOWN
+
+
+def test_the_times_are_of_the_ledger_that_had_it_first() -> None:
+    """What another one says of it later, or said before, was not its way to the terminal."""
+    first = report(State.ACCEPTED, sent=10, received=20, intent=21)
+    other = report(State.UNKNOWN, sent=340, received=350, called=351)
+    way = Times(submitted=1, committed=2, recorded=9, sent=10, received=20, intent=21)
+    assert moved(moved(order(), first, 8), other, 9).times == way
+    assert moved(moved(order(), other, 8), first, 9).times == way
 
 
 @pytest.mark.parametrize("state", [State.REJECTED, State.EXPIRED, State.NOT_EXECUTED])
@@ -112,13 +125,6 @@ def test_a_partial_fill_of_a_market_order_is_final() -> None:
     part = moved(order(), report(State.PARTIALLY_FILLED, "0.04"), 9)
     assert exposure_change(order(), part) == (Decimal("0.04"), -1, 0)
     assert moved(part, report(State.CANCELED), 10).state is State.PARTIALLY_FILLED
-
-
-def test_an_expiry_at_the_broker_ends_doubt_and_one_on_the_way_does_not() -> None:
-    """Only with its ticket is it proof that nothing was bought."""
-    doubt = order(State.UNKNOWN, kind=Kind.LIMIT)
-    assert moved(doubt, report(State.EXPIRED), 9).state is State.EXPIRED
-    assert moved(doubt, replace(report(State.EXPIRED), ticket=0), 9).state is State.UNKNOWN
 
 
 @pytest.mark.parametrize("kind", [Kind.CLOSE_BY, Kind.MODIFY_POSITION, Kind.MODIFY_ORDER, Kind.CANCEL_ORDER])
