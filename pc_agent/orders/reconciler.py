@@ -165,7 +165,10 @@ class Reconciler:
         await self._settle(entry, result)
 
     async def _look_deep(self, doubt: _Doubt, books: Books) -> Result | None:
-        """Through all of the past in which it may stand, once its time is over; an order to be removed has a ticket."""
+        """Through all of the past in which it may stand, once its time is over; an order to be removed has a ticket.
+
+        What another ledger had may be long done, its deals read before its signal came: that is looked for at once.
+        """
         signal, now = doubt.entry.signal, time.monotonic()
         tickets = (signal.order_ticket,) if signal.kind is Kind.CANCEL_ORDER else ()
         if tickets and (past := await self._past_of(tickets)):
@@ -174,7 +177,9 @@ class Reconciler:
                 return found
         now_ms = self._now_ms(doubt.entry)
         is_past = now_ms is not None and now_ms > signal.not_after_unix_ms + self._settle_s * 1000
-        if not is_past or books.connected_for_s < self._settle_s or now - doubt.deep_at < _LATER_S:
+        can_tell = is_past and books.connected_for_s >= self._settle_s
+        is_first = signal.redelivered and doubt.deep_at == float("-inf")
+        if not (can_tell or is_first) or now - doubt.deep_at < _LATER_S:
             return None
         doubt.deep_at = now
         mark = mark_of(signal.signal_id)

@@ -104,19 +104,20 @@ async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Pat
 
 async def test_what_a_lost_ledger_opened_stays_ours(rig: Rig, tmp_path: Path) -> None:
     """The engine says again whose signals there were, void where they are over: a position that bears the mark of one
-    is its own, is closed by signals, and what a person does to it moves the engine's count."""
+    is its own at the first look, is closed by signals, and what a person does to it moves the engine's count; a
+    pending order is PLACED."""
     await start(rig, tmp_path)
-    await rig.engine.submit("s1", "EURUSD", valid_ms=500, volume="0.30")
-    await eventually(lambda: rig.engine.states("s1")[-1:] == ["FILLED"])
+    await rig.engine.submit("s1", "EURUSD", volume="0.30")
+    await rig.engine.submit("p1", "EURUSD", volume="0.10", kind=order_pb2.ORDER_KIND_LIMIT, price="0.5")
+    await eventually(lambda: rig.engine.states("p1")[-1:] == ["PLACED"])
     ticket = rig.engine.last("s1").ticket
-    assert rig.agent
-    rig.agent.kill()
-    await rig.agent.wait()
+    await rig.end_agent()
     for file in (tmp_path / "agent").glob("ledger.sqlite*"):
         file.unlink()
-    rig.engine.signals[0].void, rig.engine.snapshot = True, None
-    await rig.start_agent(reconcile_after_s=0.1)
+    rig.engine.signals[0].void, rig.engine.snapshot, rig.engine.reports[:] = True, None, []
+    await rig.start_agent()
     await eventually(lambda: Engine(rig).held() == Decimal("0.3"), 15)
+    await eventually(lambda: rig.engine.states("s1")[-1:] == ["FILLED"] and rig.engine.states("p1")[-1:] == ["PLACED"])
     await rig.engine.submit("close", "EURUSD", kind=order_pb2.ORDER_KIND_CLOSE, position=ticket,
                             side=order_pb2.ORDER_SIDE_SELL)  # fmt: skip
     await eventually(lambda: rig.engine.states("close")[-1:] == ["FILLED"])

@@ -116,6 +116,16 @@ async def test_nothing_is_concluded_of_books_that_do_not_tell_all(world: World) 
     assert (deep.marks, deep.from_s < week_ago_ms // 1000 - DAY_MS // 1000) == ((mark_of("s1"),), True)
 
 
+async def test_what_another_ledger_had_is_found_at_the_first_look(world: World) -> None:
+    """Its deal was taken for foreign before its signal came; nothing is concluded of what is not shown yet."""
+    world.terminal.books = replace(NOTHING, connected_for_s=5.0, deals=(deal("s1"),))
+    await world.books.look(5)
+    for name in ("s1", "s2"):
+        world.reconciler.doubt(await world.entry(name, OrderState.UNKNOWN, redelivered=True))
+    await world.reconciler.look_at_doubts()
+    assert [await world.state(name) for name in ("s1", "s2")] == [OrderState.FILLED, OrderState.UNKNOWN]
+
+
 async def test_the_agents_own_signals_are_settled_by_the_pcs_clock(world: World) -> None:
     """They are made while the engine is away, and come to an end without it."""
     world.clock.forget()
