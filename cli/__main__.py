@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    accounts,
     agent,
     bench,
     configs,
@@ -61,6 +62,7 @@ app.command()(drains.undrain)
 app.command()(drains.drains)
 app.add_typer(mesh_state.app, name="mesh")
 app.add_typer(configs.app, name="config")
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(orders.app, name="orders")
 app.command()(positions.positions)
 app.command()(positions.close)

@@ -125,6 +125,8 @@ class AccountsEverywhere:
             open_orders=account.open_orders,
             standing_by=sorted({*self._lanes.standing_by(ident), *(elsewhere.standing_by if elsewhere else ())}),
             engine=self._engine if lane else self._elsewhere(account),
+            epoch=account.epoch,
+            state_reason=account.state_reason,
         )
         safety = lane.said.safety if lane else elsewhere.safety if elsewhere else None
         if safety is not None:

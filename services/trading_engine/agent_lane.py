@@ -130,8 +130,8 @@ class AgentLane:
         if relayed > account.last_seq:
             raise MeshError(
                 Reason.EPOCH_SUPERSEDED,
-                f"the agent holds signals up to {relayed}, the database knows {account.last_seq}: it has lost"
-                f" some; restore it, or begin a new epoch for account {hello.account}",
+                f"the agent holds signals up to {relayed}, the database knows {account.last_seq}: it has lost some;"
+                f" restore its newest copy, or go on without them: `suho accounts new-epoch {hello.account}`",
             )
         joined = link.Joined(engine=self._terms.engine, epoch=account.epoch, valid_for_ms=self._lease.grant_ms())
         await self._outgoing.put(link.StreamSignalsResponse(joined=joined))

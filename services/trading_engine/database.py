@@ -70,6 +70,11 @@ class Database:
     async def set_trading_state(self, request: db.SetTradingStateRequest) -> db.Account:
         return (await _answer(self._orders.SetTradingState(request, timeout=_TIMEOUT_S))).account
 
+    async def begin_epoch(self, account: AccountId, left_epoch: int) -> db.Account:
+        """Raises MeshError UNKNOWN_ACCOUNT."""
+        request = db.BeginEpochRequest(account=account_ref(account), left_epoch=left_epoch)
+        return (await _answer(self._orders.BeginEpoch(request, timeout=_TIMEOUT_S))).account
+
     async def commit(
         self, order: order_pb2.Order, account_revision: int, ledger: str = ""
     ) -> tuple[order_pb2.Order, bool]:

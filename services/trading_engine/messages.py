@@ -122,6 +122,7 @@ def view_of(account: db.Account, said: AgentSaid | None, now_unix_ms: int) -> Ac
         halt=said.halt if said else None,
         books=said.books if said else None,
         markets=said.markets if said else {},
+        state_reason=account.state_reason,
     )
 
 

@@ -265,6 +265,7 @@ class Account:
     # Who executes for it, and through which engine; empty: nobody.
     agent: str = ""
     engine: str = ""
+    state_reason: str = ""
 
     @property
     def open_orders(self) -> int:

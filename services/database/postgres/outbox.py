@@ -128,6 +128,7 @@ class Outbox:
                     after_seq = entries[-1].order.seq
                     yield entries
                 else:
+                    await self._account(ref, epoch)
                     await _either(woken, _LOOK_AGAIN_S)
         finally:
             del self._watches[woken]

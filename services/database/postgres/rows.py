@@ -87,6 +87,7 @@ def account(row: Any, exposures: tuple[Exposure, ...]) -> Account:
         id=row["id"],
         agent=row["agent"] or "",
         engine=row["engine"] or "",
+        state_reason=row["state_reason"],
     )
 
 

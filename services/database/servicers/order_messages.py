@@ -219,6 +219,7 @@ def account_message(account: Account) -> pb.Account:
         ],
         agent=account.agent,
         engine=account.engine,
+        state_reason=account.state_reason,
     )
 
 

@@ -10,6 +10,7 @@ from suho.database.v1 import order_service_pb2_grpc
 from services.database.postgres.accounts import Accounts
 from services.database.postgres.agent_leases import AgentLeases
 from services.database.postgres.deals import Deals
+from services.database.postgres.epochs import Epochs
 from services.database.postgres.orders import Orders
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import Postgres
@@ -28,6 +29,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self._reports = Reports(postgres)
         self._deals = Deals(postgres)
         self._leases = AgentLeases(postgres)
+        self._epochs = Epochs(postgres)
         self._outbox = outbox
 
     async def UpsertAccount(self, request: pb.UpsertAccountRequest, context: Any) -> pb.UpsertAccountResponse:
@@ -51,6 +53,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             request.allowed_on_pc,
         )
         return pb.SetTradingStateResponse(account=edge.account_message(account))
+
+    async def BeginEpoch(self, request: pb.BeginEpochRequest, context: Any) -> pb.BeginEpochResponse:
+        left = number("left_epoch", request.left_epoch, least=1)
+        account = await self._epochs.begin(account_ref(request.account), left)
+        return pb.BeginEpochResponse(account=edge.account_message(account))
 
     async def CommitIntent(self, request: pb.CommitIntentRequest, context: Any) -> pb.CommitIntentResponse:
         revision = number("account_revision", request.account_revision)

@@ -179,6 +179,8 @@ class AccountView:
     halt: Halt | None = None
     books: Books | None = None
     markets: Mapping[str, Market] = field(default_factory=dict)
+    # Who set the trading state, and why.
+    state_reason: str = ""
 
     def exposure(self, symbol: str, strategy: str) -> Exposure:
         """Of this strategy alone."""

@@ -165,7 +165,8 @@ def market_fits(intent: Intent, view: AccountView) -> Denial | None:
 
 def trading_allowed(intent: Intent, view: AccountView) -> Denial | None:
     if view.trading_state is TradingState.HALTED:
-        return Denial("TRADING_HALTED", f"trading on account {view.account} is halted; set it ACTIVE to trade")
+        why = f" ({view.state_reason})" if view.state_reason else ""
+        return Denial("TRADING_HALTED", f"trading on account {view.account} is halted{why}; `suho resume` lifts it")
     if view.trading_state is TradingState.REDUCING and not _only_reduces(intent, view):
         return Denial(
             "TRADING_STATE_REDUCING",

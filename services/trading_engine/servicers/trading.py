@@ -95,6 +95,10 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
         # Also when the agent's engine is away: the database has the say, and every agent asks it by its lease.
         return await self._control.set_state(request)
 
+    async def BeginEpoch(self, request: pb.BeginEpochRequest, context: Context) -> pb.BeginEpochResponse:
+        begun = await self._database.begin_epoch(account_id(request.account), request.left_epoch)
+        return pb.BeginEpochResponse(epoch=begun.epoch)
+
     async def GetTradingStats(self, request: pb.GetTradingStatsRequest, context: Context) -> pb.GetTradingStatsResponse:
         stats = await self._database.stats()
         return pb.GetTradingStatsResponse(

@@ -60,12 +60,23 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
         return trading_pb2.GetOrderResponse(order=order, events=[event])
 
     def ListAccounts(self, request: Any, context: Any) -> Any:
-        return trading_pb2.ListAccountsResponse(accounts=[trading_pb2.AccountStatus(account=ACCOUNT, agent="pc-1")])
+        safety = agent_link_pb2.AgentSafety(halted=True, reason="KILL_SWITCH", message="by hand")
+        one = trading_pb2.AccountStatus(account=ACCOUNT, agent="pc-1", epoch=5, safety=safety, state_reason="storm",
+                                        trading_state=order_pb2.TRADING_STATE_HALTED, standing_by=["pc-2"])  # fmt: skip
+        return trading_pb2.ListAccountsResponse(accounts=[one])
+
+    def BeginEpoch(self, request: Any, context: Any) -> Any:
+        self.asked.append(request)
+        return trading_pb2.BeginEpochResponse(epoch=9)
 
     def ListPositions(self, request: Any, context: Any) -> Any:
         held = agent_link_pb2.AccountSnapshot(positions=[OWN, FOREIGN], orders=[WAITING])
         one = trading_pb2.AccountPositions(account=ACCOUNT, agent="pc-1", snapshot=held)
         return trading_pb2.ListPositionsResponse(accounts=[one])
+
+    def ListMarketConditions(self, request: Any, context: Any) -> Any:
+        one = trading_pb2.AccountMarket(account=ACCOUNT, conditions=[order_pb2.MarketConditions(symbol="EURUSD")])
+        return trading_pb2.ListMarketConditionsResponse(accounts=[one])
 
     def SetTradingState(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
@@ -115,6 +126,17 @@ def test_the_way_is_told_on_one_clock() -> None:
     ]
 
 
+def test_accounts_are_told_with_who_halted_them(suho: Suho, fake: FakeEngine) -> None:
+    """And an epoch is left by its number, so that a repeated request leaves no other one."""
+    told = suho("accounts").stdout
+    for word in ("7@s", "HALTED", "engine: storm; agent: KILL_SWITCH, by hand", "pc-1", "pc-2"):
+        assert word in told
+    assert json.loads(suho("accounts", "--json").stdout)["accounts"][0]["standing_by"] == ["pc-2"]
+    begun = json.loads(suho("accounts", "new-epoch", "7", "--json").stdout)
+    assert begun == {"account": "7@s", "left_epoch": 5, "epoch": 9}
+    assert fake.asked == [trading_pb2.BeginEpochRequest(account=ACCOUNT, left_epoch=5)]
+
+
 def test_one_order_is_shown_with_its_way_and_its_events(suho: Suho) -> None:
     """For people and for programs."""
     told, facts = suho("orders", "show", "b"), json.loads(suho("orders", "show", "b", "--json").stdout)
@@ -137,8 +159,29 @@ def test_what_is_foreign_or_unknown_is_not_closed(suho: Suho, fake: FakeEngine) 
     for what, words in (("2", "not opened here"), ("9", "no position bears")):
         result = suho("close", what)
         assert (result.exit_code, words in result.stderr) == (EXIT_REFUSED, True)
-    assert suho("close").exit_code == 2
+    assert "not opened here" in suho("close", "XAUUSD").stderr
+    assert [
+        suho(*words).exit_code for words in (("close",), ("close", "--all", "EURUSD"), ("orders", "modify", "3"))
+    ] == [
+        *(2, 2, 2),
+    ]
     assert not fake.asked
+
+
+def test_a_symbol_that_no_agent_tells_of_is_refused_with_those_told(suho: Suho) -> None:
+    """Nothing found is no answer to a question that names a symbol."""
+    refused = suho("market", "EURUSD", "NOPE")
+    assert (refused.exit_code, "EURUSD" in refused.stdout) == (EXIT_REFUSED, True)
+    assert "no agent tells of NOPE; told are EURUSD" in refused.stderr
+    assert suho("market").exit_code == 0
+
+
+def test_what_forbids_entries_is_shown_and_ends_a_resume(suho: Suho) -> None:
+    """The engine's halt and the PC's own: each with who lifts it."""
+    resumed = suho("resume")
+    assert (resumed.exit_code, "suho agent resume" in resumed.stderr) == (EXIT_REFUSED, True)
+    told = suho("positions").stdout
+    assert "! 7@s is HALTED (storm): `suho resume` lifts it; the PC of 7@s takes no entries, KILL_SWITCH" in told
 
 
 def test_the_same_close_is_asked_under_the_same_id(suho: Suho, fake: FakeEngine) -> None:

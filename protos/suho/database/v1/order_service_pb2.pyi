@@ -37,6 +37,7 @@ class Account(_message.Message):
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
     trade_mode: _order_pb2.TradeMode.ValueType
     trading_state: _order_pb2.TradingState.ValueType
     revision: _builtins.int
@@ -47,6 +48,8 @@ class Account(_message.Message):
     agent: _builtins.str
     """Who holds the lease, and through which engine; empty: nobody."""
     engine: _builtins.str
+    state_reason: _builtins.str
+    """Why it was put into its trading state."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
@@ -64,10 +67,11 @@ class Account(_message.Message):
         open_orders: _builtins.int = ...,
         agent: _builtins.str = ...,
         engine: _builtins.str = ...,
+        state_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "epoch", b"epoch", "exposures", b"exposures", "last_seq", b"last_seq", "open_orders", b"open_orders", "revision", b"revision", "state_reason", b"state_reason", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,6 +251,51 @@ class SetTradingStateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTradingStateResponse: _TypeAlias = SetTradingStateResponse  # noqa: Y015
+
+@_typing.final
+class BeginEpochRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LEFT_EPOCH_FIELD_NUMBER: _builtins.int
+    left_epoch: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        left_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "left_epoch", b"left_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginEpochRequest: _TypeAlias = BeginEpochRequest  # noqa: Y015
+
+@_typing.final
+class BeginEpochResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """As it stands afterwards."""
+
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginEpochResponse: _TypeAlias = BeginEpochResponse  # noqa: Y015
 
 @_typing.final
 class CommitIntentRequest(_message.Message):

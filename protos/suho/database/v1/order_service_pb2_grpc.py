@@ -50,6 +50,11 @@ class OrderServiceStub(object):
                 request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateRequest.SerializeToString,
                 response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateResponse.FromString,
                 _registered_method=True)
+        self.BeginEpoch = channel.unary_unary(
+                '/suho.database.v1.OrderService/BeginEpoch',
+                request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochRequest.SerializeToString,
+                response_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochResponse.FromString,
+                _registered_method=True)
         self.CommitIntent = channel.unary_unary(
                 '/suho.database.v1.OrderService/CommitIntent',
                 request_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.CommitIntentRequest.SerializeToString,
@@ -122,6 +127,14 @@ class OrderServiceServicer(object):
 
     def SetTradingState(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginEpoch(self, request, context):
+        """For an account whose agents know more signals than the database, as after a restored copy: every signal keeps its
+        place in a new epoch, and is handed out again to whoever joins. Nothing when `left_epoch` is not in force any more.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -211,6 +224,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.SetTradingState,
                     request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateRequest.FromString,
                     response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateResponse.SerializeToString,
+            ),
+            'BeginEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginEpoch,
+                    request_deserializer=suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochRequest.FromString,
+                    response_serializer=suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochResponse.SerializeToString,
             ),
             'CommitIntent': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitIntent,
@@ -345,6 +363,33 @@ class OrderService(object):
             '/suho.database.v1.OrderService/SetTradingState',
             suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateRequest.SerializeToString,
             suho_dot_database_dot_v1_dot_order__service__pb2.SetTradingStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.database.v1.OrderService/BeginEpoch',
+            suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochRequest.SerializeToString,
+            suho_dot_database_dot_v1_dot_order__service__pb2.BeginEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

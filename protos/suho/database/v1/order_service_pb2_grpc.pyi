@@ -38,6 +38,10 @@ class OrderServiceStub:
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListAccountsRequest, _order_service_pb2.ListAccountsResponse]
     """Accounts with what a risk check needs to know."""
     SetTradingState: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SetTradingStateRequest, _order_service_pb2.SetTradingStateResponse]
+    BeginEpoch: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BeginEpochRequest, _order_service_pb2.BeginEpochResponse]
+    """For an account whose agents know more signals than the database, as after a restored copy: every signal keeps its
+    place in a new epoch, and is handed out again to whoever joins. Nothing when `left_epoch` is not in force any more.
+    """
     CommitIntent: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CommitIntentRequest, _order_service_pb2.CommitIntentResponse]
     """Order, event and outbox row in one transaction. FAILED_PRECONDITION with ACCOUNT_MOVED when the account changed
     since `account_revision`: read it again and decide again. A known signal_id gives the first order.
@@ -69,6 +73,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     ListAccounts: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListAccountsRequest, _order_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Accounts with what a risk check needs to know."""
     SetTradingState: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SetTradingStateRequest, _order_service_pb2.SetTradingStateResponse]  # type: ignore[assignment]
+    BeginEpoch: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BeginEpochRequest, _order_service_pb2.BeginEpochResponse]  # type: ignore[assignment]
+    """For an account whose agents know more signals than the database, as after a restored copy: every signal keeps its
+    place in a new epoch, and is handed out again to whoever joins. Nothing when `left_epoch` is not in force any more.
+    """
     CommitIntent: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CommitIntentRequest, _order_service_pb2.CommitIntentResponse]  # type: ignore[assignment]
     """Order, event and outbox row in one transaction. FAILED_PRECONDITION with ACCOUNT_MOVED when the account changed
     since `account_revision`: read it again and decide again. A known signal_id gives the first order.
@@ -115,6 +123,16 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SetTradingStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SetTradingStateResponse, _abc.Awaitable[_order_service_pb2.SetTradingStateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def BeginEpoch(
+        self,
+        request: _order_service_pb2.BeginEpochRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.BeginEpochResponse, _abc.Awaitable[_order_service_pb2.BeginEpochResponse]]:
+        """For an account whose agents know more signals than the database, as after a restored copy: every signal keeps its
+        place in a new epoch, and is handed out again to whoever joins. Nothing when `left_epoch` is not in force any more.
+        """
 
     @_abc_1.abstractmethod
     def CommitIntent(

@@ -257,6 +257,8 @@ class AccountStatus(_message.Message):
     SAFETY_FIELD_NUMBER: _builtins.int
     STANDING_BY_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
     trade_mode: _order_pb2.TradeMode.ValueType
     trading_state: _order_pb2.TradingState.ValueType
     agent: _builtins.str
@@ -264,6 +266,10 @@ class AccountStatus(_message.Message):
     open_orders: _builtins.int
     engine: _builtins.str
     """The engine that has the agent's lane."""
+    epoch: _builtins.int
+    """In which its signals count."""
+    state_reason: _builtins.str
+    """Why it was put into its trading state."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
@@ -283,10 +289,12 @@ class AccountStatus(_message.Message):
         safety: _agent_link_pb2.AgentSafety | None = ...,
         standing_by: _abc.Iterable[_builtins.str] | None = ...,
         engine: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        state_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "open_orders", b"open_orders", "safety", b"safety", "standing_by", b"standing_by", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "epoch", b"epoch", "open_orders", b"open_orders", "safety", b"safety", "standing_by", b"standing_by", "state_reason", b"state_reason", "trade_mode", b"trade_mode", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,6 +364,49 @@ class SetTradingStateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTradingStateResponse: _TypeAlias = SetTradingStateResponse  # noqa: Y015
+
+@_typing.final
+class BeginEpochRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LEFT_EPOCH_FIELD_NUMBER: _builtins.int
+    left_epoch: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.AccountRef: ...
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.AccountRef | None = ...,
+        left_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "left_epoch", b"left_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginEpochRequest: _TypeAlias = BeginEpochRequest  # noqa: Y015
+
+@_typing.final
+class BeginEpochResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """In force now."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginEpochResponse: _TypeAlias = BeginEpochResponse  # noqa: Y015
 
 @_typing.final
 class GetOrderRequest(_message.Message):

@@ -80,6 +80,11 @@ class TradingServiceStub(object):
                 request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateRequest.SerializeToString,
                 response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateResponse.FromString,
                 _registered_method=True)
+        self.BeginEpoch = channel.unary_unary(
+                '/suho.trading.v1.TradingService/BeginEpoch',
+                request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochRequest.SerializeToString,
+                response_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochResponse.FromString,
+                _registered_method=True)
         self.GetTradingStats = channel.unary_unary(
                 '/suho.trading.v1.TradingService/GetTradingStats',
                 request_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.GetTradingStatsRequest.SerializeToString,
@@ -154,6 +159,15 @@ class TradingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginEpoch(self, request, context):
+        """When an agent is refused because it knows more signals than the database (one that was restored from a copy): the
+        account counts in a new epoch, in which its agents are told of everything again. Nothing when `left_epoch` is not in
+        force any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTradingStats(self, request, context):
         """Counts by state and how long execution took.
         """
@@ -208,6 +222,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.SetTradingState,
                     request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateRequest.FromString,
                     response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateResponse.SerializeToString,
+            ),
+            'BeginEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginEpoch,
+                    request_deserializer=suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochRequest.FromString,
+                    response_serializer=suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochResponse.SerializeToString,
             ),
             'GetTradingStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTradingStats,
@@ -459,6 +478,33 @@ class TradingService(object):
             '/suho.trading.v1.TradingService/SetTradingState',
             suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateRequest.SerializeToString,
             suho_dot_trading_dot_v1_dot_trading__pb2.SetTradingStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suho.trading.v1.TradingService/BeginEpoch',
+            suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochRequest.SerializeToString,
+            suho_dot_trading_dot_v1_dot_trading__pb2.BeginEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,11 @@ class TradingServiceStub:
     """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
     pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
     """
+    BeginEpoch: _grpc.UnaryUnaryMultiCallable[_trading_pb2.BeginEpochRequest, _trading_pb2.BeginEpochResponse]
+    """When an agent is refused because it knows more signals than the database (one that was restored from a copy): the
+    account counts in a new epoch, in which its agents are told of everything again. Nothing when `left_epoch` is not in
+    force any more.
+    """
     GetTradingStats: _grpc.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]
     """Counts by state and how long execution took."""
 
@@ -80,6 +85,11 @@ class TradingServiceAsyncStub(TradingServiceStub):
     SetTradingState: _aio.UnaryUnaryMultiCallable[_trading_pb2.SetTradingStateRequest, _trading_pb2.SetTradingStateResponse]  # type: ignore[assignment]
     """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
     pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
+    """
+    BeginEpoch: _aio.UnaryUnaryMultiCallable[_trading_pb2.BeginEpochRequest, _trading_pb2.BeginEpochResponse]  # type: ignore[assignment]
+    """When an agent is refused because it knows more signals than the database (one that was restored from a copy): the
+    account counts in a new epoch, in which its agents are told of everything again. Nothing when `left_epoch` is not in
+    force any more.
     """
     GetTradingStats: _aio.UnaryUnaryMultiCallable[_trading_pb2.GetTradingStatsRequest, _trading_pb2.GetTradingStatsResponse]  # type: ignore[assignment]
     """Counts by state and how long execution took."""
@@ -159,6 +169,17 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trading_pb2.SetTradingStateResponse, _abc.Awaitable[_trading_pb2.SetTradingStateResponse]]:
         """Also told to the account's agent, which obeys at once. HALTED blocks entries; positions are only closed, and
         pending orders only removed, with `flatten`, by CLOSE and CANCEL_ORDER signals of their own.
+        """
+
+    @_abc_1.abstractmethod
+    def BeginEpoch(
+        self,
+        request: _trading_pb2.BeginEpochRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trading_pb2.BeginEpochResponse, _abc.Awaitable[_trading_pb2.BeginEpochResponse]]:
+        """When an agent is refused because it knows more signals than the database (one that was restored from a copy): the
+        account counts in a new epoch, in which its agents are told of everything again. Nothing when `left_epoch` is not in
+        force any more.
         """
 
     @_abc_1.abstractmethod

@@ -127,6 +127,25 @@ async def test_a_watch_ends_when_the_service_drains(service: Stubs, account: pb.
     assert (await anext(entries(service.orders.WatchOutbox(watch(account))))).order.seq == 1
 
 
+async def test_in_a_new_epoch_nothing_is_new_to_any_ledger(service: Stubs, account: pb.Account) -> None:
+    """A copy of the database does not know what was handed out since; each signal keeps its place. Asked again, nothing
+    happens, and whoever watches the old epoch hears that it is over."""
+    for name, ledger in (("a", "ledger-1"), ("b", "")):
+        await commit(service, order(name), ledger=ledger)
+    old = entries(service.orders.WatchOutbox(watch(account, after_seq=2)))
+    waiting = asyncio.ensure_future(refusal(anext(old)))
+    leaving = pb.BeginEpochRequest(account=ACCOUNT, left_epoch=account.epoch)
+    begun, again = [(await service.orders.BeginEpoch(leaving)).account for _ in range(2)]
+    assert (again.epoch, begun.last_seq) == (begun.epoch, 2)
+    assert begun.epoch > account.epoch
+    assert (await waiting).reason is Reason.EPOCH_SUPERSEDED
+    handed = [entry async for entry in entries(service.orders.WatchOutbox(watch(begun, to_seq=2)))]
+    assert [(entry.order.signal_id, entry.order.epoch, entry.redelivered) for entry in handed] == [
+        ("a", begun.epoch, False),
+        ("b", begun.epoch, True),
+    ]
+
+
 async def test_a_watch_of_another_epoch_is_refused(service: Stubs, account: pb.Account) -> None:
     """Whoever counts in an old epoch must read the account again."""
     old = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch - 1, ledger="ledger-1")

@@ -276,10 +276,25 @@ async def test_a_broken_hello_is_refused_in_words(engine: EngineUnderTest) -> No
 
 
 async def test_an_agent_ahead_of_the_database_is_refused(engine: EngineUnderTest) -> None:
-    """A database that forgot signals would give their numbers to others, which the agent would then ignore."""
+    """A database that forgot signals would give their numbers to others, which the agent would then ignore. In a new
+    epoch everybody is told of all there is, and none of it is new; who counts in the old one joins again."""
     async with connected(engine.channel) as agent:
         assert agent.joined is not None
         epoch = agent.joined.epoch
-    async with connected(engine.channel, hello(epoch=epoch, last_seq=7)) as agent:
+        await engine.trading.SubmitSignal(wanted("s1"))
+        await agent.until_signals(1)
+    ahead = hello(epoch=epoch, last_seq=7)
+    async with connected(engine.channel, ahead) as agent:
         await eventually(lambda: agent.ended)
         assert reason(agent) is Reason.EPOCH_SUPERSEDED
+        assert f"`suho accounts new-epoch {ACCOUNT.login}@{ACCOUNT.server}`" in str(agent.error)
+    leaving = pb.BeginEpochRequest(account=ACCOUNT, left_epoch=epoch)
+    async with connected(engine.channel, hello(epoch=epoch, last_seq=1)) as agent:
+        begun = {(await engine.trading.BeginEpoch(leaving)).epoch for _ in range(2)}
+        await eventually(lambda: agent.ended)
+        assert reason(agent) is Reason.EPOCH_SUPERSEDED
+    async with connected(engine.channel, ahead) as agent:
+        (again,) = await agent.until_signals(1)
+        assert (begun, again.signal_id, again.seq) == ({again.epoch}, "s1", 1)
+        await engine.trading.SubmitSignal(wanted("s2"))
+        assert [signal.seq for signal in await agent.until_signals(2)] == [1, 2]
