@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import typer
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2
 
-from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
 from cli.order_words import account_facts, account_name
-from cli.output import print_json, print_table, to_dict, utc
+from cli.output import fail, print_json, print_table, to_dict, utc
 from cli.signal_send import AccountOption
-from cli.trading import resolve_account
+from cli.trading import resolve_account, trading
 
 
 def market(
@@ -21,24 +21,28 @@ def market(
     """Session, spread, volatility, tick rate and news of each symbol, as the agents see them."""
 
     async def ask() -> trading_pb2.ListMarketConditionsResponse:
-        async with mesh(state) as channel:
-            stub = trading_pb2_grpc.TradingServiceStub(channel)
-            request = trading_pb2.ListMarketConditionsRequest(symbols=symbols or [])
+        async with trading(state) as stub:
+            request = trading_pb2.ListMarketConditionsRequest()
             if account:
                 request.account.CopyFrom(await resolve_account(stub, account))
             return await stub.ListMarketConditions(request, timeout=TIMEOUT_S)
 
-    accounts = run(ask).accounts
+    found = [(item.account, list(item.conditions)) for item in run(ask).accounts]
+    told = {one.symbol for _, conditions in found for one in conditions}
+    if symbols:
+        found = [(account, [one for one in conditions if one.symbol in symbols]) for account, conditions in found]
     if as_json:
         facts = [
-            {"account": account_facts(item.account), "conditions": [to_dict(one) for one in item.conditions]}
-            for item in accounts
+            {"account": account_facts(account), "conditions": [to_dict(one) for one in conditions]}
+            for account, conditions in found
         ]
         print_json({"accounts": facts})
-        return
-    rows = [_row(account_name(item.account), one) for item in accounts for one in item.conditions]
-    columns = "SYMBOL ACCOUNT SESSION SPREAD MEAN VOLATILITY TICKS/S QUOTE-AGE GAP NEWS AT"
-    print_table(columns.split(), rows, "no agent has told of a market yet")
+    elif not symbols or told.intersection(symbols):
+        rows = [_row(account_name(account), one) for account, conditions in found for one in conditions]
+        columns = "SYMBOL ACCOUNT SESSION SPREAD MEAN VOLATILITY TICKS/S QUOTE-AGE GAP NEWS AT"
+        print_table(columns.split(), rows, "no agent has told of a market yet")
+    if strange := [symbol for symbol in symbols or () if symbol not in told]:
+        fail(f"no agent tells of {', '.join(strange)}; told are {', '.join(sorted(told)) or 'none yet'}")
 
 
 def _row(account: str, one: order_pb2.MarketConditions) -> tuple[object, ...]:

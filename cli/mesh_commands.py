@@ -14,7 +14,7 @@ from suho.trading.v1 import trading_pb2, trading_pb2_grpc
 
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, mesh, read_mesh, run
 from cli.instances import list_instances, print_instances
-from cli.order_words import state_name
+from cli.order_words import barred, state_name
 from cli.output import EXIT_UNREACHABLE, fail, print_json, to_dict
 from mesh.channel import bootstrap as bootstrap_of
 from mesh.errors import MeshError
@@ -45,6 +45,8 @@ def _print_status(facts: dict[str, Any]) -> None:
         print(f"lanes: {', '.join(f'{agent}/{lane}' for agent, lane in _lanes(facts)) or 'none'}")
     if facts["orders"] is not None:
         print(f"orders: {', '.join(f'{n} {name}' for name, n in facts['orders'].items()) or 'none'}")
+    for account in facts["barred"]:
+        print(f"! {account}")
     for name, why in facts["away"].items():
         print(f"{name}: not known: {why}")
 
@@ -84,6 +86,7 @@ async def _status(state: Path) -> dict[str, Any]:
         "bridge": None if bridge is None else to_dict(bridge),
         "sink": None if sink is None else to_dict(sink),
         "accounts": None if accounts is None else [to_dict(account) for account in accounts.accounts],
+        "barred": [why for account in accounts.accounts if (why := barred(account))] if accounts else [],
         "orders": None if trading is None else {state_name(item.state): item.count for item in trading.orders},
         "away": away,
     }

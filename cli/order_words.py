@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from suho.common.v1 import account_pb2
-from suho.trading.v1 import order_pb2
+from suho.trading.v1 import order_pb2, trading_pb2
 
 EXECUTED = (order_pb2.ORDER_STATE_FILLED, order_pb2.ORDER_STATE_PARTIALLY_FILLED)
 # As asked: executed, waiting at the broker, or changed.
@@ -35,6 +35,22 @@ def side_name(side: "order_pb2.OrderSide.ValueType") -> str:
 
 def account_name(account: account_pb2.AccountRef) -> str:
     return f"{account.login}@{account.server}"
+
+
+def trading_state_name(state: "order_pb2.TradingState.ValueType") -> str:
+    return order_pb2.TradingState.Name(state).removeprefix("TRADING_STATE_")
+
+
+def barred(account: trading_pb2.AccountStatus) -> str:
+    """What forbids entries on an account, and what lifts it; empty: nothing."""
+    name, found = account_name(account.account), []
+    if account.trading_state not in (order_pb2.TRADING_STATE_UNSPECIFIED, order_pb2.TRADING_STATE_ACTIVE):
+        why = f" ({account.state_reason})" if account.state_reason else ""
+        found.append(f"{name} is {trading_state_name(account.trading_state)}{why}: `suho resume` lifts it")
+    if account.safety.halted:
+        said = f"{account.safety.reason}: {account.safety.message}"
+        found.append(f"the PC of {name} takes no entries, {said} (`suho agent resume` there)")
+    return "; ".join(found)
 
 
 def account_facts(account: account_pb2.AccountRef) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 from suho.common.v1 import page_pb2
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2
 
-from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
 from cli.order_words import account_name, asked, kind_name, order_facts, side_name, state_name, way
 from cli.output import fail, print_json, print_table, to_dict, utc
+from cli.signal_options import refuse_bad_numbers
 from cli.signal_send import (
     AccountOption,
     ExpiresOption,
@@ -20,7 +21,7 @@ from cli.signal_send import (
     WaitOption,
     made_id,
 )
-from cli.trading import Stub, resolve_account, submit, tell
+from cli.trading import Stub, resolve_account, sending, tell, trading
 
 app = typer.Typer(invoke_without_command=True, help="Orders, newest first; or one of them.")
 
@@ -40,8 +41,7 @@ def orders(
         return
 
     async def ask() -> trading_pb2.ListOrdersResponse:
-        async with mesh(state) as channel:
-            stub = trading_pb2_grpc.TradingServiceStub(channel)
+        async with trading(state) as stub:
             request = trading_pb2.ListOrdersRequest(page=page_pb2.PageRequest(size=limit))
             return await stub.ListOrders(request, timeout=TIMEOUT_S)
 
@@ -82,8 +82,7 @@ def show(
     """One order: its whole way with the time of each part, and what happened to it."""
 
     async def ask() -> trading_pb2.GetOrderResponse:
-        async with mesh(state) as channel:
-            stub = trading_pb2_grpc.TradingServiceStub(channel)
+        async with trading(state) as stub:
             return await stub.GetOrder(trading_pb2.GetOrderRequest(signal_id=signal_id), timeout=TIMEOUT_S)
 
     answer = run(ask)
@@ -124,7 +123,7 @@ def cancel(
 ) -> None:
     """Remove a pending order from the broker."""
     request = trading_pb2.SubmitSignalRequest(signal_id=made_id(signal_id), kind=order_pb2.ORDER_KIND_CANCEL_ORDER)
-    order, duplicate = run(lambda: _about_ticket(state, account, target, request, wait, _cancelled))
+    order, duplicate = run(lambda: _about_ticket(state, account, target, request, wait, as_json, _cancelled))
     tell(order, duplicate, wait, as_json)
 
 
@@ -143,6 +142,14 @@ def modify(
     as_json: JsonOption = False,
 ) -> None:
     """Change a pending order, or the stops of a position; what is not named stays, `none` takes a stop away."""
+    if not (price or limit_price or sl or tp or expires):
+        raise typer.BadParameter("nothing is to be changed: say --price, --limit-price, --sl, --tp or --expires")
+    stop_loss, take_profit = ("" if stop == _NONE else stop for stop in (sl, tp))
+    refuse_bad_numbers(
+        trading_pb2.SubmitSignalRequest(
+            price=price, limit_price=limit_price, stop_loss=stop_loss, take_profit=take_profit
+        )
+    )
 
     def changed(request: trading_pb2.SubmitSignalRequest, held: trading_pb2.AccountPositions, ticket: int) -> None:
         request.stop_loss, request.take_profit = sl, tp
@@ -150,7 +157,7 @@ def modify(
         _keep_the_rest(request, held, ticket)
 
     request = trading_pb2.SubmitSignalRequest(signal_id=made_id(signal_id))
-    order, duplicate = run(lambda: _about_ticket(state, account, target, request, wait, changed))
+    order, duplicate = run(lambda: _about_ticket(state, account, target, request, wait, as_json, changed))
     tell(order, duplicate, wait, as_json)
 
 
@@ -180,17 +187,23 @@ def _keep_the_rest(request: trading_pb2.SubmitSignalRequest, held: trading_pb2.A
 
 
 async def _about_ticket(
-    state: Path, account: str, target: str, request: trading_pb2.SubmitSignalRequest, wait_s: float, fill: _Fill
+    state: Path,
+    account: str,
+    target: str,
+    request: trading_pb2.SubmitSignalRequest,
+    wait_s: float,
+    as_json: bool,
+    fill: _Fill,
 ) -> tuple[order_pb2.Order, bool]:
-    async with mesh(state) as channel:
-        stub = trading_pb2_grpc.TradingServiceStub(channel)
-        ticket = await _ticket(stub, target, request)
-        if not request.HasField("account"):
-            request.account.CopyFrom(await resolve_account(stub, account))
-        asked_for = trading_pb2.ListPositionsRequest(account=request.account)
-        held = (await stub.ListPositions(asked_for, timeout=TIMEOUT_S)).accounts[0]
-        fill(request, held, ticket)
-        return await submit(stub, request, wait_s)
+    with sending(request.signal_id, as_json) as under_way:
+        async with trading(state) as stub:
+            ticket = await _ticket(stub, target, request)
+            if not request.HasField("account"):
+                request.account.CopyFrom(await resolve_account(stub, account))
+            asked_for = trading_pb2.ListPositionsRequest(account=request.account)
+            held = (await stub.ListPositions(asked_for, timeout=TIMEOUT_S)).accounts[0]
+            fill(request, held, ticket)
+            return await under_way.submit(stub, request, wait_s)
 
 
 async def _ticket(stub: "Stub", target: str, request: trading_pb2.SubmitSignalRequest) -> int:

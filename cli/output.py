@@ -22,9 +22,16 @@ from mesh.errors import MeshError, Reason
 
 # Beside 0 (as asked) and 2 (typer's: the command line is wrong).
 EXIT_REFUSED = 1
+EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
+# A server that can not do its work now, or what it was asked is no question to it; all else is a refusal.
+_EXITS = {grpc.StatusCode.UNAVAILABLE: EXIT_UNREACHABLE, grpc.StatusCode.INVALID_ARGUMENT: EXIT_USAGE}
 # Nobody looks at a pipe's width: rows stay whole for grep.
 _PIPED_WIDTH = 400
+
+
+class NotAnsweredError(Exception):
+    """A call got no answer; the message says who is away, as far as that is known."""
 
 
 def to_dict(message: Message) -> dict[str, Any]:
@@ -136,12 +143,13 @@ def calls_explained() -> Iterator[None]:
     """Failed calls end the command with a sentence and a status."""
     try:
         yield
+    except NotAnsweredError as error:
+        fail(str(error), EXIT_UNREACHABLE)
     except grpc.aio.AioRpcError as rpc_error:
-        error = MeshError.of(rpc_error)
-        if error.reason in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
+        refusal = MeshError.of(rpc_error)
+        if refusal.reason in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
             fail(
                 "nobody answers: is the platform running? `suho up` starts it, `suho logs NAME` tells why one is away",
                 EXIT_UNREACHABLE,
             )
-        unknown = error.reason in (Reason.STORE_AWAY, Reason.SHUTTING_DOWN)
-        fail(f"{error.message} [{error.reason}]", EXIT_UNREACHABLE if unknown else EXIT_REFUSED)
+        fail(f"{refusal.message} [{refusal.reason}]", _EXITS.get(refusal.code, EXIT_REFUSED))

@@ -2,19 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from suho.common.v1 import account_pb2
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2
 
-from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.order_words import account_facts, account_name, kind_name, side_name
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
+from cli.order_words import account_facts, account_name, barred, kind_name, side_name, trading_state_name
 from cli.output import fail, print_json, print_table, to_dict, utc
+from cli.signal_options import refuse_bad_numbers
 from cli.signal_send import AccountOption, WaitOption
-from cli.trading import Stub, end, facts_of, print_order, resolve_account, submit
+from cli.trading import Stub, end, facts_of, print_order, resolve_account, sending, trading
 
 _CLOSES = uuid.uuid5(uuid.NAMESPACE_URL, "suho:close")
 
@@ -23,12 +24,14 @@ Held = tuple[account_pb2.AccountRef, order_pb2.Position]
 
 def positions(account: AccountOption = "", state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
     """What the terminals of the connected agents hold: positions, pending orders, and what does not agree."""
-    found = run(lambda: _positions(state, account))
+    found, known = run(lambda: _positions(state, account))
     if as_json:
-        print_json({"accounts": [_facts(item) for item in found]})
+        print_json({"accounts": [_facts(item, known) for item in found]})
         return
     for item in found:
         _print_account(item)
+        if why := barred(known.get(account_name(item.account), trading_pb2.AccountStatus())):
+            print(f"! {why}")
     if not found:
         print("no agent has brought an account yet")
 
@@ -46,12 +49,15 @@ def close(
     as_json: JsonOption = False,
 ) -> None:
     """Close positions: by ticket, by symbol, or all that are ours. Foreign ones are never touched."""
-    if bool(targets) == everything:
+    if targets and everything:
+        raise typer.BadParameter(f"give {' '.join(targets)} or --all, not both")
+    if not targets and not everything:
         raise typer.BadParameter("say which: tickets or symbols, or --all")
     if volume and (everything or len(targets or ()) != 1):
         raise typer.BadParameter("it goes with one position only", param_hint="--volume")
-    namespace = uuid.uuid5(_CLOSES, request_id or str(uuid.uuid4()))
-    done = run(lambda: _close(state, account, targets or [], volume, namespace, wait))
+    refuse_bad_numbers(trading_pb2.SubmitSignalRequest(volume=volume))
+    named = request_id or str(uuid.uuid4())
+    done = run(lambda: _close(state, account, targets or [], volume, named, wait, as_json))
     if as_json:
         print_json({"orders": [facts_of(order, duplicate) for order, duplicate in done]})
     else:
@@ -62,9 +68,13 @@ def close(
     end([order for order, _ in done], wait)
 
 
-async def _positions(state: Path, account: str) -> list[trading_pb2.AccountPositions]:
-    async with mesh(state) as channel:
-        return await _ask(trading_pb2_grpc.TradingServiceStub(channel), account)
+async def _positions(
+    state: Path, account: str
+) -> tuple[list[trading_pb2.AccountPositions], dict[str, trading_pb2.AccountStatus]]:
+    """And how the accounts stand, by name."""
+    async with trading(state) as stub:
+        known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
+        return await _ask(stub, account), {account_name(one.account): one for one in known}
 
 
 async def _ask(stub: "Stub", account: str) -> list[trading_pb2.AccountPositions]:
@@ -75,27 +85,32 @@ async def _ask(stub: "Stub", account: str) -> list[trading_pb2.AccountPositions]
 
 
 async def _close(
-    state: Path, account: str, targets: list[str], volume: str, namespace: uuid.UUID, wait_s: float
+    state: Path, account: str, targets: list[str], volume: str, request_id: str, wait_s: float, as_json: bool
 ) -> list[tuple[order_pb2.Order, bool]]:
-    async with mesh(state) as channel:
-        stub = trading_pb2_grpc.TradingServiceStub(channel)
-        held = list(_chosen(await _ask(stub, account), targets))
-        if volume and len(held) != 1:
-            fail(f"--volume goes with one position; {', '.join(str(item.ticket) for _, item in held) or 'none'} match")
-        return await asyncio.gather(*(submit(stub, _closing(of, item, volume, namespace), wait_s) for of, item in held))
+    namespace = uuid.uuid5(_CLOSES, request_id)
+    with sending(request_id, as_json) as under_way:
+        async with trading(state) as stub:
+            held = list(_chosen(await _ask(stub, account), targets))
+            if volume and len(held) != 1:
+                tickets = ", ".join(str(item.ticket) for _, item in held) or "none"
+                fail(f"--volume goes with one position; {tickets} match")
+            closings = [_closing(of, item, volume, namespace) for of, item in held]
+            return await asyncio.gather(*(under_way.submit(stub, closing, wait_s) for closing in closings))
 
 
 def _chosen(accounts: list[trading_pb2.AccountPositions], targets: list[str]) -> Iterator[Held]:
     every = [(item.account, position) for item in accounts for position in item.snapshot.positions]
     for target in targets:
-        if not any(target in _names(position) for _, position in every):
+        meant = [position for _, position in every if target in _names(position)]
+        if not meant:
             fail(f"no position bears the ticket or symbol {target!r}; `suho positions` lists what there is")
+        if not any(position.signal_id for position in meant):
+            ticket = meant[0].ticket
+            fail(f"position {ticket} was not opened here; `suho agent adopt {ticket}` on its PC makes it yours")
     for of, position in every:
         named = any(target in _names(position) for target in targets)
         if position.signal_id and (named or not targets):
             yield of, position
-        elif str(position.ticket) in targets:
-            fail(f"position {position.ticket} was not opened here; `suho agent adopt` on its PC makes it yours")
 
 
 def _names(position: order_pb2.Position) -> tuple[str, str]:
@@ -114,9 +129,12 @@ def _closing(
     )
 
 
-def _facts(item: trading_pb2.AccountPositions) -> dict[str, Any]:
+def _facts(item: trading_pb2.AccountPositions, known: Mapping[str, trading_pb2.AccountStatus]) -> dict[str, Any]:
+    status = known.get(account_name(item.account), trading_pb2.AccountStatus())
     return {
         "account": account_facts(item.account),
+        "trading_state": trading_state_name(status.trading_state),
+        "safety": to_dict(status.safety) if status.HasField("safety") else None,
         "agent": item.agent,
         "snapshot": to_dict(item.snapshot) if item.HasField("snapshot") else None,
     }

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2
 
-from cli.connection import DEFAULT_STATE, JsonOption, StateOption, mesh, run
+from cli.connection import DEFAULT_STATE, JsonOption, StateOption, run
 from cli.moments import moment
-from cli.trading import resolve_account, submit, tell
+from cli.signal_options import refuse_unfit
+from cli.trading import resolve_account, sending, tell, trading
 
 app = typer.Typer(no_args_is_help=True, help="Ask for a trade.")
 
@@ -83,7 +84,8 @@ def send(
         deviation_points=deviation,
         valid_for_ms=valid_ms,
     )
-    answer, duplicate = run(lambda: _send(state, account, request, wait))
+    refuse_unfit(request)
+    answer, duplicate = run(lambda: _send(state, account, request, wait, as_json))
     tell(answer, duplicate, wait, as_json)
 
 
@@ -95,9 +97,9 @@ def made_id(given: str | None) -> str:
 
 
 async def _send(
-    state: Path, account: str, request: trading_pb2.SubmitSignalRequest, wait_s: float
+    state: Path, account: str, request: trading_pb2.SubmitSignalRequest, wait_s: float, as_json: bool
 ) -> tuple[order_pb2.Order, bool]:
-    async with mesh(state) as channel:
-        stub = trading_pb2_grpc.TradingServiceStub(channel)
-        request.account.CopyFrom(await resolve_account(stub, account))
-        return await submit(stub, request, wait_s)
+    with sending(request.signal_id, as_json) as under_way:
+        async with trading(state) as stub:
+            request.account.CopyFrom(await resolve_account(stub, account))
+            return await under_way.submit(stub, request, wait_s)

@@ -1,8 +1,10 @@
 """Asking for trades and waiting for what becomes of them: what the commands about orders and positions share."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -10,7 +12,8 @@ import typer
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
-from cli.connection import TIMEOUT_S
+from cli.away import NO_ANSWER, not_answered
+from cli.connection import TIMEOUT_S, mesh
 from cli.order_words import (
     DONE,
     EXECUTED,
@@ -21,20 +24,56 @@ from cli.order_words import (
     parts,
     state_name,
 )
-from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json
-from mesh.errors import MeshError
+from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, NotAnsweredError, fail, print_json
 
 # As a string: only the stubs know it.
 Stub: TypeAlias = "trading_pb2_grpc.TradingServiceAsyncStub"
 
-# Whether the call did what it was asked, these do not say.
-_NO_ANSWER = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-)
+# So long without news, a person may be what is waited for.
+_HINT_AFTER_S = 2.0
+
+
+@asynccontextmanager
+async def trading(state: Path) -> "AsyncIterator[Stub]":
+    """The engine. Raises NotAnsweredError, which says who is away."""
+    async with mesh(state) as channel:
+        try:
+            yield trading_pb2_grpc.TradingServiceStub(channel)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in NO_ANSWER:
+                raise
+            raise await not_answered(state, error) from error
+
+
+class Sending:
+    """Signals of one command under way; `begun`: some may have been taken."""
+
+    begun = False
+
+    async def submit(
+        self, stub: "Stub", request: trading_pb2.SubmitSignalRequest, wait_s: float
+    ) -> tuple[order_pb2.Order, bool]:
+        """The order once the terminal has answered, or as it stands after `wait_s`; and whether it was sent before."""
+        self.begun = True
+        answer = await stub.SubmitSignal(request, timeout=TIMEOUT_S)
+        order = answer.order
+        if order.state in UNANSWERED:
+            order = await _followed(stub, order, wait_s)
+        return order, answer.duplicate
+
+
+@contextmanager
+def sending(repeat_id: str, as_json: bool) -> Iterator[Sending]:
+    """Whoever gets no answer is told the id: sent again without it, there would be a second order."""
+    under_way = Sending()
+    try:
+        yield under_way
+    except NotAnsweredError as error:
+        taken = "it may have been taken all the same: `suho orders` tells" if under_way.begun else "nothing was sent"
+        message = f"{error}; {taken}; with `--id {repeat_id}` it is the same, done once however often it is sent"
+        if as_json:
+            print_json({"id": repeat_id, "state": None, "maybe_taken": under_way.begun, "message": message})
+        fail(message, EXIT_UNREACHABLE)
 
 
 async def resolve_account(stub: "Stub", account: str) -> account_pb2.AccountRef:
@@ -66,17 +105,8 @@ async def _only_account(stub: "Stub") -> account_pb2.AccountRef:
     return chosen[0].account
 
 
-async def submit(stub: "Stub", request: trading_pb2.SubmitSignalRequest, wait_s: float) -> tuple[order_pb2.Order, bool]:
-    """The order once the terminal has answered, or as it stands after `wait_s`; and whether it was sent before."""
-    with _named_when_lost(request.signal_id):
-        answer = await stub.SubmitSignal(request, timeout=TIMEOUT_S)
-        order = answer.order
-        if order.state in UNANSWERED:
-            order = await _followed(stub, order, wait_s)
-    return order, answer.duplicate
-
-
 async def _followed(stub: "Stub", order: order_pb2.Order, wait_s: float) -> order_pb2.Order:
+    hint = asyncio.get_running_loop().call_later(_HINT_AFTER_S, _hint, order.signal_id)
     try:
         async with asyncio.timeout(wait_s):
             async for change in stub.WatchOrder(trading_pb2.WatchOrderRequest(signal_id=order.signal_id)):
@@ -85,22 +115,16 @@ async def _followed(stub: "Stub", order: order_pb2.Order, wait_s: float) -> orde
                     break
     except TimeoutError:
         pass  # the order as it stands says so
+    finally:
+        hint.cancel()
     return order
 
 
-@contextmanager
-def _named_when_lost(signal_id: str) -> Iterator[None]:
-    """Whoever gets no answer is told the id: sent again without it, the signal would be a second order."""
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        if error.code() not in _NO_ANSWER:
-            raise
-        fail(
-            f"{MeshError.of(error).message}; it may have become an order all the same: `suho orders` tells,"
-            f" and with `--id {signal_id}` it is sent again as the same one",
-            EXIT_UNREACHABLE,
-        )
+def _hint(signal_id: str) -> None:
+    sys.stderr.write(
+        f"suho: no news of {signal_id} yet; where its PC wants trades confirmed: `suho agent confirm {signal_id}` there"
+        " (`suho agent confirmations` lists what waits; --valid-ms gives more time)\n"
+    )
 
 
 def tell(order: order_pb2.Order, duplicate: bool, wait_s: float, as_json: bool) -> None:
@@ -135,8 +159,11 @@ def end(orders: list[order_pb2.Order], wait_s: float) -> None:
     doubtful = [order for order in orders if order.state == order_pb2.ORDER_STATE_UNKNOWN]
     if doubtful:
         _end_in_doubt(doubtful[0])
-    if any(order.state in UNANSWERED for order in orders):
-        fail(f"no report within {wait_s:g} s; `suho orders` tells what became of it", EXIT_UNREACHABLE)
+    if waiting := next((order for order in orders if order.state in UNANSWERED), None):
+        fail(
+            f"no report within {wait_s:g} s; `suho orders show {waiting.signal_id}` tells what became of it",
+            EXIT_UNREACHABLE,
+        )
     if any(order.state not in DONE for order in orders):
         raise typer.Exit(EXIT_REFUSED)
 

@@ -7,15 +7,17 @@ from typing import Annotated, Any
 
 import typer
 from suho.common.v1 import account_pb2
-from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2
 
-from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, mesh, run
-from cli.order_words import account_facts, account_name
+from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
+from cli.drains import who
+from cli.order_words import account_facts, account_name, barred, trading_state_name
 from cli.output import fail, print_json
 from cli.signal_send import AccountOption
-from cli.trading import Stub, resolve_account
+from cli.trading import Stub, resolve_account, trading
 
 Answered = tuple[account_pb2.AccountRef, trading_pb2.SetTradingStateResponse]
+ReasonOption = Annotated[str, typer.Option(help="For those who look later; otherwise your name.")]
 
 
 def halt(
@@ -26,7 +28,7 @@ def halt(
     reducing: Annotated[
         bool, typer.Option("--reducing", help="Still take what makes a position smaller (REDUCING).")
     ] = False,
-    reason: Annotated[str, typer.Option(help="For those who look later.")] = "suho halt",
+    reason: ReasonOption = "",
     request_id: Annotated[
         str, typer.Option("--id", help="The same id closes a position, or removes an order, once.")
     ] = "",
@@ -38,32 +40,46 @@ def halt(
         raise typer.BadParameter("what is closed could be opened again; leave --reducing out", param_hint="--flatten")
     wanted = order_pb2.TRADING_STATE_REDUCING if reducing else order_pb2.TRADING_STATE_HALTED
     request = trading_pb2.SetTradingStateRequest(
-        trading_state=wanted, reason=reason, flatten=flatten, request_id=request_id or str(uuid.uuid4())
+        trading_state=wanted,
+        reason=reason or f"halted by {who()}",
+        flatten=flatten,
+        request_id=request_id or str(uuid.uuid4()),
     )
     _tell(run(lambda: _set(state, account, request, everywhere=True)), as_json)
 
 
 def resume(
     account: AccountOption = "",
-    reason: Annotated[str, typer.Option(help="For those who look later.")] = "suho resume",
+    reason: ReasonOption = "",
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Entries again. What the agent itself forbids is lifted on its PC only: `suho agent resume`."""
-    request = trading_pb2.SetTradingStateRequest(trading_state=order_pb2.TRADING_STATE_ACTIVE, reason=reason)
-    _tell(run(lambda: _set(state, account, request, everywhere=False)), as_json)
+    """Entries again; status 1 while its PC forbids them, which is lifted there only: `suho agent resume`."""
+    request = trading_pb2.SetTradingStateRequest(
+        trading_state=order_pb2.TRADING_STATE_ACTIVE, reason=reason or f"resumed by {who()}"
+    )
+    answers = run(lambda: _set(state, account, request, everywhere=False))
+    _tell(answers, as_json)
+    names = [account_name(account) for account, _ in answers]
+    known = [one for one in run(lambda: _accounts(state)) if account_name(one.account) in names]
+    if still := [why for one in known if (why := barred(one))]:
+        fail("; ".join(still))
 
 
 async def _set(
     state: Path, account: str, request: trading_pb2.SetTradingStateRequest, everywhere: bool
 ) -> list[Answered]:
-    async with mesh(state) as channel:
-        stub = trading_pb2_grpc.TradingServiceStub(channel)
+    async with trading(state) as stub:
         if everywhere and not account:
             accounts = await _every_account(stub)
         else:
             accounts = [await resolve_account(stub, account)]
         return list(await asyncio.gather(*(_set_one(stub, request, one) for one in accounts)))
+
+
+async def _accounts(state: Path) -> list[trading_pb2.AccountStatus]:
+    async with trading(state) as stub:
+        return list((await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts)
 
 
 async def _set_one(
@@ -108,4 +124,4 @@ def _facts(account: account_pb2.AccountRef, answer: trading_pb2.SetTradingStateR
 
 
 def _name(answer: trading_pb2.SetTradingStateResponse) -> str:
-    return order_pb2.TradingState.Name(answer.trading_state).removeprefix("TRADING_STATE_")
+    return trading_state_name(answer.trading_state)

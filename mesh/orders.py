@@ -93,7 +93,7 @@ def volume(field: str, text: str) -> Decimal:
     Raises:
         BadAmountError
     """
-    value = _parse(field, text)
+    value = Decimal(text) if _SIGNED.fullmatch(text) else _parse(field, text)
     if not 0 < value <= MAX_VOLUME:
         raise BadAmountError(f"{field} is {text}; give lots above 0 and up to {MAX_VOLUME}")
     return value

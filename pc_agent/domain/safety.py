@@ -138,7 +138,7 @@ def halt_refusal(signal: Signal, stand: Stand, engine: TradingState, account: Ac
     if stand.halted:
         return Refusal(stand.reason, stand.message)
     if engine is TradingState.HALTED:
-        return Refusal("TRADING_HALTED", "the engine has halted trading on this account")
+        return Refusal("TRADING_HALTED", "the engine has halted trading on this account; `suho resume` lifts it")
     if engine is TradingState.REDUCING and not _reduces(signal, account):
         return Refusal("TRADING_STATE_REDUCING", "the account may only make positions smaller; this would not")
     return None

@@ -14,7 +14,7 @@ from suho.hub.v1 import registry_pb2
 from suho.trading.v1 import order_pb2, trading_pb2
 from typer.testing import CliRunner
 
-from cli import order_words, signal_send
+from cli import away, order_words, trading
 from cli.__main__ import app
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, to_dict
 from cli.under_way import prove_idle
@@ -74,8 +74,9 @@ def test_a_side_is_buy_or_sell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["SubmitSignal", "WatchOrder"])
-def test_a_signal_whose_answer_was_lost_is_named(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """It may be an order: whoever sends it again must be able to send the same one, not a second."""
+def test_a_signal_whose_answer_was_lost_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str) -> None:
+    """It may be an order: whoever sends it again must be able to send the same one, not a second. Who is away is
+    named too."""
 
     class Stub:
         def __init__(self, _: object) -> None:
@@ -98,11 +99,41 @@ def test_a_signal_whose_answer_was_lost_is_named(monkeypatch: pytest.MonkeyPatch
     async def mesh(_: Path) -> AsyncIterator[None]:
         yield None
 
-    monkeypatch.setattr(signal_send, "mesh", mesh)
-    monkeypatch.setattr(signal_send.trading_pb2_grpc, "TradingServiceStub", Stub)
-    result = runner.invoke(app, ["signal", "send", "--account", "1@s", *SEND[4:], "--side", "buy"])
+    async def instances(_: object) -> registry_pb2.ListInstancesResponse:
+        engine = registry_pb2.Instance(service="trading-engine", status=registry_pb2.INSTANCE_STATUS_DOWN)
+        agent = registry_pb2.Instance(
+            service="pc-agent", status=registry_pb2.INSTANCE_STATUS_UP, dependencies=["trading-engine"]
+        )
+        return registry_pb2.ListInstancesResponse(instances=[engine, agent])
+
+    (tmp_path / "mesh.json").write_text('{"hubs": ["127.0.0.1:7000"]}')
+    monkeypatch.setattr(trading, "mesh", mesh)
+    monkeypatch.setattr(trading.trading_pb2_grpc, "TradingServiceStub", Stub)
+    monkeypatch.setattr(away, "list_instances", instances)
+    words = ["signal", "send", "--account", "1@s", *SEND[4:], "--side", "buy", "--state", str(tmp_path), "--json"]
+    result = runner.invoke(app, words)
     assert result.exit_code == EXIT_UNREACHABLE
     assert re.search(r"--id [0-9a-f-]{36}", result.stderr)
+    assert "trading-engine is away" in result.stderr
+    told = json.loads(result.stdout)
+    assert (told["maybe_taken"], told["id"] in result.stderr) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--volume", "0.1"], "--side is missing"),
+        (["--side", "buy"], "--volume is missing"),
+        (["--side", "buy", "--volume", "abc"], "--volume is 'abc'"),
+        (["--side", "buy", "--volume", "-1"], "--volume is -1; give lots above 0"),
+        (["--kind", "limit", "--side", "buy", "--volume", "1"], "--price is missing"),
+        (["--kind", "close-by", "--position", "1"], "--by is missing"),
+    ],
+)
+def test_a_signal_that_lacks_something_is_wrong_usage(words: list[str], sentence: str) -> None:
+    """Said in the options' names, before anything is sent."""
+    result = runner.invoke(app, ["signal", "send", "--symbol", "EURUSD", *words], env={"COLUMNS": "200"})
+    assert (result.exit_code, sentence in " ".join(result.stderr.split())) == (2, True), result.stderr
 
 
 @pytest.mark.parametrize("login", ["0", "x", "-1", "9" * 30])
