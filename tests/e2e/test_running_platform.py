@@ -121,11 +121,11 @@ async def test_every_command_answers(platform: RunningPlatform) -> None:
         return stats.status == 0 and stats.json["stats"][0]["stored"] > 0
 
     await eventually(counted, 20)
-    for command in (
+    commands = (
         *(["status"], ["services"], ["instances", "hub"], ["drains"], ["mesh", "state"], ["mesh", "clients"]),
         *(["mesh", "policy", "list"], ["orders"], ["ticks", "stats", "EURUSD"], ["logs", "hub"]),
-    ):
-        answer = await suho(*command, state=platform.state)
+    )
+    for answer in await asyncio.gather(*(suho(*command, state=platform.state) for command in commands)):
         assert (answer.status, bool(answer.out)) == (0, True), answer.err
     unknown = await suho("ticks", "stats", "NOSUCH", state=platform.state)
     assert (unknown.status, "NOSUCH" in unknown.err) == (1, True)
