@@ -12,11 +12,12 @@ import grpc
 import typer
 from suho.hub.v1 import config_pb2, config_pb2_grpc
 
+from cli.config_reports import Heard, heard_of
 from cli.config_values import assignments, differences, document, document_of, name_of, target_of, told, toml
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, run
 from cli.drains import ByOption, who
 from cli.instances import list_instances, nearest
-from cli.output import fail, print_json, to_dict
+from cli.output import EXIT_REFUSED, fail, print_json, to_dict
 from mesh.environment import environment
 from mesh.structs import struct_of, values_of
 
@@ -101,7 +102,7 @@ def rollback(
             answer = await stub.RollbackConfig(request, timeout=TIMEOUT_S)
             return values_of(standing.values), answer.config, await _not_there(channel, target)
 
-    _tell(target, *run(ask), as_json)
+    _tell(state, target, *run(ask), as_json)
 
 
 def delete(
@@ -150,7 +151,7 @@ def _change(
             answer = await stub.PutConfig(request, timeout=TIMEOUT_S)
             return before, answer.config, await _not_there(channel, target)
 
-    _tell(target, *run(ask), as_json)
+    _tell(state, target, *run(ask), as_json)
 
 
 def _edited(text: str) -> str:
@@ -187,16 +188,28 @@ async def _not_there(channel: grpc.aio.Channel, target: config_pb2.ConfigTarget)
 
 
 def _tell(
-    target: config_pb2.ConfigTarget, before: Values, version: config_pb2.ConfigVersion, not_there: str, as_json: bool
+    state: Path,
+    target: config_pb2.ConfigTarget,
+    before: Values,
+    version: config_pb2.ConfigVersion,
+    not_there: str,
+    as_json: bool,
 ) -> None:
+    """Ends with status 1 where a program that follows these settings refuses them."""
     found = differences(before, values_of(version.values))
+    heard = run(lambda: heard_of(state, target, version)) if found else Heard()
     if as_json:
         print_json({"target": to_dict(target), **to_dict(version), "values": values_of(version.values),
-                    "differences": found})  # fmt: skip
-        return
-    if not found:
+                    "differences": found, "taken": [to_dict(one) for one in heard.taken],
+                    "refused": [to_dict(one) for one in heard.refused],
+                    "silent": [to_dict(one) for one in heard.silent]})  # fmt: skip
+    elif not found:
         print(f"{name_of(target)} stays at version {version.version}: these are its values")
-        return
-    print(f"{name_of(target)} is at version {version.version}: {'; '.join(told(item) for item in found)}")
-    if not_there:
-        print(f"it is for what comes later: {not_there}")
+    else:
+        print(f"{name_of(target)} is at version {version.version}: {'; '.join(told(item) for item in found)}")
+        if not_there:
+            print(f"it is for what comes later: {not_there}")
+        for line in heard.lines():
+            print(line)
+    if heard.refused:
+        raise typer.Exit(EXIT_REFUSED)

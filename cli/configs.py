@@ -2,15 +2,14 @@
 
 from typing import Annotated, Any
 
-import grpc
 import typer
 from suho.hub.v1 import config_pb2, config_pb2_grpc
 
 from cli import config_changes, config_watch
+from cli.config_reports import notes_of, reports
 from cli.config_values import differences, name_of, shown, target_of, told
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, hub, run
-from cli.hubs import ask_every_hub
-from cli.output import fail, print_json, print_table, to_dict, utc
+from cli.output import EXIT_REFUSED, fail, print_json, print_table, to_dict, utc
 from mesh.structs import values_of
 
 app = typer.Typer(no_args_is_help=True, help="Settings that the mesh keeps for programs, in versions.")
@@ -126,30 +125,22 @@ def diff(
 
 @app.command()
 def status(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
-    """Which versions the programs run that follow their settings, and who refused one."""
+    """Which versions the programs run that follow their settings, and who refused one; status 1 where somebody did."""
 
-    async def ask(channel: grpc.aio.Channel) -> config_pb2.ListConfigReportsResponse:
-        stub = config_pb2_grpc.ConfigServiceStub(channel)
-        return await stub.ListConfigReports(config_pb2.ListConfigReportsRequest(), timeout=TIMEOUT_S)
-
-    newest: dict[str, config_pb2.ConfigReport] = {}
-    for answer in run(lambda: ask_every_hub(state, ask)):
-        for report in answer.answer.reports if answer.answer is not None else ():
-            held = newest.get(report.target.instance)
-            if held is None or held.told_unix_ms < report.told_unix_ms:
-                newest[report.target.instance] = report
-    reports = [newest[instance] for instance in sorted(newest)]
+    found = run(lambda: reports(state))
     if as_json:
-        print_json({"reports": [to_dict(report) for report in reports]})
-        return
-    rows = [
-        (name_of(one.target), one.service_version or "-", one.instance_version or "-", one.refusal or "-",
-         "; ".join(f"{name}: {why}" for name, why in sorted(one.notes.items())) or "-")
-        for one in reports
-    ]  # fmt: skip
-    print_table(
-        ("INSTANCE", "SERVICE'S", "ITS OWN", "REFUSES", "NOT IN FORCE"), rows, "no program follows its settings"
-    )
+        print_json({"reports": [to_dict(report) for report in found]})
+    else:
+        rows = [
+            (name_of(one.target), one.service_version or "-", one.instance_version or "-", one.refusal or "-",
+             notes_of(one) or "-")
+            for one in found
+        ]  # fmt: skip
+        print_table(
+            ("INSTANCE", "SERVICE'S", "ITS OWN", "REFUSES", "NOT IN FORCE"), rows, "no program follows its settings"
+        )
+    if any(one.refusal for one in found):
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def version_facts(version: config_pb2.ConfigVersion) -> dict[str, Any]:

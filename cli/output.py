@@ -22,10 +22,7 @@ from mesh.errors import MeshError, Reason
 
 # Beside 0 (as asked) and 2 (typer's: the command line is wrong).
 EXIT_REFUSED = 1
-EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
-# A server that can not do its work now, or what it was asked is no question to it; all else is a refusal.
-_EXITS = {grpc.StatusCode.UNAVAILABLE: EXIT_UNREACHABLE, grpc.StatusCode.INVALID_ARGUMENT: EXIT_USAGE}
 # Nobody looks at a pipe's width: rows stay whole for grep.
 _PIPED_WIDTH = 400
 
@@ -152,4 +149,5 @@ def calls_explained() -> Iterator[None]:
                 "nobody answers: is the platform running? `suho up` starts it, `suho logs NAME` tells why one is away",
                 EXIT_UNREACHABLE,
             )
-        fail(f"{refusal.message} [{refusal.reason}]", _EXITS.get(refusal.code, EXIT_REFUSED))
+        cannot_now = refusal.code is grpc.StatusCode.UNAVAILABLE
+        fail(f"{refusal.message} [{refusal.reason}]", EXIT_UNREACHABLE if cannot_now else EXIT_REFUSED)

@@ -65,7 +65,7 @@ class Desk:
             return f"{title} {'is away' if self.pool.facts else 'has not answered yet'}"
         if finding := self.pool.trading_disabled():
             return finding.sentence
-        return "" if self.signals.stands else "lane 0 has no engine"
+        return "lane 0 has no engine" if self.signals.role is Role.DISCONNECTED else ""
 
     def finding(self) -> str:
         """What is wrong with one of the terminals though the account can be traded, and what to do; empty: nothing."""
@@ -125,8 +125,8 @@ class Desk:
         tasks.create_task(truth.run(), name=f"truth of {account}")
         tasks.create_task(execution.run(), name=f"execution {account}")
         tasks.create_task(closing.run(), name=f"day's end {account}")
-        if not sequence.epoch:  # a new ledger: what an earlier one began shows in what the terminal holds
-            await truth.watch.compared.wait()
+        # What another ledger began, before this one or while its agent was away, shows in what the terminal holds.
+        await truth.watch.compared.wait()
         lane = signals.run(lambda: pool.facts or facts, sequence, execution, truth.cargo)
         tasks.create_task(lane, name=f"lane 0 {account}")
 

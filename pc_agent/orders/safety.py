@@ -163,7 +163,10 @@ class Safety:
         state = self._stand()
         if state == self.state:
             return
-        log.warning("safety", login=self._account.login, halted=state.halted, reason=state.reason, says=state.message)
+        if state.halted:
+            log.warning("entries are stopped", login=self._account.login, reason=state.reason, says=state.message)
+        else:
+            log.info("entries are allowed", login=self._account.login)
         self.state = state
         self.changed.set()
         self._tell_terminals()

@@ -32,23 +32,29 @@ def judge(own: AgentSettings, kept: Mapping[str, Any]) -> Judged:
     Raises:
         UnfitError: naming what is wrong.
     """
-    for name in kept:
-        _admit(name)
+    strange = {name: why for name in kept if (why := _not_admitted(name))}
+    wrong = list(strange.values())
     try:
         # What is the PC's own stays as it is, unjudged: it counts already.
-        said = AgentSettings.model_validate({**dict(own), **kept})
+        said = AgentSettings.model_validate(
+            {**dict(own), **{name: value for name, value in kept.items() if name not in strange}}
+        )
     except ValidationError as error:
-        raise UnfitError("; ".join(sentences(error, PROGRAM, dict.fromkeys(kept, _ORIGIN)))) from None
+        wrong += sentences(error, PROGRAM, dict.fromkeys(kept, _ORIGIN))
+    if wrong:
+        raise UnfitError("; ".join(wrong))
     weighed = {name: weigh(name, getattr(own, name), own.origin(name), getattr(said, name)) for name in kept}
     values = {name: found.value for name, found in weighed.items()}
     held = {name: found.because for name, found in weighed.items() if found.because}
     return Judged(own.model_copy(update=values), held)
 
 
-def _admit(name: str) -> None:
+def _not_admitted(name: str) -> str:
+    """Why the mesh may not set it; empty: it may."""
     try:
         refuse_unknown(AgentSettings, name, _ORIGIN)
     except SettingsError as error:
-        raise UnfitError(str(error)) from None
+        return str(error)
     if rule_of(name).reach is Reach.LOCAL:
-        raise UnfitError(f"setting {name!r} is {Reach.LOCAL}: set it there, in the agent's file")
+        return f"setting {name!r} is {Reach.LOCAL}: set it there, in the agent's file"
+    return ""
