@@ -41,7 +41,7 @@ def init(
     """Write a file with every setting, each under what it means; edit it, then `check`."""
     from pc_agent.settings.document import commented
 
-    file = _file(config)
+    file = file_named(config)
     if file.exists() and not force:
         fail(f"{file} is there already; --force replaces it, `suho agent config set` changes single settings")
     beside = config is not None
@@ -61,7 +61,7 @@ def init(
 @app.command("set")
 def set_(values: ValuesArgument = None, config: FileOption = None, as_json: JsonOption = False) -> None:
     """Change settings in the file; all else in it stays, your comments too. They count from the agent's next start."""
-    file, given = _file(config), assignments(values or ())
+    file, given = file_named(config), assignments(values or ())
     if not given:
         fail("nothing is to be changed: name what, e.g. max_spread_points=30", 2)
     _write(file, _read(file), given)
@@ -75,7 +75,7 @@ def set_(values: ValuesArgument = None, config: FileOption = None, as_json: Json
 @app.command()
 def check(config: FileOption = None, as_json: JsonOption = False) -> None:
     """Whether the agent can start with the file; status 1 where it can not."""
-    file = _file(config)
+    file = file_named(config)
     _read(file)
     try:
         settings = _load(file)
@@ -84,22 +84,25 @@ def check(config: FileOption = None, as_json: JsonOption = False) -> None:
             print_json({"file": str(file), "fit": False, "because": str(error)})
             raise typer.Exit(1) from None
         fail(f"{file}: {error}")
-    found = [fact for fact in _facts(settings) if fact["differs"]]
+    found, open_ = [fact for fact in _facts(settings) if fact["differs"]], _left_open(settings)
     if as_json:
-        print_json({"file": str(file), "fit": True, "because": "", "differing": [fact["name"] for fact in found]})
+        differing = [fact["name"] for fact in found]
+        print_json({"file": str(file), "fit": True, "because": "", "differing": differing, "left_open": open_})
         return
     print(f"{file} is fit; not as by default: {', '.join(fact['name'] for fact in found) or 'nothing'}")
+    for sentence in open_:
+        print(sentence)
 
 
 @app.command()
 def show(config: FileOption = None, as_json: JsonOption = False) -> None:
     """Every setting as it counts, from where, and whether the mesh may change it."""
-    facts = _facts(_checked(_file(config)))
+    facts = _facts(_checked(file_named(config)))
     if as_json:
         print_json({"settings": facts})
         return
     rows = [
-        (fact["name"], _cell(fact), fact["from"], shown(fact["default"]) if fact["differs"] else "-",
+        (fact["name"], _cell(fact), fact["from"], _cell({**fact, "value": fact["default"]}) if fact["differs"] else "-",
          fact["mesh"], fact["note"] or "-")
         for fact in facts
     ]  # fmt: skip
@@ -113,7 +116,7 @@ def journal(
     as_json: JsonOption = False,
 ) -> None:
     """What changed, when, by whom, and what was refused and why; oldest first."""
-    found = list(records(_checked(_file(config)).state_dir))[-limit:]
+    found = list(records(_checked(file_named(config)).state_dir))[-limit:]
     if as_json:
         print_json({"records": found})
         return
@@ -125,7 +128,8 @@ def journal(
         print("nothing changed yet")
 
 
-def _file(config: Path | None) -> Path:
+def file_named(config: Path | None) -> Path:
+    """The settings file that counts here."""
     return config or Path(environment(f"{env_prefix(PROGRAM)}CONFIG") or DEFAULT_FILE)
 
 
@@ -143,7 +147,7 @@ def _load(file: Path) -> AgentSettings:
 
 def checked_file(config: Path | None) -> tuple[Path, AgentSettings]:
     """The file that counts here, and what it says; the command ends where the agent could not start with it."""
-    file = _file(config)
+    file = file_named(config)
     return file, _checked(file)
 
 
@@ -192,6 +196,17 @@ def _facts(settings: AgentSettings) -> list[dict[str, Any]]:
         }
         for name, value in values.items()
     ]
+
+
+def _left_open(settings: AgentSettings) -> list[str]:
+    """What the agent will find by itself where the file does not say it: a person should know."""
+    found = []
+    for one in settings.terminals:
+        path = "" if one.path else "no path, so the one that MetaTrader finds on this PC"
+        login = "" if one.login else "no login, so the account that it is logged in to"
+        if path or login:
+            found.append(f"terminal {one.name!r} has {' and '.join(filter(None, (path, login)))}")
+    return found
 
 
 def _cell(fact: Mapping[str, Any]) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.agent_config import FileOption, checked_file
-from cli.output import fail
+from cli.agent_config import FileOption, checked_file, file_named
+from cli.connection import JsonOption
+from cli.output import fail, print_json
 from pc_agent.autostart import AutostartError, file_of, forgetting, registering, run, start_of, text_of
 from pc_agent.paths import log_folder
 
@@ -25,6 +26,7 @@ def install(
         Path | None, typer.Option("--output", help="Only write what the system would be told, into this file.")
     ] = None,
     system: SystemOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Start the agent now and at each log-on: by Task Scheduler on Windows, systemd or launchd elsewhere.
 
@@ -44,20 +46,30 @@ def install(
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding, newline="\n")
     commands = registering(target, place)
-    if output is not None:
-        said = "; ".join(" ".join(command) for command in commands)
-        print(f"{place} is written; the system does not know it yet: {said}")
-        return
-    _run(commands, f"{place} is written, but the system does not take it")
-    print(f"the agent runs, and starts when you log on; its settings are {file}")
+    if output is None:
+        _run(commands, f"{place} is written, but the system does not take it")
+    if as_json:
+        print_json({"file": str(place), "settings": str(file), "installed": output is None, "commands": commands})
+    elif output is None:
+        print(f"the agent runs, and starts when you log on; its settings are {file}")
+    else:
+        # Only Windows takes the file from anywhere.
+        belongs = file_of(target, Path("~") if target != _OWN else Path.home(), file)
+        move = [] if target == "win32" or place.absolute() == belongs else [f"put it to {belongs}"]
+        steps = [*move, *(" ".join(command) for command in registering(target, place if not move else belongs))]
+        print(f"{place} is written; the system does not know it yet: {'; '.join(steps)}")
 
 
-def uninstall(config: FileOption = None) -> None:
+def uninstall(config: FileOption = None, as_json: JsonOption = False) -> None:
     """Do not start the agent any more."""
-    file, _ = checked_file(config)
-    place = file_of(_OWN, Path.home(), file.absolute())
+    place = file_of(_OWN, Path.home(), file_named(config).absolute())
+    if not place.exists():
+        fail(f"nothing is installed: there is no {place}")
     _run(forgetting(_OWN, place), "the system does not let it go")
     place.unlink(missing_ok=True)
+    if as_json:
+        print_json({"file": str(place), "installed": False})
+        return
     goes_on = "; one that runs goes on until it is ended or you log off" if _OWN == "win32" else ""
     print(f"the agent is not started at log-on any more{goes_on}")
 

@@ -116,7 +116,9 @@ def close(
     as_json: JsonOption = False,
 ) -> None:
     """Close positions that are ours at the market; the kill switch does not stop it."""
-    if bool(tickets) == every:
+    if tickets and every:
+        raise typer.BadParameter("give tickets or --all, not both")
+    if not tickets and not every:
         raise typer.BadParameter("name tickets, or say --all")
     name = request_id or str(uuid.uuid4())
 
@@ -155,6 +157,7 @@ def allow_live(
     account: Annotated[str, typer.Argument(help="LOGIN, or LOGIN@SERVER.")],
     forbid: Annotated[bool, typer.Option("--forbid", help="Not any more.")] = False,
     agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
 ) -> None:
     """Allow entries on an account that is no demo. It is kept on this PC, and nobody else can allow it."""
 
@@ -163,7 +166,10 @@ def allow_live(
         await agent(agent.stub.AllowLiveMoney, request)
 
     run_agent(agent_state, ask)
-    print(f"live money is {'forbidden' if forbid else 'allowed'} on {account}, as far as this PC is concerned")
+    if as_json:
+        print_json({"account": account, "allowed": not forbid})
+    else:
+        print(f"live money is {'forbidden' if forbid else 'allowed'} on {account}, as far as this PC is concerned")
 
 
 def confirmations(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: JsonOption = False) -> None:
@@ -188,6 +194,7 @@ def confirm(
     signal_id: Annotated[str, typer.Argument(metavar="SIGNAL", help="As `suho agent confirmations` lists it.")],
     refuse: Annotated[bool, typer.Option("--refuse", help="It is not to be sent.")] = False,
     agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
 ) -> None:
     """Say that a signal may be sent to the terminal, or may not."""
 
@@ -195,7 +202,10 @@ def confirm(
         await agent(agent.stub.Confirm, pb.ConfirmRequest(signal_id=signal_id, confirmed=not refuse))
 
     run_agent(agent_state, ask)
-    print(f"{signal_id}: {'refused' if refuse else 'confirmed'}")
+    if as_json:
+        print_json({"signal_id": signal_id, "confirmed": not refuse})
+    else:
+        print(f"{signal_id}: {'refused' if refuse else 'confirmed'}")
 
 
 def resolve(
@@ -203,11 +213,14 @@ def resolve(
     filled: Annotated[str, typer.Option("--filled", metavar="VOLUME@PRICE", help="You saw that it was.")] = "",
     not_executed: Annotated[bool, typer.Option("--not-executed", help="You saw that it was not.")] = False,
     agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what became of an order that nobody could find out; its symbol thaws."""
     if bool(filled) == not_executed:
         raise typer.BadParameter("say one of --filled VOLUME@PRICE and --not-executed")
-    volume, _, price = filled.partition("@")
+    volume, at, price = filled.partition("@")
+    if filled and not (volume and at and price):
+        raise typer.BadParameter(f"{filled!r}: write VOLUME@PRICE, e.g. 0.02@1.0850", param_hint="--filled")
     state = order_pb2.ORDER_STATE_FILLED if filled else order_pb2.ORDER_STATE_NOT_EXECUTED
 
     async def ask(agent: AgentCalls) -> None:
@@ -215,7 +228,11 @@ def resolve(
         await agent(agent.stub.ResolveOrder, request)
 
     run_agent(agent_state, ask)
-    print(f"{signal_id}: {'FILLED' if filled else 'NOT_EXECUTED'}, as you say; its symbol is traded again")
+    outcome = _short(state, "ORDER_STATE_")
+    if as_json:
+        print_json({"signal_id": signal_id, "state": outcome, "filled_volume": volume, "filled_price": price})
+    else:
+        print(f"{signal_id}: {outcome}, as you say; its symbol is traded again")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -68,6 +68,7 @@ def remove(
     kind: KindArgument,
     record_id: Annotated[str, typer.Argument(metavar="ID")],
     agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
+    as_json: JsonOption = False,
 ) -> None:
     """Take a broker, an instance or an account out of the records, everywhere; one in use comes back."""
     request = pb.RemoveRecordRequest(kind=kind_of(kind), id=record_id)
@@ -76,7 +77,10 @@ def remove(
         await agent(_stub(agent).RemoveRecord, request)
 
     run_agent(agent_state, ask)
-    print(f"{record_id} is removed; the other PCs hear of it through the mesh")
+    if as_json:
+        print_json({"kind": kind, "removed": record_id})
+    else:
+        print(f"{record_id} is removed; the other PCs hear of it through the mesh")
 
 
 def changes(

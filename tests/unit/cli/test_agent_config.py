@@ -43,6 +43,10 @@ def test_a_file_is_written_checked_and_changed(agent: Agent, tmp_path: Path) -> 
     fit = _json(agent("check", "--json"))
     assert fit["fit"]
     assert {"max_order_volume", "deviation_points", "symbols"} <= set(fit["differing"])
+    assert fit["left_open"] == [
+        "terminal 'terminal' has no path, so the one that MetaTrader finds on this PC"
+        " and no login, so the account that it is logged in to"
+    ]
 
 
 @pytest.mark.parametrize(

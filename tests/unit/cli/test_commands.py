@@ -186,3 +186,18 @@ def test_a_message_becomes_json_with_numbers_and_names() -> None:
     assert (facts["status"], facts["revision"], facts["metadata"]) == ("INSTANCE_STATUS_UP", 2**60, {"k": "v"})
     assert facts["addresses"][0]["port"] == 1
     assert to_dict(order_pb2.Order())["account"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["resolve", "s1", "--filled", "0.02"], "write VOLUME@PRICE"),
+        (["resolve", "s1"], "say one of --filled VOLUME@PRICE"),
+        (["close", "5", "--all"], "not both"),
+        (["close"], "name tickets"),
+    ],
+)
+def test_what_is_asked_of_the_agent_must_be_said_wholly(tmp_path: Path, words: list[str], sentence: str) -> None:
+    """Wrong usage, before anybody is asked."""
+    result = runner.invoke(app, ["agent", *words, "--agent-state", str(tmp_path)], env={"COLUMNS": "200"})
+    assert (result.exit_code, sentence in " ".join(result.stderr.split())) == (2, True), result.stderr

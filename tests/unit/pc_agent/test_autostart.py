@@ -62,6 +62,16 @@ def test_an_unfit_file_is_not_installed_and_another_systems_only_written(tmp_pat
     done = CliRunner().invoke(app, [*words, "--output", str(written)])
     assert f"schtasks /Create /TN suho-agent /XML {written} /F" in done.stdout
     assert str(config) in written.read_text("utf-16")
+    unit = CliRunner().invoke(app, [*words[:-1], "linux", "--output", str(written)]).stdout
+    place = ".config/systemd/user/suho-agent.service; systemctl --user daemon-reload"
+    assert ("put it to " in unit, place in unit) == (True, True)
+
+
+def test_what_is_not_installed_is_not_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said so, with status 1; the system is not asked."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused = CliRunner().invoke(app, ["agent", "uninstall", "--config", str(tmp_path / "agent.toml")])
+    assert (refused.exit_code, "nothing is installed" in refused.stderr) == (1, True)
 
 
 def test_what_the_system_said_is_told(tmp_path: Path) -> None:
