@@ -5,6 +5,7 @@ engine's trading state and what it counts down.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from suho.trading.v1 import agent_link_pb2 as pb
 
@@ -19,6 +20,7 @@ _AT_MOST_EVERY_S = 0.5
 _SNAPSHOT_S = 30.0
 _REPEAT_S = 5.0
 _MOST_DEALS = 100
+_BOOKS_S = 2.0
 
 
 class AccountCargo:
@@ -35,6 +37,12 @@ class AccountCargo:
     def safety(self) -> pb.AgentSafety:
         """For the hello."""
         return safety_of(self._safety.state)
+
+    async def take_over(self) -> None:
+        """What another agent did until now shows in the books; not waited for when the terminal hangs."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BOOKS_S):
+                await self._watch.read()
 
     def stands(self, there: bool) -> None:
         """Lane 0 has an engine, or has lost it."""

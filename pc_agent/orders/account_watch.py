@@ -122,6 +122,10 @@ class AccountWatch:
         await self._compare(look)
         return True
 
+    async def read(self) -> None:
+        """What is open now, for `holds`."""
+        await self._books.look(_BACK_S)
+
     def holds(self, mark: Mark) -> bool:
         """An open position or a pending order bears it."""
         books = self._books.newest.books if self._books.newest else None

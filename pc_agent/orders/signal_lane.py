@@ -52,6 +52,9 @@ class Cargo(Protocol):
     def safety(self) -> pb.AgentSafety:
         """For the hello."""
 
+    def take_over(self) -> Awaitable[None]:
+        """Another agent executed until now: see what the terminal holds before its signals come."""
+
     def stands(self, there: bool) -> None:
         """The lane has an engine for which this agent executes, or has lost it."""
 
@@ -160,7 +163,7 @@ class SignalLane:
         call: Any = self._stub.StreamSignals(self._requests(pb.StreamSignalsRequest(hello=hello)))
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._join(call, sequence, greeted_ns)
+                await self._join(call, sequence, greeted_ns, cargo)
                 cargo.stands(True)
                 beside = [
                     tasks.create_task(self._probe()),
@@ -183,7 +186,7 @@ class SignalLane:
         while (request := await outgoing.get()) is not None:
             yield request
 
-    async def _join(self, call: Any, sequence: SignalSequence, greeted_ns: int) -> None:
+    async def _join(self, call: Any, sequence: SignalSequence, greeted_ns: int, cargo: Cargo) -> None:
         """Until this agent is the one that executes."""
         while (response := await call.read()) is not grpc.aio.EOF:
             match response.WhichOneof("kind"):
@@ -191,6 +194,8 @@ class SignalLane:
                     self._become(Role.STANDBY)
                     log.info("another agent executes for the account: standing by", agent=response.standby.agent)
                 case "joined":
+                    if self.role is Role.STANDBY:
+                        await cargo.take_over()
                     self._joined(response.joined, sequence, greeted_ns)
                     return
                 case "drain":

@@ -73,10 +73,15 @@ class Cargo:
 
     def __init__(self) -> None:
         self.stood: list[bool] = []
+        self.taken_over = 0
         self.taken: list[str | None] = []
 
     def safety(self) -> pb.AgentSafety:
         return pb.AgentSafety(halted=True, reason="KILL_SWITCH")
+
+    async def take_over(self) -> None:
+        assert not self.stood
+        self.taken_over += 1
 
     def stands(self, there: bool) -> None:
         self.stood.append(there)
@@ -173,7 +178,8 @@ async def test_a_lease_that_arrives_late_does_not_last_longer(ledger: Ledger) ->
 
 
 async def test_who_stands_by_executes_nothing_until_it_is_its_turn(ledger: Ledger) -> None:
-    """The stream stays open; when the other's lease has lapsed this agent joins on it."""
+    """The stream stays open; when the other's lease has lapsed this agent joins on it, once it has seen what that one
+    left at the terminal. One that comes back has not to look."""
     lane = Lane(ledger)
     await refuse(ledger, "old")
     async with lane.running():
@@ -189,7 +195,9 @@ async def test_who_stands_by_executes_nothing_until_it_is_its_turn(ledger: Ledge
         assert lane.cargo.stood == [True]
         lane.engine.says.put_nowait(grpc.aio.EOF)
         await eventually(lambda: lane.engine.opened == 2)
-        assert lane.cargo.stood == [True, False]
+        lane.engine.join()
+        await eventually(lambda: lane.cargo.stood == [True, False, True])
+        assert lane.cargo.taken_over == 1
 
 
 async def test_reports_are_pushed_and_a_refused_one_is_set_aside(ledger: Ledger) -> None:
