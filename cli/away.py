@@ -23,8 +23,8 @@ NO_ANSWER = frozenset(
 )
 
 
-async def not_answered(state: Path, error: grpc.aio.AioRpcError) -> NotAnsweredError:
-    """Why a call of the mesh got no answer."""
+async def not_answered(state: Path, service: str, error: grpc.aio.AioRpcError) -> NotAnsweredError:
+    """Why a call of `service` over the mesh got no answer."""
     refusal = MeshError.of(error)
     if refusal.reason not in (Reason.UNREACHABLE, Reason.DEADLINE_EXCEEDED):
         return NotAnsweredError(f"{refusal.message} [{refusal.reason}]")
@@ -35,7 +35,7 @@ async def not_answered(state: Path, error: grpc.aio.AioRpcError) -> NotAnsweredE
         return NotAnsweredError("nobody answers: is the platform running? `suho up` starts it")
     if gone := away_of(instances):
         return NotAnsweredError(f"{', '.join(gone)} is away: `suho services` tells more, `suho logs NAME` why")
-    return NotAnsweredError(f"the platform runs, but the call was not answered: {refusal.message}")
+    return NotAnsweredError(f"the hub answers, {service} does not ({refusal.message}): `suho services` tells more")
 
 
 def away_of(instances: Iterable[registry_pb2.Instance]) -> list[str]:

@@ -42,7 +42,7 @@ async def trading(state: Path) -> "AsyncIterator[Stub]":
         except grpc.aio.AioRpcError as error:
             if error.code() not in NO_ANSWER:
                 raise
-            raise await not_answered(state, error) from error
+            raise await not_answered(state, "trading-engine", error) from error
 
 
 class Sending:
