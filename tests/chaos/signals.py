@@ -86,7 +86,7 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
         await stack.enter_async_context(keeping(own.twin, own.agent))
         channel = await stack.enter_async_context(mesh(platform.state))
         stub = trading_pb2_grpc.TradingServiceStub(channel)
-        await until_joined(stub, own.market.account)
+        await until_joined(stub, own.market.account, ())
         source = SignalSource(stub, own.market.account, await own.symbols(), random.Random(storm.seed))
         began = time.monotonic()
         await source.run(lambda: all(crashes.passed().values()) or time.monotonic() - began > storm.crash_s, _AT_ONCE)

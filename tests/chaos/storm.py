@@ -46,8 +46,8 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
     async with run_platform(*feeds, "--speed", f"{speed:.3f}", "--until-fed") as platform:
         await platform.ready(120)
         faults = Faults(platform)
-        told = (told(fault) for fault in schedule(storm.seed, storm.partitions))
-        await faults.run(itertools.takewhile(lambda _: platform.process.returncode is None, told), storm.minutes * 60)
+        seeded = map(told, schedule(storm.seed, storm.partitions))
+        await faults.run(itertools.takewhile(lambda _: platform.process.returncode is None, seeded), storm.minutes * 60)
         say("quiet")
         summary = await platform.summary(timeout_s=600)
         if platform.process.returncode != 0:
