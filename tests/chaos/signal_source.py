@@ -16,6 +16,8 @@ from mesh.errors import MeshError
 K = order_pb2.OrderKind
 _TIMEOUT_S = 5.0
 _PAUSE_S = 0.2
+# The position or order is gone, or no agent tells of any: nothing was done.
+_REFUSED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 # Whether a call did what it was asked, these do not say: the same id asks again.
 _NO_ANSWER = (
     grpc.StatusCode.UNAVAILABLE,
@@ -73,7 +75,7 @@ class SignalSource:
             try:
                 return (await self.stub.SubmitSignal(request, timeout=_TIMEOUT_S)).order
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.NOT_FOUND:
+                if error.code() in _REFUSED:
                     self.refused.append(request.signal_id)
                     return None
                 _require_no_answer(error)
