@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ class _Reader:
         self.anchor_told = False
 
 
-class ArchiveSource:
+class ArchiveSource(ABC):
     """A `TickSource` whose ticks are in archives, one for each symbol, in `folder`.
 
     Whoever builds on it (`FileSource`, a plug-in) overrides `collect`, calls `append` there and sets `connected`.
@@ -47,9 +48,9 @@ class ArchiveSource:
 
     # for who builds on it
 
+    @abstractmethod
     async def collect(self) -> None:
         """Take ticks, for ever."""
-        raise NotImplementedError
 
     def append(self, symbol: str, ticks: Ticks, note: dict[str, Any] | None = None) -> None:
         """Ticks (`ticks_from`), by time, none older than the newest; `note` is kept with them in the archive."""

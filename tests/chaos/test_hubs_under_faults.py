@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 from suho.hub.v1 import registry_pb2 as pb
 
-from compose.embedded.alone import nats, running
+from compose.embedded.alone import NatsCluster, nats, nats_cluster, running
 from compose.embedded.nats import Nats
+from hub.store.nats_bucket import STREAM
+from mesh.bus import open_bus
 from tests.chaos.hubs import Mesh, holding, run_mesh
 from tests.support.hub import instance
 from tests.support.proxy import cuttable_proxy
@@ -144,6 +146,39 @@ async def test_the_store_comes_back_empty(tmp_path: Path) -> None:
             await mesh.converged(15)
             assert left.seen == []
             assert await mesh.errors() == []
+
+
+@pytest.mark.usefixtures("long_form")
+async def test_the_leader_of_the_stores_cluster_is_lost() -> None:
+    """Registrations go on within ten seconds of the leader's death; calls never stop."""
+    async with nats_cluster() as cluster, run_mesh((cluster.url,) * 2) as mesh, departures(mesh, 0) as left:
+        await cluster.kill(await _leader(cluster))
+        hub = await mesh.ask(mesh.hubs[0])
+        newcomer = pb.RegisterRequest(
+            instance=pb.Instance(id="newcomer-1", service="newcomer", status=pb.INSTANCE_STATUS_UP),
+            token="a-token-of-it",
+        )
+
+        async def registered() -> bool:
+            try:
+                await hub.stub.Register(newcomer, timeout=3)
+            except grpc.aio.AioRpcError:
+                return False
+            return True
+
+        await eventually(registered, 15)
+        await mesh.converged()
+        assert left.seen == []
+        assert await mesh.errors() == []
+
+
+async def _leader(cluster: NatsCluster) -> int:
+    """Which node leads the stream that hubs share."""
+    async with open_bus(cluster.url, "test") as bus:
+        info = await bus.jetstream().stream_info(STREAM)
+        assert info.cluster is not None
+        assert info.config.num_replicas == 3
+        return [node.name for node in cluster.nodes].index(info.cluster.leader or "")
 
 
 async def test_a_hub_is_cut_off_from_the_store(bus: Nats) -> None:

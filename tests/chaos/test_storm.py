@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 
 # Ticks a minute: ten million in ten minutes.
 _RATE = 1_020_000
-_SHORT_MINUTES = 0.35
+_SHORT_MINUTES = 0.5
 
 
 async def test_nothing_is_lost_in_a_storm(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
