@@ -21,13 +21,6 @@ class Preferences(Protocol):
         """No position of ours is held past the trading day's end."""
 
 
-class NoPreferences:
-    """Nobody said anything."""
-
-    trade_confirmation = False
-    auto_close_trades = False
-
-
 class NothingToConfirmError(Exception):
     """No such signal waits for a word (any more)."""
 
