@@ -40,8 +40,10 @@ ACCOUNT = account_pb2.AccountRef(server="twin-1", login=1000001)
 async def settings(
     postgres_engine: Postgres, clickhouse_engine: ClickHouse, valkey_engine: Valkey, nats_engine: Nats
 ) -> DatabaseSettings:
-    """Settings for databases that only these tests use; the log is gone."""
+    """Settings for databases that only these tests use; the log is gone, the cache is empty."""
     await ensure_database(postgres_engine.dsn, DATABASE)
+    async with Redis.from_url(valkey_engine.url) as cache:
+        await cache.flushdb()
     async with open_bus(nats_engine.url, "test") as bus:
         for stream in (subjects.TICKS_STREAM, subjects.BACKFILL_STREAM):
             with suppress(NotFoundError):
@@ -68,8 +70,6 @@ async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
             await connection.execute(
                 "TRUNCATE accounts, orders, exposures, reports, order_events, outbox, leases, external_deals"
             )
-        async with Redis.from_url(settings.valkey_url.get_secret_value()) as cache:
-            await cache.flushdb()
         for table in ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents"):
             await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
         yield opened
