@@ -59,7 +59,7 @@ class ReportWindow(Generic[R]):
         if self._behind or self._asking or len(self._sent) + len(reports) > MOST:
             self._behind = True
             return []
-        return self._put(reports, now_ns, now_unix_ns)
+        return self._put(self._unsent(reports), now_ns, now_unix_ns)
 
     def wants(self) -> int:
         """How many of the ledger's next there is room for; 0: none are needed now."""
@@ -73,7 +73,7 @@ class ReportWindow(Generic[R]):
         """The ledger's next behind `place`, of which `asked` were asked for."""
         self._asking = False
         self._behind = self._behind or len(reports) == asked
-        return self._put([one for one in reports if one.place > self.place], now_ns, now_unix_ns)
+        return self._put(self._unsent(reports), now_ns, now_unix_ns)
 
     def done(self, report_id: str) -> None:
         """The engine has answered."""
@@ -91,6 +91,9 @@ class ReportWindow(Generic[R]):
     def next_ns(self) -> int | None:
         """Monotonic time at which something is due again; None: nothing is on its way."""
         return min((one.again_at_ns for one in self._sent.values()), default=None)
+
+    def _unsent(self, reports: Sequence[R]) -> list[R]:
+        return [one for one in reports if one.place > self.place]
 
     def _put(self, reports: Sequence[R], now_ns: int, now_unix_ns: int) -> list[tuple[R, int]]:
         put = []

@@ -25,6 +25,7 @@ from services.trading_engine.lanes import Hello, Lanes
 from services.trading_engine.messages import invalid
 from services.trading_engine.order_board import OrderBoard
 from services.trading_engine.signal_relay import SignalRelay
+from services.trading_engine.standings import Standing
 from services.trading_engine.uplink import Uplink
 
 log = get_logger(__name__)
@@ -47,13 +48,21 @@ class AgentLane:
     """Run it beside whoever sends its `responses`."""
 
     def __init__(
-        self, hello: Hello, said: AgentSaid, terms: LaneTerms, database: Database, lanes: Lanes, board: OrderBoard
+        self,
+        hello: Hello,
+        said: AgentSaid,
+        terms: LaneTerms,
+        database: Database,
+        lanes: Lanes,
+        standing: Standing,
+        board: OrderBoard,
     ) -> None:
         self.hello = hello
         self.said = said
         self._terms = terms
         self._database = database
         self._lanes = lanes
+        self._standing = standing
         self._board = board
         self._lease = AgentLease(hello.account, hello.agent, terms.engine, terms.valid_for_ms, database)
         self._state = order_pb2.TRADING_STATE_UNSPECIFIED
@@ -145,7 +154,7 @@ class AgentLane:
         return relay
 
     async def _work(self, requests: Requests, relay: SignalRelay) -> None:
-        uplink = Uplink(self.hello.account, self.said, self._database, self._board, self._outgoing.put)
+        uplink = Uplink(self.hello.account, self.said, self._database, self._standing, self._board, self._outgoing.put)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(work) for work in (relay.run(), uplink.run(), self._lease.keep(self._note))]
             async for request in requests:

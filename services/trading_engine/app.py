@@ -29,6 +29,7 @@ from services.trading_engine.peers import Peers, answering
 from services.trading_engine.runner import StrategyRunner, StrategyTerms
 from services.trading_engine.servicers.agent_link import AgentLinkServicer
 from services.trading_engine.servicers.trading import TradingServicer, answers
+from services.trading_engine.standings import Standings
 from services.trading_engine.tick_feed import TickFeed
 from services.trading_engine.trading_control import TradingControl
 
@@ -66,14 +67,14 @@ async def main(settings: EngineSettings, stop: asyncio.Event) -> None:
 async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: Client) -> AsyncIterator[Engine]:
     """An engine that reaches the database over `channel` and other engines over `bus`, until the end of the block."""
     database, draining, others = Database(channel), Draining(), Peers(bus)
-    lanes, board = Lanes(draining), OrderBoard(database)
-    desk = Desk(settings.instance, database, lanes, others)
+    lanes, standings, board = Lanes(draining), Standings(), OrderBoard(database)
+    desk = Desk(settings.instance, database, lanes, standings, others)
     control = TradingControl(database, lanes, desk, settings.signal_valid_ms)
     accounts = AccountsEverywhere(settings.instance, database, lanes, others)
     async with asyncio.TaskGroup() as tasks:
         terms = LaneTerms(settings.instance, settings.lane_valid_ms)
         trading = TradingServicer(settings, desk, control, accounts, database, board, others)
-        agent_link = AgentLinkServicer(terms, database, lanes, board, tasks)
+        agent_link = AgentLinkServicer(terms, database, lanes, standings, board, tasks)
         services = [
             service(trading_pb2_grpc.add_TradingServiceServicer_to_server, trading, TRADING_SERVICE),
             service(agent_link_pb2_grpc.add_AgentLinkServiceServicer_to_server, agent_link, AGENT_LINK_SERVICE),

@@ -106,14 +106,16 @@ class Database:
         finally:
             call.cancel()
 
-    async def record(self, reports: Iterable[order_pb2.ExecutionReport]) -> list[order_pb2.Order]:
-        """The orders as they stand, after the reports are stored.
+    async def record(self, reports: Iterable[order_pb2.ExecutionReport]) -> tuple[list[order_pb2.Order], db.Account]:
+        """The orders and their account as they stand, after the reports, which are of one account, are stored.
 
         Raises:
             MeshError: UNKNOWN_ORDER, REPORT_CONFLICT.
         """
         request = db.RecordReportsRequest(reports=reports)
-        return list((await _answer(self._orders.RecordReports(request, timeout=_TIMEOUT_S))).orders)
+        response = await _answer(self._orders.RecordReports(request, timeout=_TIMEOUT_S))
+        (account,) = response.accounts
+        return list(response.orders), account
 
     async def record_deals(self, account: AccountId, deals: Iterable[order_pb2.ExternalDeal]) -> db.Account:
         """The account as it stands, after the deals are stored."""

@@ -3,9 +3,7 @@
 The engine that has the account's lane decides: it knows what the agent says, and hands the signal down by itself.
 """
 
-import asyncio
 from typing import NamedTuple, Protocol
-from weakref import WeakValueDictionary
 
 from suho.database.v1 import order_service_pb2 as db
 from suho.trading.v1 import order_pb2
@@ -17,10 +15,11 @@ from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from services.trading_engine.database import Database
 from services.trading_engine.domain.completion import UnknownTicketError, asks_the_same, completed, is_whole
-from services.trading_engine.domain.order import AccountId, Intent
+from services.trading_engine.domain.order import Intent
 from services.trading_engine.domain.risk import decide
 from services.trading_engine.lanes import Lane, Lanes
 from services.trading_engine.messages import intent_of_order, order_of, view_of
+from services.trading_engine.standings import Standing, Standings
 
 log = get_logger(__name__)
 
@@ -45,13 +44,14 @@ class Elsewhere(Protocol):
 class Desk:
     """One way for people's intents and strategies'. `engine` is this one's name."""
 
-    def __init__(self, engine: str, database: Database, lanes: Lanes, elsewhere: Elsewhere) -> None:
+    def __init__(
+        self, engine: str, database: Database, lanes: Lanes, standings: Standings, elsewhere: Elsewhere
+    ) -> None:
         self._engine = engine
         self._database = database
         self._lanes = lanes
+        self._standings = standings
         self._elsewhere = elsewhere
-        # One decision at a time an account: in one engine they would only make each other decide again.
-        self._turns: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(self, intent: Intent) -> Committed:
         """Decide and commit, at the engine that has the account's agent; a denied order is stored with its reason.
@@ -62,10 +62,14 @@ class Desk:
             MeshError: UNKNOWN_ACCOUNT, SIGNAL_ID_REUSED, ENGINE_AWAY, UNKNOWN_TICKET; ACCOUNT_MOVED when it never stood
                 still.
         """
-        async with self._turns.setdefault(intent.account, asyncio.Lock()):
+        standing = self._standings.of(intent.account)
+        async with standing.turn:
+            if self._lanes.executing(intent.account):
+                return await self._submit(intent, standing)
             account = await self._database.account(intent.account)
-            if self._lanes.executing(intent.account) or account.engine in ("", self._engine):
-                return await self._submit(intent, account)
+            if account.engine in ("", self._engine):
+                standing.learn(account)
+                return await self._submit(intent, standing)
         # Not in its turn: while the agent moves, two engines may each hold the account's and wait for the other's.
         answer = await self._elsewhere.submit(account.engine, order_of(intent, None))
         return Committed(answer.order, answer.duplicate)
@@ -73,26 +77,29 @@ class Desk:
     async def submit_here(self, order: order_pb2.Order) -> Committed:
         """What another engine passed on, because the account's agent was here."""
         intent = intent_of_order(order)
-        async with self._turns.setdefault(intent.account, asyncio.Lock()):
+        standing = self._standings.of(intent.account)
+        async with standing.turn:
             if self._lanes.executing(intent.account) is None:
                 raise MeshError(
                     Reason.ENGINE_AWAY, f"the agent of account {intent.account} has just left {self._engine}; try again"
                 )
-            return await self._submit(intent, await self._database.account(intent.account))
+            return await self._submit(intent, standing)
 
-    async def _submit(self, intent: Intent, account: db.Account) -> Committed:
+    async def _submit(self, intent: Intent, standing: Standing) -> Committed:
         if not is_whole(intent):
             known = await self._known(intent)
             if known is not None:
                 return known
             intent = self._completed(intent)
         for _ in range(_TRIES):
+            account = standing.newest or await self._database.account(intent.account)
+            standing.learn(account)
             try:
-                return await self._decide_and_commit(intent, account)
+                return await self._decide_and_commit(intent, account, standing)
             except MeshError as error:
+                standing.forget()
                 if error.reason is not Reason.ACCOUNT_MOVED:
                     raise
-            account = await self._database.account(intent.account)
         raise MeshError(
             Reason.ACCOUNT_MOVED,
             f"account {intent.account} moved {_TRIES} times while {intent.signal_id!r} was decided; send it again",
@@ -125,7 +132,7 @@ class Desk:
         except UnknownTicketError as error:
             raise MeshError(Reason.UNKNOWN_TICKET, f"{error}; `suho positions` lists what there is") from None
 
-    async def _decide_and_commit(self, intent: Intent, account: db.Account) -> Committed:
+    async def _decide_and_commit(self, intent: Intent, account: db.Account, standing: Standing) -> Committed:
         lane = self._lanes.executing(intent.account)
         view = view_of(account, lane.said if lane else None, unix_ms())
         denial = decide(intent, view)
@@ -134,6 +141,7 @@ class Desk:
         if not duplicate:
             failpoint("signal.committed")
             _hand_down(lane, order)
+            standing.committed(order)
             log.info(
                 "signal denied" if denial else "signal committed",
                 signal_id=intent.signal_id,

@@ -15,6 +15,7 @@ from services.trading_engine.exposure_news import exposures_of
 from services.trading_engine.intake import Intake
 from services.trading_engine.messages import account_id, invalid, name, report_id
 from services.trading_engine.order_board import OrderBoard
+from services.trading_engine.standings import Standing
 
 log = get_logger(__name__)
 
@@ -24,9 +25,18 @@ Send = Callable[[link.StreamSignalsResponse], Awaitable[None]]
 class Uplink:
     """One lane's; `send` puts an answer on it."""
 
-    def __init__(self, account: AccountId, said: AgentSaid, database: Database, board: OrderBoard, send: Send) -> None:
+    def __init__(
+        self,
+        account: AccountId,
+        said: AgentSaid,
+        database: Database,
+        standing: Standing,
+        board: OrderBoard,
+        send: Send,
+    ) -> None:
         self._account = account
         self._said = said
+        self._standing = standing
         self._database = database
         self._board = board
         self._send = send
@@ -83,7 +93,10 @@ class Uplink:
         return report
 
     async def _store_reports(self, reports: list[order_pb2.ExecutionReport]) -> None:
-        self._board.publish(await self._database.record(reports))
+        async with self._standing.turn:
+            orders, account = await self._database.record(reports)
+            self._standing.learn(account)
+        self._board.publish(orders)
         acks = link.ReportAcks(report_ids=[report.report_id for report in reports])
         await self._send(link.StreamSignalsResponse(report_acks=acks))
 
@@ -92,7 +105,8 @@ class Uplink:
         await self._send(link.StreamSignalsResponse(report_acks=link.ReportAcks(refused=[refused])))
 
     async def _store_deals(self, deals: list[order_pb2.ExternalDeal]) -> None:
-        await self._database.record_deals(self._account, deals)
+        async with self._standing.turn:
+            self._standing.learn(await self._database.record_deals(self._account, deals))
         acks = link.DealAcks(deals=[deal.deal for deal in deals])
         await self._send(link.StreamSignalsResponse(deal_acks=acks))
         self._exposures_asked.set()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from mesh.clock import unix_ns
 from mesh.orders import ENTRIES, TRADES
-from services.database.domain.order import Account, AccountRef, DealCause, ExternalDeal, MarginMode, Side
+from services.database.domain.order import Account, AccountRef, DealCause, ExternalDeal, Side
 from services.database.domain.order_states import signed
 from services.database.postgres import rows
-from services.database.postgres.accounts import load, unknown_account
-from services.database.postgres.exposures import Exposures, load_exposures
+from services.database.postgres.accounts import unknown_account
+from services.database.postgres.exposures import Exposures, lock_exposures
 from services.database.postgres.pool import Connection, Postgres
 
 _INSERT = (
@@ -51,14 +51,11 @@ class Deals:
             MeshError: UNKNOWN_ACCOUNT.
         """
         async with self._postgres.transaction() as connection:
-            account = await connection.fetchrow(
-                "SELECT id, margin_mode FROM accounts WHERE server = $1 AND login = $2 FOR UPDATE", *ref
-            )
-            if account is None:
+            exposures = (await lock_exposures(connection, [ref])).get(ref)
+            if exposures is None:
                 raise unknown_account(ref)
-            exposures = await load_exposures(connection, account["id"], MarginMode(account["margin_mode"]))
-            await _record(connection, account["id"], exposures, deals)
-            return await load(connection, ref)
+            await _record(connection, exposures.account_id, exposures, deals)
+            return exposures.account
 
     async def page(self, ref: AccountRef | None, before: int, size: int) -> list[tuple[AccountRef, ExternalDeal]]:
         """Newest first: at most `size` deals with an id below `before` (0: from the newest)."""

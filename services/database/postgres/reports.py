@@ -7,29 +7,33 @@ import asyncpg
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
 from mesh.failpoint import failpoint
-from services.database.domain.order import AccountRef, MarginMode, Order, Report, State, Times
+from services.database.domain.order import Account, AccountRef, Order, Report, State, Times
 from services.database.domain.order_states import moved
 from services.database.postgres import deals, rows
-from services.database.postgres.exposures import Exposures, load_exposures
+from services.database.postgres.exposures import Exposures, lock_exposures
 from services.database.postgres.orders import unknown_order
 from services.database.postgres.pool import Connection, Postgres
 
-_INSERT_REPORT = (
-    "INSERT INTO reports (report_id, signal_id, state, reason, message, ticket, deal, filled_volume, filled_price,"
-    " retcode, sent_unix_ns, received_unix_ns, intent_unix_ns, queued_unix_ns, called_unix_ns, answered_unix_ns,"
-    " reported_unix_ns, clock_offset_ns, recorded_unix_ns)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
-)
-
-_INSERT_EVENT = (
-    "INSERT INTO order_events (signal_id, report_id, state_before, state_after, at_unix_ns) VALUES ($1, $2, $3, $4, $5)"
-)
-
-_UPDATE_ORDER = (
-    "UPDATE orders SET state = $2, reason = $3, message = $4, ticket = $5, deal = $6, filled_volume = $7,"
-    " filled_price = $8, retcode = $9, recorded_unix_ns = $10, sent_unix_ns = $11, received_unix_ns = $12,"
-    " intent_unix_ns = $13, queued_unix_ns = $14, called_unix_ns = $15, answered_unix_ns = $16,"
-    " reported_unix_ns = $17, clock_offset_ns = $18 WHERE id = $1"
+# One round trip for all: the account's row is locked meanwhile.
+_WRITE = (
+    "WITH told AS (INSERT INTO reports (report_id, signal_id, state, reason, message, ticket, deal, filled_volume,"
+    "  filled_price, retcode, sent_unix_ns, received_unix_ns, intent_unix_ns, queued_unix_ns, called_unix_ns,"
+    "  answered_unix_ns, reported_unix_ns, clock_offset_ns, recorded_unix_ns) SELECT * FROM unnest($1::text[],"
+    "  $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::numeric[], $9::numeric[],"
+    "  $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],"
+    "  $17::bigint[], $18::bigint[], $19::bigint[])),"
+    " noted AS (INSERT INTO order_events (signal_id, report_id, state_before, state_after, at_unix_ns)"
+    "  SELECT * FROM unnest($2::text[], $1::text[], $20::text[], $21::text[], $19::bigint[]))"
+    " UPDATE orders o SET state = n.state, reason = n.reason, message = n.message, ticket = n.ticket, deal = n.deal,"
+    "  filled_volume = n.filled_volume, filled_price = n.filled_price, retcode = n.retcode,"
+    "  recorded_unix_ns = n.recorded, sent_unix_ns = n.sent, received_unix_ns = n.received, intent_unix_ns = n.intent,"
+    "  queued_unix_ns = n.queued, called_unix_ns = n.called, answered_unix_ns = n.answered,"
+    "  reported_unix_ns = n.reported, clock_offset_ns = n.clock_offset FROM unnest($22::bigint[], $23::text[],"
+    "  $24::text[], $25::text[], $26::bigint[], $27::bigint[], $28::numeric[], $29::numeric[], $30::bigint[],"
+    "  $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[],"
+    "  $38::bigint[], $39::bigint[]) AS n (id, state, reason, message, ticket, deal, filled_volume, filled_price,"
+    "  retcode, recorded, sent, received, intent, queued, called, answered, reported, clock_offset)"
+    " WHERE o.id = n.id"
 )
 
 _KNOWN = "SELECT report_id, signal_id, state FROM reports WHERE report_id = ANY($1)"
@@ -41,28 +45,28 @@ class Reports:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def record(self, reports: Sequence[Report]) -> list[Order]:
+    async def record(self, reports: Sequence[Report]) -> tuple[list[Order], list[Account]]:
         """Store all or none; each moves its order as far as the states allow. A known report id changes nothing.
 
         However many they are, they cost the same few round trips.
 
         Returns:
-            The orders as they stand, one for each signal in the order of its first report.
+            The orders as they stand, one for each signal in the order of its first report; and their accounts.
 
         Raises:
             MeshError: UNKNOWN_ORDER, REPORT_CONFLICT.
         """
         try:
             async with self._postgres.transaction() as connection:
-                orders = await _record(connection, reports)
+                recorded = await _record(connection, reports)
         except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
             raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
         failpoint("reports.recorded")
-        return orders
+        return recorded
 
 
-async def _record(connection: Connection, reports: Sequence[Report]) -> list[Order]:
-    exposures = await _lock_accounts(connection, reports)
+async def _record(connection: Connection, reports: Sequence[Report]) -> tuple[list[Order], list[Account]]:
+    exposures = await lock_exposures(connection, sorted({report.account for report in reports}))
     found = await connection.fetch(
         f"{rows.SELECT_ORDERS} WHERE o.signal_id = ANY($1)", [report.signal_id for report in reports]
     )
@@ -78,7 +82,7 @@ async def _record(connection: Connection, reports: Sequence[Report]) -> list[Ord
     if batch.fresh:
         await batch.give_back(connection)
         await batch.write(connection)
-    return list(batch.orders.values())
+    return list(batch.orders.values()), [one.account for one in exposures.values()]
 
 
 class _Batch:
@@ -99,7 +103,9 @@ class _Batch:
     ) -> None:
         self.orders: dict[str, Order] = {}
         self.fresh: list[Report] = []
-        self._events: list[tuple[object, ...]] = []
+        # Of each fresh report's order.
+        self._before_states: list[State] = []
+        self._after_states: list[State] = []
         self._before = before
         self._known = known
         self._exposures = exposures
@@ -118,7 +124,8 @@ class _Batch:
         after = moved(order, report, self._now_ns)
         self.orders[report.signal_id] = after
         self.fresh.append(report)
-        self._events.append((report.signal_id, report.report_id, order.state, after.state, self._now_ns))
+        self._before_states.append(order.state)
+        self._after_states.append(after.state)
         self._exposures[after.account].move(order, after)
 
     async def give_back(self, connection: Connection) -> None:
@@ -137,27 +144,11 @@ class _Batch:
 
     async def write(self, connection: Connection) -> None:
         moved_orders = {report.signal_id: self.orders[report.signal_id] for report in self.fresh}
-        await connection.executemany(_INSERT_REPORT, [_report_row(report, self._now_ns) for report in self.fresh])
-        await connection.executemany(_INSERT_EVENT, self._events)
-        await connection.executemany(_UPDATE_ORDER, [_order_row(order) for order in moved_orders.values()])
+        told = zip(*(_report_row(report, self._now_ns) for report in self.fresh), strict=True)
+        orders = zip(*(_order_row(order) for order in moved_orders.values()), strict=True)
+        await connection.execute(_WRITE, *told, self._before_states, self._after_states, *orders)
         for account in {report.account for report in self.fresh}:
             await self._exposures[account].write(connection)
-
-
-async def _lock_accounts(connection: Connection, reports: Sequence[Report]) -> dict[AccountRef, Exposures]:
-    """In one order everywhere, so that two batches can not wait for each other."""
-    found = await connection.fetch(
-        "SELECT id, server, login, margin_mode FROM accounts"
-        " WHERE (server, login) IN (SELECT * FROM unnest($1::text[], $2::bigint[])) ORDER BY id FOR UPDATE",
-        [report.account.server for report in reports],
-        [report.account.login for report in reports],
-    )
-    return {
-        AccountRef(row["server"], row["login"]): await load_exposures(
-            connection, row["id"], MarginMode(row["margin_mode"])
-        )
-        for row in found
-    }
 
 
 def _checked(report: Report, order: Order | None) -> Order:

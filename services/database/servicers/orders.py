@@ -84,8 +84,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def RecordReports(self, request: pb.RecordReportsRequest, context: Any) -> pb.RecordReportsResponse:
         if len(request.reports) > _MOST_REPORTS:
             raise invalid(f"{len(request.reports)} reports are too many for one call; send at most {_MOST_REPORTS}")
-        orders = await self._reports.record([edge.report(report) for report in request.reports])
-        return pb.RecordReportsResponse(orders=[edge.order_message(order) for order in orders])
+        orders, accounts = await self._reports.record([edge.report(report) for report in request.reports])
+        return pb.RecordReportsResponse(
+            orders=[edge.order_message(order) for order in orders],
+            accounts=[edge.account_message(account) for account in accounts],
+        )
 
     async def RecordDeals(self, request: pb.RecordDealsRequest, context: Any) -> pb.RecordDealsResponse:
         if len(request.deals) > _MOST_REPORTS:

@@ -15,17 +15,25 @@ from services.trading_engine.database import Database
 from services.trading_engine.lanes import Hello, Lanes
 from services.trading_engine.messages import account_id, invalid, name, symbol_specs
 from services.trading_engine.order_board import OrderBoard
+from services.trading_engine.standings import Standings
 
 
 class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
     """Opens a lane for each stream."""
 
     def __init__(
-        self, terms: LaneTerms, database: Database, lanes: Lanes, board: OrderBoard, tasks: asyncio.TaskGroup
+        self,
+        terms: LaneTerms,
+        database: Database,
+        lanes: Lanes,
+        standings: Standings,
+        board: OrderBoard,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._terms = terms
         self._database = database
         self._lanes = lanes
+        self._standings = standings
         self._board = board
         self._tasks = tasks
 
@@ -39,7 +47,8 @@ class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
         if first is None or not first.HasField("hello"):
             raise invalid("the first message of a stream is its hello")
         hello, said = hello_of(first.hello), said_of(first.hello)
-        lane = AgentLane(hello, said, self._terms, self._database, self._lanes, self._board)
+        standing = self._standings.of(hello.account)
+        lane = AgentLane(hello, said, self._terms, self._database, self._lanes, standing, self._board)
         # Beside the call and not inside this generator: only so does it end with the call, however that ends.
         # (A generator that is left while it yields is closed some time later, by somebody else's task.)
         work = self._tasks.create_task(lane.run(requests), name=f"lane of {lane.hello.agent}")

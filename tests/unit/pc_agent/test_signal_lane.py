@@ -149,10 +149,14 @@ def message(seq: int) -> pb.Signal:
     return signal
 
 
-async def refuse(ledger: Ledger, *names: str) -> None:
+async def receive(ledger: Ledger, state: OrderState, *names: str) -> None:
     """Make a report of each."""
     signals = [Signal(n, ACCOUNT, 1, 1, False, False, "EURUSD", Side.BUY, "1", "", "", 5) for n in names]
-    await ledger.receive(ACCOUNT, 1, 1, [Entry(signal, Result(OrderState.REJECTED), 1) for signal in signals])
+    await ledger.receive(ACCOUNT, 1, 1, [Entry(signal, Result(state), 1) for signal in signals])
+
+
+async def refuse(ledger: Ledger, *names: str) -> None:
+    await receive(ledger, OrderState.REJECTED, *names)
 
 
 async def test_the_hello_says_who_and_which_ledger(ledger: Ledger) -> None:
@@ -219,6 +223,23 @@ async def test_reports_are_pushed_and_a_refused_one_is_set_aside(ledger: Ledger)
         await eventually(is_empty)
         assert [one.reason for one in await ledger.refused_reports()] == ["UNKNOWN_ORDER"]
         assert lane.lane.unacknowledged == 0
+
+
+async def test_an_intent_is_told_together_with_its_outcome(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When that follows at once; by itself when the broker takes its time."""
+    monkeypatch.setattr(signal_lane, "_INTENT_WAITS_S", 0.2)
+    lane = Lane(ledger)
+    async with lane.running():
+        lane.engine.join()
+        await eventually(lambda: lane.engine.of("clock"))
+        await receive(ledger, OrderState.INTENT, "quick")
+        await ledger.settle("quick", Result(OrderState.FILLED))
+        await eventually(lambda: lane.engine.reported() == ["quick/INTENT", "quick/FILLED"])
+        assert len(lane.engine.of("reports")) == 1
+        await receive(ledger, OrderState.INTENT, "slow")
+        await eventually(lambda: lane.engine.reported()[2:] == ["slow/INTENT"])
+        await ledger.settle("slow", Result(OrderState.FILLED))
+        await eventually(lambda: lane.engine.reported()[2:] == ["slow/INTENT", "slow/FILLED"])
 
 
 async def test_signals_are_acknowledged_when_they_are_written(ledger: Ledger) -> None:

@@ -51,25 +51,9 @@ class Agent:
 
     def report(self, signal: link.Signal, state: str, **other: object) -> str:
         """Say what became of a signal; the report's id."""
-        report_id = f"{signal.signal_id}/{state}"
-        filled: dict[str, object] = {}
-        if state == "FILLED":
-            filled = {
-                "filled_volume": signal.volume,
-                "filled_price": "1.10000",
-                "ticket": 7,
-                "deal": 8,
-                "retcode": 10009,
-            }
-        report = order_pb2.ExecutionReport(
-            report_id=report_id,
-            signal_id=signal.signal_id,
-            account=signal.account,
-            state=order_pb2.OrderState.Value(f"ORDER_STATE_{state}"),
-            **{**filled, **other},  # type: ignore[arg-type]
-        )
+        report = report_of(signal, state, **other)
         self.send(reports=link.ExecutionReports(reports=[report]))
-        return report_id
+        return report.report_id
 
     async def until_signals(self, count: int) -> list[link.Signal]:
         await eventually(lambda: len(self.signals) >= count)
@@ -97,6 +81,20 @@ class Agent:
                 self.clocks.append(response.clock)
             case "drain":
                 self.drained = True
+
+
+def report_of(signal: link.Signal, state: str, **other: object) -> order_pb2.ExecutionReport:
+    """What became of a signal."""
+    filled: dict[str, object] = {}
+    if state == "FILLED":
+        filled = {"filled_volume": signal.volume, "filled_price": "1.10000", "ticket": 7, "deal": 8, "retcode": 10009}
+    return order_pb2.ExecutionReport(
+        report_id=f"{signal.signal_id}/{state}",
+        signal_id=signal.signal_id,
+        account=signal.account,
+        state=order_pb2.OrderState.Value(f"ORDER_STATE_{state}"),
+        **{**filled, **other},  # type: ignore[arg-type]
+    )
 
 
 def hello(

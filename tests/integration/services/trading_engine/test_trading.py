@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from decimal import Decimal
 
 import grpc
 import pytest
@@ -11,12 +12,16 @@ from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.errors import MeshError, Reason
-from tests.integration.services.trading_engine.agent import ACCOUNT, connected, hello
+from services.trading_engine.domain.order import AccountId, Intent, Side
+from services.trading_engine.messages import order_of
+from services.trading_engine.standings import Standing
+from tests.integration.services.trading_engine.agent import ACCOUNT, connected, hello, report_of
 from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
+TRADED = AccountId(ACCOUNT.server, ACCOUNT.login)
 BUY, SELL = order_pb2.ORDER_SIDE_BUY, order_pb2.ORDER_SIDE_SELL
 MARKET = order_pb2.ORDER_KIND_MARKET
 S = order_pb2.OrderState
@@ -60,6 +65,24 @@ async def test_a_signal_is_executed_and_its_order_is_filled(engine: EngineUnderT
         await eventually(lambda: report_id in agent.acknowledged)
         stats = await engine.trading.GetTradingStats(pb.GetTradingStatsRequest())
         assert {(item.state, item.count) for item in stats.orders} == {(S.ORDER_STATE_FILLED, 1)}
+
+
+async def test_what_is_known_of_an_account_is_what_the_database_has(engine: EngineUnderTest) -> None:
+    """After commits and after reports: nobody asks the database again."""
+    database, known = engine.engine.database, Standing()
+    async with connected(engine.channel) as agent:
+        known.learn(await database.account(TRADED))
+        assert known.newest is not None
+        for number, symbol in enumerate(("EURUSD", "EURUSD", "GBPUSD")):
+            intent = Intent(f"s{number}", TRADED, symbol, Side.BUY, Decimal("0.1"), None, None, "a", 1, 2**53)
+            order, _ = await database.commit(order_of(intent, None), known.newest.revision)
+            known.committed(order)
+            assert known.newest == await database.account(TRADED)
+        first, *_ = await agent.until_signals(3)
+        reports = [report_of(first, "ACCEPTED"), report_of(first, "FILLED")]
+        _, after = await database.record(reports)
+        assert after == await database.account(TRADED)
+        assert after.exposures[0].net_volume == "0.1"
 
 
 async def test_the_same_signal_twice_is_one_order(engine: EngineUnderTest) -> None:

@@ -49,6 +49,14 @@ def test_what_the_ledger_has_comes_first() -> None:
     assert window.fill(made(3, 3), 1, 0, 0) == [], "what was sent is not sent again"
 
 
+def test_what_the_ledger_told_first_is_not_sent_twice() -> None:
+    """A report may wait a moment before it is sent, and be read from the ledger meanwhile."""
+    window: ReportWindow[Made] = ReportWindow()
+    asked = window.wants()
+    assert names(window.fill(made(1, 2), asked, 0, 0)) == ["r1", "r2"]
+    assert names(window.take(made(2, 3), 0, 0)) == ["r3"]
+
+
 def test_so_many_at_most_are_on_their_way() -> None:
     """The others wait in the ledger until there is room for a good number of them."""
     window = caught_up()

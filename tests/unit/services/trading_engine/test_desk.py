@@ -12,6 +12,7 @@ from mesh.errors import MeshError, Reason
 from services.trading_engine.desk import Desk
 from services.trading_engine.domain.order import AccountId, Intent, Side
 from services.trading_engine.lanes import Lanes
+from services.trading_engine.standings import Standings
 
 ACCOUNT = AccountId("broker", 42)
 INTENT = Intent("s1", ACCOUNT, "EURUSD", Side.BUY, Decimal("0.1"), None, None, "", 1, 2**53)
@@ -41,8 +42,8 @@ class Others:
 async def test_two_engines_that_each_believe_the_agent_at_the_other_do_not_wait_for_each_other() -> None:
     """As while an agent moves: both ask at once, and both hear at once to ask again."""
     to_two, to_one = Others(), Others()
-    one = Desk("one", Accounts("two"), Lanes(Draining()), to_two)  # type: ignore[arg-type]
-    two = Desk("two", Accounts("one"), Lanes(Draining()), to_one)  # type: ignore[arg-type]
+    one = Desk("one", Accounts("two"), Lanes(Draining()), Standings(), to_two)  # type: ignore[arg-type]
+    two = Desk("two", Accounts("one"), Lanes(Draining()), Standings(), to_one)  # type: ignore[arg-type]
     to_two.desk, to_one.desk = two, one
     async with asyncio.timeout(2):
         answers = await asyncio.gather(one.submit(INTENT), two.submit(INTENT), return_exceptions=True)
