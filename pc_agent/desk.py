@@ -116,7 +116,7 @@ class Desk:
             checks=[closing.refusal, market.refusal],
             spread_bound=market.spread_bound,
             holds=truth.watch.holds,
-            ended=[market.ended],
+            ended=[market.ended, truth.watch.ended],
         )
         permission = Permission(pool, self._clock, self._lease, truth.watch.compared.is_set)
         admission = Admission(policy, permission, self._confirmations)

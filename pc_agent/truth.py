@@ -50,9 +50,7 @@ class Truth:
         self._take: Callable[[Signal], Awaitable[Entry]] | None = None
         self.deals = DealLedger(ledger, account)
         books = AccountBooks(pool, self.deals, lambda: _liveliest(pool))
-        self.reconciler = Reconciler(
-            ledger, self.deals, books, pool, clock, settle_s, lambda entry: self.safety.note_result(entry)
-        )
+        self.reconciler = Reconciler(ledger, self.deals, books, pool, clock, settle_s, self._settled)
         self.safety = Safety(
             account,
             facts.trade_mode == _DEMO,
@@ -84,6 +82,11 @@ class Truth:
             tasks.create_task(self.reconciler.run(), name="reconciler")
             tasks.create_task(self.watch.run(), name="account watch")
             tasks.create_task(self.safety.run(), name="safety")
+
+    def _settled(self, entry: Entry) -> None:
+        """The books have told of it."""
+        self.safety.note_result(entry)
+        self.watch.ended(entry)
 
     async def _execute(self, signal: Signal) -> Entry:
         assert self._take is not None

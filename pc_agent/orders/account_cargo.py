@@ -16,7 +16,6 @@ from pc_agent.orders.safety import Safety
 
 Send = Callable[[pb.StreamSignalsRequest], None]
 
-_AT_MOST_EVERY_S = 0.5
 _SNAPSHOT_S = 30.0
 _REPEAT_S = 5.0
 _MOST_DEALS = 100
@@ -75,14 +74,13 @@ class AccountCargo:
             await self._safety.changed.wait()
 
     async def _tell_snapshot(self, send: Send) -> None:
-        """Whenever it changed, at most twice a second, and every 30 s."""
+        """Whenever it changed, and every 30 s."""
         while True:
             self._watch.changed.clear()
             if self._watch.snapshot is not None:
                 send(pb.StreamSignalsRequest(snapshot=self._watch.snapshot))
-            await asyncio.sleep(_AT_MOST_EVERY_S)
             try:
-                async with asyncio.timeout(_SNAPSHOT_S - _AT_MOST_EVERY_S):
+                async with asyncio.timeout(_SNAPSHOT_S):
                     await self._watch.changed.wait()
             except TimeoutError:
                 continue

@@ -1,5 +1,6 @@
-"""Compares ledger, terminal and engine: a cheap look each second, a longer one at start, after each reconnect and
-every so often. What differs is logged when it changes, and told with the account's snapshot.
+"""Compares ledger, terminal and engine: a cheap look each second and behind each outcome that moved the books, a longer
+one at start, after each reconnect and every so often. What differs is logged when it changes, and told with the
+account's snapshot.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from mesh.log import get_logger
 from pc_agent.domain.attribution import Holding
 from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.differences import TOLD_FOR_MS, Difference, Lasting, Sides, differences
-from pc_agent.domain.orders import Account, Mark
+from pc_agent.domain.orders import Account, Entry, Mark, OrderState
 from pc_agent.domain.reconciliation import is_marked
 from pc_agent.orders.account_books import AccountBooks, Look
 from pc_agent.orders.account_messages import snapshot_of
@@ -26,6 +27,10 @@ from pc_agent.orders.reconciler import Reconciler
 log = get_logger(__name__)
 
 _LOOK_S = 1.0
+# However much happens, so long the terminal is left to its orders between two looks.
+_PAUSE_S = 0.2
+# Outcomes that leave the books as they were.
+_NEVER_WAS = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.NOT_EXECUTED})
 # How far behind the newest known deal looks begin: each second, every so often, and at start or after a reconnect.
 _BACK_S, _FAR_BACK_S, _FIRST_BACK_S = 5, 600, 86_400
 
@@ -85,18 +90,25 @@ class AccountWatch:
             self._far_at = float("-inf")
         self._nudged.set()
 
+    def ended(self, entry: Entry) -> None:
+        """Hears of outcomes: what one did to the books is seen and told soon."""
+        if entry.state not in _NEVER_WAS:
+            self.look_soon()
+
     async def run(self) -> None:
         """For ever."""
         while True:
+            # What happens from here on may be missing in what is read.
+            self._nudged.clear()
             connected = self._terminal.connected
             if connected and not self._was_connected:
                 self._far_at = float("-inf")
             self._was_connected = connected
             if connected:
                 await self.look()
-            self._nudged.clear()
+            await asyncio.sleep(_PAUSE_S)
             try:
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(_LOOK_S - _PAUSE_S):
                     await self._nudged.wait()
             except TimeoutError:
                 continue

@@ -3,15 +3,19 @@
 import asyncio
 import os
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
+from suho.common.v1 import account_pb2
 from suho.hub.v1 import config_pb2, config_pb2_grpc
+from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
 from mesh.channel import direct_channel
+from mesh.errors import MeshError, Reason
 from mesh.structs import struct_of
 from pc_agent.twin.control import deal_count
 from tests.support import eventually
@@ -78,6 +82,42 @@ async def test_bad_signals_are_refused_in_words(platform: RunningPlatform) -> No
     )
     assert (nobody.status, "not known" in nobody.err) == (1, True)
     assert await asyncio.to_thread(deal_count, platform.twin) == before
+
+
+class Trader:
+    """Asks the engine, as programs do."""
+
+    def __init__(self, platform: RunningPlatform, channel: grpc.aio.Channel) -> None:
+        self._account = account_pb2.AccountRef(server=platform.server, login=int(LOGIN))
+        self._stub: trading_pb2_grpc.TradingServiceAsyncStub = trading_pb2_grpc.TradingServiceStub(channel)
+
+    async def filled(self, **fields: object) -> order_pb2.Order:
+        """The order, once it is filled."""
+        request = trading_pb2.SubmitSignalRequest(signal_id=str(uuid.uuid4()), account=self._account, **fields)  # type: ignore[arg-type]
+        order = (await self._stub.SubmitSignal(request, timeout=5)).order
+        async for answer in self._stub.WatchOrder(trading_pb2.WatchOrderRequest(signal_id=order.signal_id), timeout=5):
+            order = answer.order
+        assert order.state == order_pb2.ORDER_STATE_FILLED, order
+        return order
+
+
+async def test_a_position_is_closed_by_its_ticket_right_behind_its_fill(platform: RunningPlatform) -> None:
+    """The engine has heard by then what the terminal holds, and takes the rest from that."""
+    assert (await suho("close", "--all", state=platform.state)).status == 0
+    async with direct_channel([f"127.0.0.1:{platform.mesh['ports']['trading-engine']}"]) as channel:
+        trader, buy, kind = Trader(platform, channel), order_pb2.ORDER_SIDE_BUY, order_pb2.OrderKind
+        for _ in range(3):
+            opened = await trader.filled(kind=kind.ORDER_KIND_MARKET, symbol="EURUSD", side=buy, volume="0.02")
+
+            async def closed(ticket: int = opened.ticket) -> order_pb2.Order | None:
+                try:
+                    return await trader.filled(kind=kind.ORDER_KIND_CLOSE, position=ticket)
+                except grpc.aio.AioRpcError as error:
+                    if MeshError.of(error).reason is Reason.UNKNOWN_TICKET:
+                        return None
+                    raise
+
+            assert float((await eventually(closed, 0.5)).filled_volume) == 0.02
 
 
 async def test_the_agent_follows_what_the_mesh_keeps_for_it(platform: RunningPlatform) -> None:

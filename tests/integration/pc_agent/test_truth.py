@@ -67,6 +67,7 @@ async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Pat
     engine, terminal = Engine(rig), rig.terminal
     await rig.engine.submit("s1", "EURUSD", volume="0.30")
     await eventually(lambda: rig.engine.states("s1")[-1:] == ["FILLED"])
+    await eventually(lambda: engine.held() == Decimal("0.3"), 0.5)
     close_by_hand(terminal, rig.engine.last("s1").ticket, 0.1)
     await eventually(lambda: engine.causes() == ["BY_HAND"] and engine.net() == engine.held() == Decimal("0.2"))
 

@@ -42,8 +42,8 @@ class Terminal:
 class World:
     """A reconciler with all that it needs; the engine was heard of just now."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger, self.terminal, self.clock = ledger, Terminal(), ServerClock()
+    def __init__(self, ledger: Ledger, terminal: Terminal | None = None) -> None:
+        self.ledger, self.terminal, self.clock = ledger, terminal or Terminal(), ServerClock()
         now = time.monotonic_ns()
         self.clock.measure(now, now, time.time_ns())
         deals = DealLedger(ledger, ACCOUNT)
