@@ -1,16 +1,18 @@
 """`suho up` as a person sees it: it starts, shows, ends, and leaves nothing behind."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from compose.embedded.programs import PACKAGES
 from tests.support.platform import RunningPlatform, run_platform
@@ -38,44 +40,55 @@ async def until_ticks_are_stored(platform: RunningPlatform) -> None:
     await eventually(lambda: " stored" in platform.messages, timeout_s=20)
 
 
-async def test_a_session(tmp_path: Path) -> None:
-    """It says what it has before it is ready, runs ten programs, restarts a killed one, ends within 5 s of Ctrl-C."""
-    async with run_platform(state=tmp_path / "state") as platform:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session() -> AsyncIterator[RunningPlatform]:
+    """One that is ready and has stored ticks; the last of its tests ends it."""
+    async with run_platform() as platform:
         await platform.ready()
-        opening = platform.messages.splitlines()[:3]
-        assert str(tmp_path / "state") in opening[0]
-        assert f"hub {platform.hubs[0].split(':')[1]}" in opening[1]
-        assert opening[2].split()[1:3] == ["grpcurl", "-plaintext"]
-        everyone = platform.everyone()
-        assert all(platform.pid_of(name) for name in EVERYONE)
-        assert (platform.state / "config" / "database.toml").stat().st_mode & 0o777 == 0o600
-
         await until_ticks_are_stored(platform)
-        before = platform.kill("database")
-        await eventually(lambda: platform.pid_of("database") not in (None, before), timeout_s=20)
-        assert platform.restarts_of("database") == 1
-        assert "database was ended by SIGKILL; starting it again in 1 s" in platform.messages
-
-        began = time.monotonic()
-        platform.process.send_signal(signal.SIGINT)
-        assert await platform.ended() == 0
-        assert time.monotonic() - began < 5
-        assert alive(everyone) == []
+        yield platform
 
 
-async def test_passwords_are_nowhere_to_be_seen(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_passwords_are_nowhere_to_be_seen(session: RunningPlatform) -> None:
     """No password stands in a command line, an environment, a log or on the screen."""
-    import json
-
-    async with run_platform(state=tmp_path / "state") as platform:
-        await platform.ready()
-        await until_ticks_are_stored(platform)
-        passwords = json.loads((platform.state / "passwords.json").read_text()).values()
-        seen = [platform.messages, platform.output, *map(platform.log_of, EVERYONE)]
-        for process in platform.everyone():
-            seen += [" ".join(process.cmdline()), " ".join(process.environ().values())]
+    passwords = json.loads((session.state / "passwords.json").read_text()).values()
+    seen = [session.messages, session.output, *map(session.log_of, EVERYONE)]
+    for process in session.everyone():
+        seen += [" ".join(process.cmdline()), " ".join(process.environ().values())]
     assert len(passwords) >= 5
     assert not [password for password in passwords for text in seen if password in text]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_second_up_is_refused(session: RunningPlatform) -> None:
+    """The state folder's owner is named."""
+    async with run_platform(state=session.state) as second:
+        assert await second.ended() == 1
+        assert f"in use by another `suho up` (pid {session.pid})" in second.messages
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_session(session: RunningPlatform) -> None:
+    """It says what it has before it is ready, runs ten programs, restarts a killed one, ends within 5 s of Ctrl-C."""
+    opening = session.messages.splitlines()[:3]
+    assert str(session.state) in opening[0]
+    assert f"hub {session.hubs[0].split(':')[1]}" in opening[1]
+    assert opening[2].split()[1:3] == ["grpcurl", "-plaintext"]
+    everyone = session.everyone()
+    assert all(session.pid_of(name) for name in EVERYONE)
+    assert (session.state / "config" / "database.toml").stat().st_mode & 0o777 == 0o600
+
+    before = session.kill("database")
+    await eventually(lambda: session.pid_of("database") not in (None, before), timeout_s=20)
+    assert session.restarts_of("database") == 1
+    assert "database was ended by SIGKILL; starting it again in 1 s" in session.messages
+
+    began = time.monotonic()
+    session.process.send_signal(signal.SIGINT)
+    assert await session.ended() == 0
+    assert time.monotonic() - began < 5
+    assert alive(everyone) == []
 
 
 async def test_kill_9(tmp_path: Path) -> None:
@@ -101,15 +114,6 @@ async def test_kill_9(tmp_path: Path) -> None:
         assert symbol["lost"] == 0
         # A live feed may go on between the two counts.
         assert symbol["stored"] == symbol["distinct"] >= symbol["sent"] > 0
-
-
-async def test_a_second_up_is_refused(tmp_path: Path) -> None:
-    """The state folder's owner is named."""
-    async with run_platform(state=tmp_path / "state") as first:
-        await eventually(lambda: first.mesh)
-        async with run_platform(state=tmp_path / "state") as second:
-            assert await second.ended() == 1
-            assert f"in use by another `suho up` (pid {first.pid})" in second.messages
 
 
 async def test_a_wrong_strategy_ends_it(tmp_path: Path) -> None:
