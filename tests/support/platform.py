@@ -14,8 +14,16 @@ from typing import Any
 
 import psutil
 
+from compose.embedded.facts import Facts
+from compose.embedded.watch import Snapshot, settled
+from mesh.channel import direct_channel
 from mesh.environment import child_environment
 from tests.support.waiting import eventually
+
+
+def lost(account: Snapshot) -> dict[str, int]:
+    """Ticks that were sent and nobody can account for, by symbol."""
+    return {symbol: feed.sent - account.stored[symbol].accounted for symbol, feed in account.feeds.items()}
 
 
 class RunningPlatform:
@@ -109,6 +117,12 @@ class RunningPlatform:
         assert lines, f"no summary:\n{self.messages[-4000:]}"
         facts: dict[str, Any] = json.loads(lines[-1])
         return facts
+
+    async def account(self) -> Snapshot:
+        """What was sent and what is stored, to the tick, as the summary has it; no tick comes from now on."""
+        database = f"127.0.0.1:{self.mesh['ports']['database']}"
+        async with direct_channel(self.hubs) as hubs, direct_channel([database]) as store:
+            return await settled(Facts(hubs, store, self.server, self.twin))
 
     async def read(self) -> None:
         """Take in what it prints, until it ends."""
