@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,6 +23,7 @@ from mesh.waiting import backoff
 from pc_agent.domain.orders import OrderState, Result, Signal
 from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.file_lock import LockedError, file_lock
+from pc_agent.readable import readable
 from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.limits import Limits, limit_this_process
 from pc_agent.terminal.messages import (
@@ -81,7 +83,7 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
 
 def _with_the_lock(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoard) -> None:
     """Only the holder touches the terminal: whoever held the lock before is dead."""
-    inbox = Inbox(pipe)
+    inbox = Inbox(pipe, readable(pipe))
     while True:
         try:
             with file_lock(terms.lock_file):
@@ -110,20 +112,28 @@ def _die_with(agent_pid: int) -> None:
 
 
 class Inbox:
-    """What was asked and is not done yet: orders apart, because they go ahead of everything."""
+    """What was asked and is not done yet: orders apart, because they go ahead of everything.
 
-    def __init__(self, pipe: "Connection[Event, Command]") -> None:
+    `is_readable` waits so many seconds at most for more on `pipe`.
+    """
+
+    def __init__(self, pipe: "Connection[Event, Command]", is_readable: Callable[[float], bool]) -> None:
         self.orders: deque[SendOrders] = deque()
         self.others: deque[Command] = deque()
         self._pipe = pipe
+        self._is_readable = is_readable
 
     @property
     def holds(self) -> bool:
         return bool(self.orders or self.others)
 
+    def wait(self, seconds: float) -> None:
+        """Until something arrives."""
+        self._is_readable(seconds)
+
     def fill(self) -> None:
         """Take what has arrived. Raises EOFError, ConnectionError: the agent is gone."""
-        while self._pipe.poll(0):
+        while self._is_readable(0):
             command = self._pipe.recv()
             if isinstance(command, SendOrders):
                 self.orders.append(command)
@@ -200,13 +210,13 @@ class Mt5Worker:
                 self._obey()
                 self._answer(self._questions.popleft())
             elif not more and not self._inbox.holds:
-                self._pipe.poll(self._terms.idle_ms / 1000)
+                self._inbox.wait(self._terms.idle_ms / 1000)
 
     def _wait(self, seconds: float) -> None:
         """Without the terminal."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
-            self._pipe.poll(min(left, _CHECK_S))
+            self._inbox.wait(min(left, _CHECK_S))
             self._obey()
             while self._questions:
                 self._answer(self._questions.popleft())

@@ -70,6 +70,8 @@ class TickCursor:
 
     def accept(self, page: npt.NDArray[Any], limit: int) -> Progress:
         """Take at most `limit` new ticks from what the terminal answered (its own record layout, time ascending)."""
+        if self._is_seen(page):
+            return Progress(None, False)
         full = len(page) >= self.count
         places = np.flatnonzero((page["time_msc"] >= FIRST_MSC) & (page["time_msc"] < END_MSC))
         columns = columns_of(page if len(places) == len(page) else page[places])
@@ -87,6 +89,12 @@ class TickCursor:
         self._growth = 1
         more = full or stop < len(places)
         return Progress({name: column[start:stop] for name, column in columns.items()}, more, refused)
+
+    def _is_seen(self, page: npt.NDArray[Any]) -> bool:
+        """No more than the ticks of the cursor's second that were seen: what most looks at a quiet symbol bring."""
+        if self.anchor is None or len(page) > self._seen:
+            return False
+        return not len(page) or int(page["time_msc"].max()) <= self.after.time_msc
 
     def _note_anchor(self, columns: Columns) -> None:
         if self.anchor is not None:

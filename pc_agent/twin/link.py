@@ -1,10 +1,12 @@
 """A client's one connection to the terminal, and what last_error says of it."""
 
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from mesh.failpoint import failpoint
+from pc_agent.readable import readable
 from pc_agent.twin import constants as mt5
 from pc_agent.twin.wire import TerminalError, dial
 
@@ -25,6 +27,7 @@ class Link:
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
+        self._answers: Callable[[float], bool]
         self._timeout_s = 60.0
 
     def open(self, folder: Path, timeout_s: float) -> None:
@@ -32,6 +35,7 @@ class Link:
         self.close()
         self._timeout_s = timeout_s
         self._connection = dial(folder, timeout_s)
+        self._answers = readable(self._connection)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -53,7 +57,7 @@ class Link:
             raise TerminalError(*SEND_FAILED) from None
         failpoint(f"{function}.inside")
         try:
-            if not self._connection.poll(self._timeout_s):
+            if not self._answers(self._timeout_s):
                 self.close()  # an answer that comes late must not be taken for that of the next question
                 raise TerminalError(*TIMED_OUT)
             code, message, value = self._connection.recv()

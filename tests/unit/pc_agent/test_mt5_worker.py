@@ -55,7 +55,7 @@ def run(mt5: FakeMt5, *turns: Callable[[Script], object], **values: Any) -> Scri
     """A worker that does `turns`, one each time that it has nothing to do, and stops."""
     pipe: Any = Script(*turns)
     given, board = terms(symbols_look_s=1e-9, **values), CallBoard([0, 0, 0, 0])
-    Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, Inbox(pipe), board).run()
+    Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, Inbox(pipe, pipe.poll), board).run()
     return pipe  # type: ignore[no-any-return]
 
 
