@@ -33,6 +33,8 @@ def troubles(status: pb.AgentStatus) -> list[str]:
             found.append(f"lane {lane.number} is away since {since(lane.since_unix_ms)}")
     if status.ledger.reports_refused:
         found.append(f"the engine refused {status.ledger.reports_refused} reports: see the agent's log")
+    for deal in status.ledger.deals_refused:
+        found.append(f"the engine refused deal {deal.deal} and does not count it: {deal.message}")
     if unknown := status.ledger.orders.get("UNKNOWN", 0):
         found.append(f"of {unknown} orders it is not known what became of them: `suho agent positions`, then `resolve`")
     if status.config.refusal:
@@ -100,6 +102,7 @@ def _ledger(ledger: pb.LedgerStatus) -> Iterable[Sequence[object]]:
     yield "reports that wait", ledger.reports_waiting
     yield "reports refused", ledger.reports_refused
     yield "deals that wait", ledger.deals_waiting
+    yield "deals refused", len(ledger.deals_refused)
 
 
 def _settings(config: pb.AppliedConfig) -> Iterable[Sequence[object]]:

@@ -38,6 +38,7 @@ class LedgerStatus:
         status.ledger.reports_refused = counts.reports_refused
         for control in self._controls():
             status.ledger.deals_waiting += await control.deals_waiting()
+            status.ledger.deals_refused.extend(await control.deals_refused())
 
 
 class TroublesStatus:

@@ -9,10 +9,14 @@ from contextlib import suppress
 
 from suho.trading.v1 import agent_link_pb2 as pb
 
+from mesh.log import get_logger
 from pc_agent.orders.account_messages import exposures_of, external_deal_of, safety_of, trading_state_of
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.deal_rows import RefusedDeal
 from pc_agent.orders.safety import Safety
+
+log = get_logger(__name__)
 
 Send = Callable[[pb.StreamSignalsRequest], None]
 
@@ -65,7 +69,13 @@ class AccountCargo:
             case "exposures":
                 self._watch.engine_counts(exposures_of(response.exposures))
             case "deal_acks":
-                await self._deals.acknowledged(response.deal_acks.deals)
+                await self._take_deal_acks(response.deal_acks)
+
+    async def _take_deal_acks(self, acks: pb.DealAcks) -> None:
+        await self._deals.acknowledged(acks.deals)
+        for refused in acks.refused:
+            log.error("the engine refused a deal", deal=refused.deal, because=refused.message)
+            await self._deals.refuse(RefusedDeal(refused.deal, refused.reason, refused.message))
 
     async def _tell_safety(self, send: Send) -> None:
         while True:

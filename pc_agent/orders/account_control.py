@@ -104,6 +104,11 @@ class AccountControl:
         """Trades from outside that the engine has not acknowledged."""
         return await self._deals.count_waiting()
 
+    async def deals_refused(self) -> list[agent_link_pb2.RefusedDeal]:
+        """Trades from outside that the engine will never take."""
+        found = await self._deals.refused()
+        return [agent_link_pb2.RefusedDeal(deal=one.ticket, reason=one.reason, message=one.message) for one in found]
+
     def fill(self, status: agent_pb2.TerminalStatus) -> None:
         """What is to be said of the account."""
         status.account.server, status.account.login = self.account.server, self.account.login

@@ -25,7 +25,7 @@ from pc_agent.domain.attribution import (
 from pc_agent.domain.books import BookDeal, BookPosition
 from pc_agent.domain.orders import Account, Entry, OrderState
 from pc_agent.domain.reconciliation import filled
-from pc_agent.orders.deal_rows import DealRows
+from pc_agent.orders.deal_rows import DealRows, RefusedDeal
 from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.ledger_transaction import Transaction
 
@@ -38,6 +38,7 @@ _PATIENCE_S = 10.0
 _KEEP_MS = 30 * 86_400_000
 _MOST_TOGETHER = 20
 _MOST_REMEMBERED = 10_000
+_MOST_REFUSED_SHOWN = 20
 # What a fill that the terminal shows moves on: what the worker is about to answer is not among them.
 _MOVED_BY_DEALS = frozenset(
     {
@@ -162,7 +163,7 @@ class DealLedger:
         return await self._ledger.run(lambda transaction: self._rows(transaction).marked(signal_id))
 
     async def waiting(self, limit: int) -> list[External]:
-        """The oldest that the engine has not acknowledged."""
+        """The oldest that the engine has neither acknowledged nor refused."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).waiting(limit))
 
     async def count_waiting(self) -> int:
@@ -177,6 +178,15 @@ class DealLedger:
         numbers = list(deals)
         await self._ledger.run(lambda transaction: self._rows(transaction).acknowledge(numbers))
         self.news.set()
+
+    async def refuse(self, refused: RefusedDeal) -> None:
+        """The engine will never take it: set it aside for a person, until it is forgotten."""
+        await self._ledger.run(lambda transaction: self._rows(transaction).refuse(refused))
+        self.news.set()
+
+    async def refused(self) -> list[RefusedDeal]:
+        """The oldest of them."""
+        return await self._ledger.run(lambda transaction: self._rows(transaction).refused(_MOST_REFUSED_SHOWN))
 
     async def forget(self, server_msc: int) -> None:
         """Drop what was over a month ago."""

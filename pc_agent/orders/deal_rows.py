@@ -11,7 +11,17 @@ from pc_agent.domain.orders import ENTRIES, Account, Mark
 from pc_agent.orders.ledger_transaction import Transaction
 
 _EXTERNAL = "row, moved, cause, signal_id"
+_COLUMNS = f"server, login, deal, time_msc, {_EXTERNAL}, marked, own, waiting"
 _DEAL = tuple(field.name for field in fields(BookDeal))
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDeal:
+    """One that the engine will never take: kept for a person."""
+
+    ticket: int
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,23 @@ class DealRows:
             [(*self._key, str(deal)) for deal in deals],
         )
 
+    def refuse(self, refused: RefusedDeal) -> None:
+        """Set aside, in nobody's way."""
+        self.transaction.database.execute(
+            "UPDATE deal SET waiting = 0, refused_reason = ?, refused_message = ?"
+            " WHERE server = ? AND login = ? AND deal = ?",
+            (refused.reason or "REFUSED", refused.message, *self._key, str(refused.ticket)),
+        )
+
+    def refused(self, limit: int) -> list[RefusedDeal]:
+        """The oldest."""
+        rows = self.transaction.database.execute(
+            "SELECT deal, refused_reason, refused_message FROM deal"
+            " WHERE server = ? AND login = ? AND refused_reason <> '' ORDER BY time_msc LIMIT ?",
+            (*self._key, limit),
+        )
+        return [RefusedDeal(int(deal), reason, message) for deal, reason, message in rows]
+
     def cursor(self) -> int:
         row = self._one("SELECT time_s FROM deal_cursor WHERE server = ? AND login = ?")
         return int(str(row[0])) if row else 0
@@ -139,9 +166,9 @@ class DealRows:
     def _insert(self, deal: BookDeal, marked: str, own: str, external: External | None) -> None:
         told = (str(external.moved), external.cause, external.signal_id) if external else ("0", "", "")
         self.transaction.database.execute(
-            "INSERT INTO deal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO deal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *self._key, str(deal.ticket), deal.time_msc, _row_of(deal), marked, own, *told,
+                *self._key, str(deal.ticket), deal.time_msc, _row_of(deal), *told, marked, own,
                 int(external is not None),
             ),
         )  # fmt: skip

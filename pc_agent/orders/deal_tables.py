@@ -27,3 +27,8 @@ CREATE TABLE deal_cursor (
     PRIMARY KEY (server, login)
 ) WITHOUT ROWID;
 """
+REFUSED_DEALS = """
+ALTER TABLE deal ADD COLUMN refused_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE deal ADD COLUMN refused_message TEXT NOT NULL DEFAULT '';
+CREATE INDEX deal_refused ON deal (server, login, time_msc) WHERE refused_reason <> '';
+"""

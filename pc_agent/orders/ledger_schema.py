@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from pc_agent.domain.orders import mark_of
-from pc_agent.orders.deal_tables import DEALS
+from pc_agent.orders.deal_tables import DEALS, REFUSED_DEALS
 
 _FIRST = """
 CREATE TABLE IF NOT EXISTS sequence (
@@ -112,7 +112,11 @@ def _deals(database: sqlite3.Connection) -> None:
     _run(database, DEALS)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _orders_of_every_kind, _deals)
+def _refused_deals(database: sqlite3.Connection) -> None:
+    _run(database, REFUSED_DEALS)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _orders_of_every_kind, _deals, _refused_deals)
 
 
 class LedgerFileError(Exception):

@@ -112,8 +112,8 @@ class Uplink:
         self._exposures_asked.set()
 
     async def _refuse_deal(self, deal: order_pb2.ExternalDeal, error: MeshError) -> None:
-        """It stays unacknowledged: the agent keeps it and says it again, until somebody looks."""
-        log.error("external deal refused", account=str(self._account), deal=deal.deal, because=str(error))
+        refused = link.RefusedDeal(deal=deal.deal, reason=error.reason, message=error.message)
+        await self._send(link.StreamSignalsResponse(deal_acks=link.DealAcks(refused=[refused])))
 
     async def _tell_exposures(self) -> None:
         """Whenever it is asked, for ever; many questions at once get one answer."""

@@ -106,6 +106,10 @@ async def test_all_is_shown_and_what_is_wrong_decides_the_status(tmp_path: Path)
         (lambda status: setattr(status, "missing", "lane 0 has no engine"), "lane 0 has no engine"),
         (lambda status: status.ledger.orders.update({"UNKNOWN": 2}), "of 2 orders it is not known"),
         (lambda status: setattr(status.ledger, "reports_refused", 1), "the engine refused 1 reports"),
+        (
+            lambda status: status.ledger.deals_refused.add(deal=8, message="no such symbol"),
+            "the engine refused deal 8 and does not count it: no such symbol",
+        ),
         (lambda status: setattr(status.config, "refusal", "no such setting"), "are refused: no such setting"),
         (
             lambda status: status.terminals[0].safety.CopyFrom(
@@ -114,7 +118,7 @@ async def test_all_is_shown_and_what_is_wrong_decides_the_status(tmp_path: Path)
             "north takes no entries: by hand",
         ),
     ],
-    ids=["missing", "unknown", "refused", "settings", "halted"],
+    ids=["missing", "unknown", "refused", "refused deal", "settings", "halted"],
 )
 def test_each_thing_that_is_wrong_is_said(change: Callable[[pb.AgentStatus], None], sentence: str) -> None:
     status = whole()

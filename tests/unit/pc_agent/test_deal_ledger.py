@@ -1,18 +1,22 @@
 """Deals on disk: each taken once, the fills that they prove, what the engine has still to be told."""
 
+import json
+import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from pc_agent.domain.attribution import Cause
+from pc_agent.domain.attribution import Cause, External
 from pc_agent.domain.books import BookDeal, BookPosition
 from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
 from pc_agent.orders import deal_ledger
 from pc_agent.orders.deal_ledger import ADOPTED, DealLedger
+from pc_agent.orders.deal_rows import RefusedDeal
 from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.ledger_schema import MIGRATIONS
 
 ACCOUNT = Account("broker-1", 42)
 BUY, SELL = 0, 1
@@ -63,6 +67,37 @@ async def test_a_deal_is_taken_once_and_told_until_acknowledged(ledger: Ledger, 
     await deals.acknowledged([8])
     assert await deals.waiting(10) == []
     assert await deals.holdings() == {}
+
+
+async def test_a_refused_deal_is_set_aside_for_a_person(ledger: Ledger, deals: DealLedger) -> None:
+    """It is told no more, and stands in nobody's way; its reason is kept for a month."""
+    await deals.take([deal(8), deal(9)])
+    deals.news.clear()
+    await deals.refuse(RefusedDeal(8, "INVALID_ARGUMENT", "no such symbol"))
+    assert deals.news.is_set()
+    again = DealLedger(ledger, ACCOUNT)
+    assert (await again.take([deal(8)])).externals == []
+    assert [one.deal.ticket for one in await again.waiting(10)] == [9]
+    assert await again.refused() == [RefusedDeal(8, "INVALID_ARGUMENT", "no such symbol")]
+    await again.forget(2**50)
+    assert await again.refused() == []
+
+
+async def test_deals_of_an_older_ledger_stay(tmp_path: Path) -> None:
+    """Those that were acknowledged, and those that wait."""
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as old:
+        for step in MIGRATIONS[:3]:
+            step(old)
+        old.execute("PRAGMA user_version = 3")
+        for one, waiting in ((deal(8), 1), (deal(9), 0)):
+            row = (*astuple(ACCOUNT), str(one.ticket), one.time_msc, json.dumps(astuple(one)), "", "", "-0.3",
+                   "BY_HAND", "s1", waiting)  # fmt: skip
+            old.execute("INSERT INTO deal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.close()
+    with open_ledger(tmp_path) as ledger:
+        deals = DealLedger(ledger, ACCOUNT)
+        assert await deals.waiting(10) == [External(deal(8), Decimal("-0.3"), Cause.BY_HAND, "s1")]
+        assert (await deals.take([deal(8), deal(9)])).externals == []
 
 
 @pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.PLACED, OrderState.REJECTED])

@@ -389,12 +389,17 @@ class LedgerStatus(_message.Message):
     REPORTS_WAITING_FIELD_NUMBER: _builtins.int
     REPORTS_REFUSED_FIELD_NUMBER: _builtins.int
     DEALS_WAITING_FIELD_NUMBER: _builtins.int
+    DEALS_REFUSED_FIELD_NUMBER: _builtins.int
     reports_waiting: _builtins.int
     reports_refused: _builtins.int
     deals_waiting: _builtins.int
     @_builtins.property
     def orders(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By the ledger's states."""
+
+    @_builtins.property
+    def deals_refused(self) -> _containers.RepeatedCompositeFieldContainer[_agent_link_pb2.RefusedDeal]:
+        """Of the last month, the oldest first; at most 20 of an account."""
 
     def __init__(
         self,
@@ -403,10 +408,11 @@ class LedgerStatus(_message.Message):
         reports_waiting: _builtins.int = ...,
         reports_refused: _builtins.int = ...,
         deals_waiting: _builtins.int = ...,
+        deals_refused: _abc.Iterable[_agent_link_pb2.RefusedDeal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals_waiting", b"deals_waiting", "orders", b"orders", "reports_refused", b"reports_refused", "reports_waiting", b"reports_waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals_refused", b"deals_refused", "deals_waiting", b"deals_waiting", "orders", b"orders", "reports_refused", b"reports_refused", "reports_waiting", b"reports_waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -704,20 +704,53 @@ class DealAcks(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEALS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def deals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def deals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """In the database."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedDeal]:
+        """As ReportAcks.refused."""
+
     def __init__(
         self,
         *,
         deals: _abc.Iterable[_builtins.int] | None = ...,
+        refused: _abc.Iterable[Global___RefusedDeal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deals", b"deals", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DealAcks: _TypeAlias = DealAcks  # noqa: Y015
+
+@_typing.final
+class RefusedDeal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    deal: _builtins.int
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        deal: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deal", b"deal", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedDeal: _TypeAlias = RefusedDeal  # noqa: Y015
 
 @_typing.final
 class ClockReply(_message.Message):

@@ -35,6 +35,7 @@ class Agent:
     standby: list[str] = field(default_factory=list)
     states: list[link.TradingStateChange] = field(default_factory=list)
     deals: list[int] = field(default_factory=list)
+    refused_deals: list[link.RefusedDeal] = field(default_factory=list)
     exposures: list[dict[str, str]] = field(default_factory=list)
     call: Any = None
     drained: bool = False
@@ -75,6 +76,7 @@ class Agent:
                 self.states.append(response.trading_state)
             case "deal_acks":
                 self.deals += response.deal_acks.deals
+                self.refused_deals += response.deal_acks.refused
             case "exposures":
                 self.exposures.append({item.symbol: item.net_volume for item in response.exposures.exposures})
             case "clock":

@@ -160,6 +160,21 @@ async def test_external_deals_move_what_they_close(engine: EngineUnderTest) -> N
         ]
 
 
+async def test_a_deal_that_the_database_refuses_holds_up_no_other(engine: EngineUnderTest) -> None:
+    """Its answer says that it is for good, and why: the agent need not say it for ever."""
+    async with connected(engine.channel) as agent:
+        deals = [
+            order_pb2.ExternalDeal(
+                deal=number, symbol="EURUSD", side=BUY, volume=volume, cause=order_pb2.DEAL_CAUSE_BY_HAND
+            )
+            for number, volume in ((1, "0.10"), (2, "much"), (3, "0.10"))
+        ]
+        agent.send(deals=link.ExternalDeals(deals=deals))
+        await eventually(lambda: sorted(agent.deals) == [1, 3] and agent.refused_deals)
+        assert [(one.deal, one.reason) for one in agent.refused_deals] == [(2, "INVALID_ARGUMENT")]
+        assert "much" in agent.refused_deals[0].message
+
+
 async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) -> None:
     """What is asked of an engine without the lane is passed to the one that has it: signals, closes, states, positions
     and markets; while that one is away it says so, and a halt counts all the same."""
