@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,6 +29,7 @@ from suho.trading.v1 import order_pb2, trading_pb2_grpc
 
 from bench.signals.rig import Market, configs, until_joined
 from cli.connection import mesh
+from mesh.config import env_prefix
 from pc_agent.twin import control
 from tests.chaos.signal_audit import FINAL, violations
 from tests.chaos.signal_source import SignalSource
@@ -50,12 +52,15 @@ PLACES = sorted(
         for place in _PLACE.findall(path.read_text("utf-8"))
     }
 )
-# What the broker does to trade requests, and how often.
+# What the broker does to trade requests, and how often. What leaves a doubt costs its symbol about three seconds.
 _FAULTS = (
-    *("requote=0.03", "price-changed=0.02", "reject=0.02", "too-many-requests=0.02", "partial=0.03", "slip=0.05"),
-    *("timeout=0.01", "none=0.01", "executed-timeout=0.02", "executed-none=0.02", "executed-error=0.01"),
-    *("executed-receive-failed=0.01", "executed-cut=0.01", "executed-hang=0.005", "hang=0.005", "cut=0.01"),
+    *(("requote", 0.03), ("price-changed", 0.02), ("reject", 0.02), ("too-many-requests", 0.02), ("partial", 0.03)),
+    *(("slip", 0.05), ("timeout", 0.01), ("none", 0.01), ("executed-timeout", 0.02), ("executed-none", 0.02)),
+    *(("executed-error", 0.01), ("executed-receive-failed", 0.01), ("executed-cut", 0.01), ("executed-hang", 0.005)),
+    *(("hang", 0.005), ("cut", 0.01)),
 )
+# The agents leave the processor to the signals: who waits for ticks looks seldom.
+_IDLE_MS = "50"
 _AT_ONCE = 8
 _PROGRAMS = ("pc-agent", "worker", "trading-engine", "database", "twin", "hub", "postgres", "nats")
 _PORTS = ("trading-engine", "database", "postgres", "nats")
@@ -66,12 +71,14 @@ _SETTLE_S = "2"
 
 @dataclass(frozen=True)
 class Storm:
-    """What is asked for; programs die about every `every_s` seconds, crash points are passed for at most `crash_s`."""
+    """What is asked for; programs die about every `every_s` seconds, crash points are passed for at most `crash_s`, and
+    the broker's faults are so many times as often as they stand here."""
 
     signals: int
     seed: int
     every_s: float
     crash_s: float
+    broker: float
     partitions: bool
 
 
@@ -80,9 +87,10 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         crashes = CrashPoints(folder / "passed")
         state = folder / "state"
-        platform = await stack.enter_async_context(run_platform(state=state, environment=crashes.environment))
+        environment = crashes.environment | {f"{env_prefix('pc-agent')}IDLE_MS": _IDLE_MS}
+        platform = await stack.enter_async_context(run_platform(state=state, environment=environment))
         await platform.ready(120)
-        own = _own_programs(storm, folder, platform.mesh, crashes)
+        own = _own_programs(storm, folder, platform.mesh, environment)
         await stack.enter_async_context(keeping(own.twin, own.agent))
         channel = await stack.enter_async_context(mesh(platform.state))
         stub = trading_pb2_grpc.TradingServiceStub(channel)
@@ -150,10 +158,11 @@ class Own:
         return await eventually(shown, 30)
 
 
-def _own_programs(storm: Storm, folder: Path, facts: dict[str, Any], crashes: CrashPoints) -> Own:
+def _own_programs(storm: Storm, folder: Path, facts: dict[str, Any], environment: Mapping[str, str]) -> Own:
     market = Market(seed=99)
     twin, agent = configs(market, tuple(facts["hubs"]), folder / "own")
-    faults = {"SUHO_TWIN_FAULTS": ",".join(_FAULTS), "SUHO_TWIN_FAULT_SEED": str(storm.seed)}
+    chances = ",".join(f"{fault}={chance * storm.broker:g}" for fault, chance in _FAULTS)
+    faults = {"SUHO_TWIN_FAULTS": chances, "SUHO_TWIN_FAULT_SEED": str(storm.seed)}
     return Own(
         market,
         Kept("pc_agent.twin", "--config", twin, log=folder / "twin.log", environment=faults),
@@ -161,7 +170,7 @@ def _own_programs(storm: Storm, folder: Path, facts: dict[str, Any], crashes: Cr
             "pc_agent",
             *("--config", agent, "--reconcile-after-s", _SETTLE_S),
             log=folder / "agent.log",
-            environment=crashes.environment,
+            environment=environment,
         ),
         folder / "own" / "twin",
     )
@@ -221,6 +230,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-s", type=float, default=4.0, help="mean time between two faults")
     parser.add_argument("--crash-s", type=float, default=300.0, help="how long to wait for every crash point")
+    parser.add_argument("--broker", type=float, default=1.0, help="how many times as often the broker's faults come")
     parser.add_argument("--partitions", action="store_true", help="this is a network namespace of its own")
     arguments = parser.parse_args()
     if arguments.partitions:
