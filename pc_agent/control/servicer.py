@@ -12,7 +12,8 @@ from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, Entry, OrderState, Result
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_messages import safety_of
 from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError, Question, sentence

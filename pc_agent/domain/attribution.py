@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from mesh.orders import TRADES
 from pc_agent.domain.books import (
     BY_HAND,
     DEAL_BUY,
@@ -23,13 +24,11 @@ from pc_agent.domain.books import (
     REASON_TAKE_PROFIT,
     BookDeal,
 )
-from pc_agent.domain.orders import ENTRIES, Kind, OrderState, Side, Signal
+from pc_agent.domain.orders import OrderState, Side, Signal
 
 ZERO = Decimal(0)
 # No other fill will be reported of such a signal. One that was called dead becomes FILLED when its deal turns up.
 _OVER = frozenset({OrderState.FILLED, OrderState.DONE})
-# Whose reports say what was filled.
-_FILLING = ENTRIES | {Kind.CLOSE}
 
 
 class Cause(StrEnum):
@@ -104,7 +103,7 @@ def is_trade(deal: BookDeal) -> bool:
 
 def is_filled_by(deal: BookDeal, claim: Claim | None) -> bool:
     """A stop bears the mark of the order that opened its position, and is not that order's fill."""
-    if claim is None or deal.reason != REASON_EXPERT or claim.signal.kind not in _FILLING:
+    if claim is None or deal.reason != REASON_EXPERT or claim.signal.kind not in TRADES:
         return False
     side = claim.signal.side
     return side is None or deal.type == (DEAL_BUY if side is Side.BUY else DEAL_SELL)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from mesh.orders import PENDING_KINDS
 from pc_agent.domain.attribution import ZERO, Cause, External, Holding, net_by_symbol
 from pc_agent.domain.books import BookOrder, BookPosition
-from pc_agent.domain.orders import PENDING_KINDS, Entry, OrderState
+from pc_agent.domain.orders import Entry, OrderState
 
 # What follows from two readings that do not fit each other for a moment, must last for so long.
 SETTLE_S = 5.0

@@ -3,7 +3,7 @@
 SYMBOL_FILLING_* is a bit mask with a numbering of its own, ORDER_FILLING_* are the values of a request.
 """
 
-from pc_agent.domain.orders import PENDING_KINDS, Kind
+from mesh.orders import PENDING_KINDS, Kind
 
 _SYMBOL_FOK, _SYMBOL_IOC = 1, 2
 _EXECUTION_MARKET = 2

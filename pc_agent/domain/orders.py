@@ -5,33 +5,14 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
 
+from mesh.orders import PENDING_KINDS, Kind
+
 MAX_SIGNALS = 100
 
 
 class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
-
-
-class Kind(StrEnum):
-    """What is asked of the terminal (suho.trading.v1.OrderKind)."""
-
-    # Not said, or not known to this agent: never executed.
-    UNSPECIFIED = "UNSPECIFIED"
-    MARKET = "MARKET"
-    LIMIT = "LIMIT"
-    STOP = "STOP"
-    STOP_LIMIT = "STOP_LIMIT"
-    CLOSE = "CLOSE"
-    CLOSE_BY = "CLOSE_BY"
-    MODIFY_POSITION = "MODIFY_POSITION"
-    MODIFY_ORDER = "MODIFY_ORDER"
-    CANCEL_ORDER = "CANCEL_ORDER"
-
-
-PENDING_KINDS = frozenset({Kind.LIMIT, Kind.STOP, Kind.STOP_LIMIT})
-# What can make an account's exposure larger: what safety blocks.
-ENTRIES = frozenset({Kind.MARKET}) | PENDING_KINDS
 
 
 class OrderState(StrEnum):
@@ -79,7 +60,7 @@ REACHED_FROM: dict[OrderState, frozenset[OrderState]] = {
 _FINAL = _CALLED_DEAD | {_S.FILLED, _S.DONE}
 
 
-def is_final(kind: Kind, state: OrderState) -> bool:
+def is_final(kind: Kind | None, state: OrderState) -> bool:
     """Nothing more is to come of it. What a partial fill leaves over is cancelled, except of a pending order."""
     return state in _FINAL or (state is _S.PARTIALLY_FILLED and kind not in PENDING_KINDS)
 
@@ -92,7 +73,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """As it came down lane 0; `side` None: unset. Volume, stop and target are decimal strings, empty: none."""
+    """As it came down lane 0; `side` None: unset. Volume, stop and target are decimal strings, empty: none.
+
+    `kind` None: not said, or not known to this agent; such a one is never executed.
+    """
 
     signal_id: str
     account: Account
@@ -106,7 +90,7 @@ class Signal:
     stop_loss: str
     take_profit: str
     not_after_unix_ms: int
-    kind: Kind = Kind.MARKET
+    kind: Kind | None = Kind.MARKET
     # Of a pending order: where it waits, and where a stop-limit's limit stands; decimal strings.
     price: str = ""
     limit_price: str = ""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pc_agent.domain.orders import ENTRIES, PENDING_KINDS, Kind, Side, Signal
+from mesh.orders import ENTRIES, PENDING_KINDS, Kind
+from pc_agent.domain.orders import Side, Signal
 from pc_agent.domain.refusal import Refusal
 
 # Points are quotients of doubles.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from mesh.orders import PENDING_KINDS, Kind
 from pc_agent.domain.books import (
     ENTRY_OUT_BY,
     ORDER_CANCELED,
@@ -17,7 +18,7 @@ from pc_agent.domain.books import (
     Books,
     lots,
 )
-from pc_agent.domain.orders import PENDING_KINDS, Entry, Kind, Mark, OrderState, Result, Side, Signal, plain
+from pc_agent.domain.orders import Entry, Mark, OrderState, Result, Side, Signal, plain
 
 _ENDED_UNFILLED = frozenset({ORDER_CANCELED, ORDER_REJECTED, ORDER_EXPIRED})
 _STOPS = frozenset({REASON_STOP_LOSS, REASON_TAKE_PROFIT, REASON_STOP_OUT})

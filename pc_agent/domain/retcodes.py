@@ -2,7 +2,8 @@
 
 from enum import Enum
 
-from pc_agent.domain.orders import ENTRIES, PENDING_KINDS, Kind, OrderState
+from mesh.orders import PENDING_KINDS, TRADES, Kind
+from pc_agent.domain.orders import OrderState
 
 REQUOTE, PLACED, DONE, DONE_PARTIAL = 10004, 10008, 10009, 10010
 ERROR, TIMEOUT, PRICE_CHANGED, PRICE_OFF = 10011, 10012, 10020, 10021
@@ -80,7 +81,7 @@ _VERDICTS = {
 
 _MODIFYING = frozenset({Kind.MODIFY_POSITION, Kind.MODIFY_ORDER})
 # Their fills are told; the others change something, or make an order that waits.
-_FILLED = (ENTRIES - PENDING_KINDS) | {Kind.CLOSE}
+_FILLED = TRADES - PENDING_KINDS
 
 
 def verdict(kind: Kind, retcode: int) -> Verdict:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from mesh.orders import ENTRIES, Kind
 from pc_agent.domain.books import BookOrder, BookPosition, lots
 from pc_agent.domain.live_settings import LiveSettings
-from pc_agent.domain.orders import ENTRIES, Kind, Side, Signal
+from pc_agent.domain.orders import Side, Signal
 from pc_agent.domain.refusal import Refusal
 
 ZERO = Decimal(0)

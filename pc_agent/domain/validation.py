@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from pc_agent.domain.orders import ENTRIES, PENDING_KINDS, Account, Kind, Side, Signal
+from mesh.orders import ENTRIES, PENDING_KINDS, Kind
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.symbols import CLOSE_ONLY, DISABLED, LONG_ONLY, SHORT_ONLY, SymbolFacts
 
@@ -148,7 +149,7 @@ def _trade_mode(signal: Signal, facts: SymbolFacts, is_hedging: bool) -> Refusal
 
 def _order_mode(signal: Signal, facts: SymbolFacts) -> Refusal | None:
     modes = facts.order_mode
-    if not modes & _ORDER_MODES.get(signal.kind, modes) and signal.kind in ENTRIES:
+    if signal.kind in ENTRIES and not modes & _ORDER_MODES[signal.kind]:
         return Refusal("KIND_NOT_ALLOWED", f"the broker takes no {signal.kind} orders of {signal.symbol}")
     if signal.stop_loss and not modes & _STOP_LOSS:
         return Refusal("STOP_LOSS_NOT_ALLOWED", f"the broker takes no stop loss of {signal.symbol}")

@@ -8,10 +8,11 @@ from suho.trading.v1 import agent_link_pb2 as pb
 from suho.trading.v1 import order_pb2
 
 from mesh.clock import unix_ms
+from mesh.orders import ENTRIES
 from pc_agent.domain.conditions import Conditions, changed, spread_bound
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.news import Impact
-from pc_agent.domain.orders import ENTRIES, Entry, OrderState, Signal
+from pc_agent.domain.orders import Entry, OrderState, Signal
 from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.symbols import FULL, SymbolFacts
 from pc_agent.market.monitor import MarketMonitor

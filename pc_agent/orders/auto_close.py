@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from mesh.log import get_logger
+from mesh.orders import ENTRIES
 from pc_agent.domain.day_end import day_of, is_ending
-from pc_agent.domain.orders import ENTRIES, Signal
+from pc_agent.domain.orders import Signal
 from pc_agent.domain.refusal import Refusal
 from pc_agent.orders.confirmations import Preferences
 

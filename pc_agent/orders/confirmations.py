@@ -68,7 +68,7 @@ def sentence(signal: Signal) -> str:
     """What would be sent, for a person."""
     tickets = (signal.position, signal.opposite_position, signal.order_ticket)
     words = [
-        signal.kind.replace("_", " ").lower(),
+        signal.kind.replace("_", " ").lower() if signal.kind else "",
         signal.side.lower() if signal.side else "",
         f"{signal.volume} lots" if signal.volume else "",
         f"of {signal.symbol}",

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
+from mesh.orders import ENTRIES
 from pc_agent.domain.attribution import Attribution, Cause, Claim, External, Holding
 from pc_agent.domain.books import BookDeal
-from pc_agent.domain.orders import ENTRIES, Account, Mark
+from pc_agent.domain.orders import Account, Mark
 from pc_agent.orders.ledger_transaction import Transaction
 
 _EXTERNAL = "row, moved, cause, signal_id"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 
 Row = dict[str, Any]
 
@@ -14,6 +15,8 @@ _PROGRESS = ("state", "reason", "message", "ticket", "deal", "filled_volume", "f
              "called_unix_ns", "answered_unix_ns", "received_unix_ns", "intent_unix_ns", "queued_unix_ns",
              "resolved_unix_ns", "clock_offset_ns")  # fmt: skip
 ENTRY_COLUMNS = _SIGNAL + _PROGRESS
+# As the contract calls a kind that was not said.
+_NO_KIND = "UNSPECIFIED"
 
 
 def progress_row(entry: Entry) -> Row:
@@ -54,7 +57,7 @@ def entry_row(entry: Entry) -> Row:
         "stop_loss": signal.stop_loss,
         "take_profit": signal.take_profit,
         "not_after_unix_ms": signal.not_after_unix_ms,
-        "kind": signal.kind.value,
+        "kind": signal.kind.value if signal.kind else _NO_KIND,
         "price": signal.price,
         "limit_price": signal.limit_price,
         "position": str(signal.position),
@@ -105,7 +108,7 @@ def signal_of(row: Mapping[str, Any]) -> Signal:
         stop_loss=row["stop_loss"],
         take_profit=row["take_profit"],
         not_after_unix_ms=row["not_after_unix_ms"],
-        kind=Kind(row["kind"]),
+        kind=None if row["kind"] == _NO_KIND else Kind(row["kind"]),
         price=row["price"],
         limit_price=row["limit_price"],
         position=int(row["position"]),

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from mesh.clock import unix_ms
+from mesh.orders import Kind
 from pc_agent.domain.books import BookOrder, BookPosition
-from pc_agent.domain.orders import Account, Entry, Kind, Side, Signal, plain
+from pc_agent.domain.orders import Account, Entry, Side, Signal, plain
 
 # How long such a signal may still be sent.
 _VALID_MS = 30_000

@@ -3,7 +3,8 @@
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import agent_link_pb2, order_pb2
 
-from pc_agent.domain.orders import Account, Kind, OrderState, Side, Signal, plain
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, OrderState, Side, Signal, plain
 from pc_agent.domain.symbols import CLOSE_ONLY, DISABLED, FULL, LONG_ONLY, SHORT_ONLY, SymbolFacts
 from pc_agent.orders.ledger import Report
 from pc_agent.terminal.messages import Connected
@@ -53,7 +54,7 @@ def signal_of(message: agent_link_pb2.Signal) -> Signal:
         stop_loss=message.stop_loss,
         take_profit=message.take_profit,
         not_after_unix_ms=message.not_after_unix_ms,
-        kind=_KINDS.get(message.kind, Kind.UNSPECIFIED),
+        kind=_KINDS.get(message.kind),
         price=message.price,
         limit_price=message.limit_price,
         position=message.position,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from mesh.clock import unix_ms
 from mesh.log import get_logger
+from mesh.orders import Kind
 from pc_agent.domain.books import Books
-from pc_agent.domain.orders import Entry, Kind, OrderState, Result, mark_of
+from pc_agent.domain.orders import Entry, OrderState, Result, mark_of
 from pc_agent.domain.reconciliation import ended, resolve
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders.account_books import AccountBooks

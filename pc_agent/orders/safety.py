@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from mesh.log import get_logger
+from mesh.orders import ENTRIES
 from pc_agent.domain import safety as rules
 from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.dead_man import Absence
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
-from pc_agent.domain.orders import ENTRIES, Account, Entry, OrderState, Signal
+from pc_agent.domain.orders import Account, Entry, OrderState, Signal
 from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.safety import Stand, TradingState, UnderWay
 from pc_agent.orders.account_books import Look

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.failpoint import failpoint
-from pc_agent.domain.orders import ENTRIES, OrderState, Result, plain
+from mesh.orders import ENTRIES
+from pc_agent.domain.orders import OrderState, Result, plain
 from pc_agent.domain.retcodes import Verdict, name, state_of, verdict
 from pc_agent.terminal.mt5_requests import RefusedError, request_of
 from pc_agent.terminal.mt5_session import TerminalGoneError
@@ -53,7 +54,7 @@ def send_order(
         return OrderDone(task.signal_id, away, Again(task.first_price, AWAY_MS))
     except RefusedError as refused:
         return _refused(task, *refused.refusal)
-    if task.signal.kind in ENTRIES and entries_stopped():
+    if task.kind in ENTRIES and entries_stopped():
         return OrderDone(task.signal_id, _STOPPED, Again(task.first_price))
     if late := _too_late(task):
         return OrderDone(task.signal_id, late)
@@ -81,7 +82,7 @@ def _too_late(task: OrderTask) -> Result | None:
 
 
 def _again(task: OrderTask, request: dict[str, Any], retcode: int) -> Again | None:
-    outcome = verdict(task.signal.kind, retcode)
+    outcome = verdict(task.kind, retcode)
     first_price = task.first_price or request.get("price", 0.0)
     if outcome is Verdict.RETRY:
         return Again(first_price)
@@ -100,7 +101,7 @@ def _unanswered(mt5: Any, called: int, answered: int) -> Result:
 
 def _result(task: OrderTask, answer: Any, called: int, answered: int) -> Result:
     is_told = bool(answer.deal and answer.price and answer.volume)
-    state = state_of(task.signal.kind, answer.retcode, is_told)
+    state = state_of(task.kind, answer.retcode, is_told)
     is_filled = state in (OrderState.FILLED, OrderState.PARTIALLY_FILLED)
     return Result(
         state,

@@ -6,8 +6,9 @@ The package wants a float where it says double and an unsigned integer elsewhere
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.orders import Kind
 from pc_agent.domain.filling import filling, server_seconds, type_time
-from pc_agent.domain.orders import Kind, Side, Signal
+from pc_agent.domain.orders import Side, Signal
 from pc_agent.domain.price_checks import (
     Market,
     Prices,
@@ -77,7 +78,7 @@ def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Reque
         Kind.CANCEL_ORDER: _cancel_order,
     }
     mark = {"symbol": task.symbol, "magic": task.mark.magic, "comment": task.mark.comment}
-    return kinds.get(task.signal.kind, _pending)(mt5, scene) | mark
+    return kinds.get(task.kind, _pending)(mt5, scene) | mark
 
 
 def _market(mt5: Any, scene: _Scene) -> Request:
@@ -115,7 +116,7 @@ def _deal(mt5: Any, scene: _Scene, side: Side, volume: float) -> Request:
         "price": float(price),
         "deviation": task.bounds.deviation_points,
         "type_time": type_time(False, info.expiration_mode),
-        "type_filling": filling(scene.signal.kind, info.filling_mode, info.trade_exemode),
+        "type_filling": filling(scene.task.kind, info.filling_mode, info.trade_exemode),
     }
 
 
@@ -123,13 +124,13 @@ def _pending(mt5: Any, scene: _Scene) -> Request:
     signal = scene.signal
     assert signal.side is not None
     order = Prices(signal.side, float(signal.price), **_stops(signal), limit_price=float(signal.limit_price or 0))
-    _refuse(pending_refusal(signal.kind, order, scene.market))
+    _refuse(pending_refusal(scene.task.kind, order, scene.market))
     _refuse(_stops_of_pending(order, scene.market))
     return {
         "action": mt5.TRADE_ACTION_PENDING,
         "volume": float(signal.volume),
-        "type": _pending_type(mt5, signal.kind, signal.side),
-        "type_filling": filling(signal.kind, scene.info.filling_mode, scene.info.trade_exemode),
+        "type": _pending_type(mt5, scene.task.kind, signal.side),
+        "type_filling": filling(scene.task.kind, scene.info.filling_mode, scene.info.trade_exemode),
         **_placed(order, scene),
     }
 

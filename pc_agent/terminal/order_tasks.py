@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mesh.orders import Kind
 from pc_agent.domain.orders import Mark, Result, Signal
 from pc_agent.domain.price_checks import PriceBounds
 
@@ -36,6 +37,12 @@ class OrderTask:
     @property
     def symbol(self) -> str:
         return self.signal.symbol
+
+    @property
+    def kind(self) -> Kind:
+        """One that nobody knows is refused before it gets here."""
+        assert self.signal.kind is not None
+        return self.signal.kind
 
 
 # agent to worker

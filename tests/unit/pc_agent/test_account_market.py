@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from mesh.clock import unix_ms
 from mesh.market.batch import COLUMNS
+from mesh.orders import Kind
 from pc_agent.config import AgentSettings
 from pc_agent.domain.news import Calendar, Impact, News
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.market import account_market
 from pc_agent.market.account_market import AccountMarket, Markets

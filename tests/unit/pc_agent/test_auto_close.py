@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pc_agent.domain.orders import Account, Kind, Side, Signal
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.orders import auto_close
 from pc_agent.orders.auto_close import AutoClose
 from tests.support import eventually

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mesh.orders import Kind
 from pc_agent.domain.attribution import Cause, External
 from pc_agent.domain.books import BookDeal, BookPosition
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
 from pc_agent.orders import deal_ledger
 from pc_agent.orders.deal_ledger import ADOPTED, DealLedger
 from pc_agent.orders.deal_rows import RefusedDeal

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.orders import Kind
 from pc_agent.config import AgentSettings
-from pc_agent.domain.orders import Account, Entry, Kind, Mark, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.refusal import Refusal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.symbols import SymbolFacts

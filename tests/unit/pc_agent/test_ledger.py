@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
 from pc_agent.file_lock import LockedError
 from pc_agent.orders.ledger import Ledger, LedgerError, Report, Transaction, open_ledger
 from pc_agent.orders.ledger_schema import MIGRATIONS, LedgerFileError, NewerLedgerError
@@ -17,7 +18,7 @@ from pc_agent.orders.ledger_schema import MIGRATIONS, LedgerFileError, NewerLedg
 ACCOUNT = Account("twin-1", 1_000_001)
 
 
-def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind = Kind.MARKET) -> Entry:
+def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind | None = Kind.MARKET) -> Entry:
     signal = Signal(name, ACCOUNT, 2**63, seq, False, False, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
     return Entry(signal, Result(state), 11)
 
@@ -240,6 +241,16 @@ async def test_a_ledger_of_the_first_kind_is_read(tmp_path: Path) -> None:
         assert await ledger.reports(ACCOUNT, 10) == [Report("a/UNKNOWN", found, 9)]
         await ledger.settle("a", Result(OrderState.NOT_EXECUTED))
         assert [report.place for report in await ledger.reports(ACCOUNT, 10)] == [9, 10]
+
+
+async def test_a_kind_that_nobody_knows_is_kept_as_such(ledger: Ledger) -> None:
+    """In the entry and in its report, under the name that the contract has for it."""
+    unknown = entry("a", state=OrderState.UNKNOWN, kind=None)
+    await ledger.receive(ACCOUNT, 1, 1, [unknown])
+    assert await ledger.open_entries(ACCOUNT) == [unknown]
+    assert [report.entry for report in await ledger.reports(ACCOUNT, 10)] == [unknown]
+    query = "SELECT kind FROM signal"
+    assert await ledger.run(lambda one: one.database.execute(query).fetchall()) == [("UNSPECIFIED",)]
 
 
 def test_a_ledger_of_a_newer_agent_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pc_agent.domain.orders import Account, Kind, OrderState, Side, Signal, mark_of
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
 from pc_agent.domain.price_checks import PriceBounds
 from pc_agent.terminal.mt5_orders import send_order, send_orders
 from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, Sending

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.orders import Kind
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders import reconciler as module
 from pc_agent.orders.account_books import AccountBooks

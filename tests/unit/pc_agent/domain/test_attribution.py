@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.orders import Kind
 from pc_agent.domain.attribution import Cause, Claim, Holding, attribute, can_tell_owner, is_told_by_report
 from pc_agent.domain.books import BookDeal
-from pc_agent.domain.orders import Account, Kind, OrderState, Side, Signal
+from pc_agent.domain.orders import Account, OrderState, Side, Signal
 
 SIGNAL = Signal("s1", Account("t", 1), 1, 1, False, False, "EURUSD", Side.BUY, "0.3", "", "", 100_000)
 FILLED = Claim(SIGNAL, OrderState.FILLED, "0.3")

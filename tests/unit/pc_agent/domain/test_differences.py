@@ -3,10 +3,11 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from mesh.orders import Kind
 from pc_agent.domain.attribution import Cause, External, Holding
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition
 from pc_agent.domain.differences import Difference, DifferenceKind, Lasting, Sides, differences
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 
 D = Decimal
 K = DifferenceKind

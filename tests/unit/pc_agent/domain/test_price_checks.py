@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pc_agent.domain.orders import Account, Kind, Side, Signal
+from mesh.orders import Kind
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.price_checks import (
     Market,
     PriceBounds,

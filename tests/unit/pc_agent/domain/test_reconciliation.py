@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from mesh.orders import Kind
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
-from pc_agent.domain.orders import Account, Entry, Kind, OrderState, Result, Side, Signal, mark_of
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.reconciliation import ended, resolve
 from pc_agent.domain.retcodes import Verdict, name, verdict
 

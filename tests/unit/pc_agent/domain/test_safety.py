@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.orders import ENTRIES, Kind
 from pc_agent.domain import safety
 from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.dead_man import Absence
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
-from pc_agent.domain.orders import ENTRIES, Account, Kind, Side, Signal
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.safety import Stand, TradingDay, TradingState, UnderWay, held, measure
 from pc_agent.settings.live import live_settings
 from pc_agent.settings.live_fields import LiveFields

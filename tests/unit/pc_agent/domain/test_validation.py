@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from mesh.orders import ENTRIES, Kind
 from pc_agent.domain.filling import server_seconds, type_time
-from pc_agent.domain.orders import ENTRIES, Account, Kind, Side, Signal
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.symbols import CLOSE_ONLY, DISABLED, LONG_ONLY, SHORT_ONLY, SymbolFacts
 from pc_agent.domain.validation import Terms, defect, refusal, refusals
 
@@ -29,9 +30,9 @@ WHOLE: dict[Kind, dict[str, Any]] = {
 }
 
 
-def signal(kind: Kind = Kind.MARKET, **changes: Any) -> Signal:
+def signal(kind: Kind | None = Kind.MARKET, **changes: Any) -> Signal:
     made = Signal("s1", ACCOUNT, 3, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", 10**13)
-    return replace(made, kind=kind, **{**WHOLE.get(kind, {}), **changes})
+    return replace(made, kind=kind, **{**(WHOLE[kind] if kind else {}), **changes})
 
 
 def reason(made: Signal, terms: Terms = TERMS, **facts: Any) -> str:
@@ -56,7 +57,7 @@ def test_each_kind_passes_with_what_it_needs_and_not_without(kind: Kind) -> None
             continue  # may be left out
         empty = None if name == "side" else type(getattr(signal(kind), name))()
         assert name in defect(signal(kind, **{name: empty}))
-    assert "kind" in defect(signal(Kind.UNSPECIFIED))
+    assert "kind" in defect(signal(None))
 
 
 @pytest.mark.parametrize(
