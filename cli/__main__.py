@@ -12,6 +12,7 @@ from cli import (
     agent,
     bench,
     configs,
+    deals,
     drains,
     instances,
     market,
@@ -66,6 +67,7 @@ app.add_typer(accounts.app, name="accounts")
 app.add_typer(orders.app, name="orders")
 app.command()(positions.positions)
 app.command()(positions.close)
+app.command()(deals.deals)
 app.command()(trading_state.halt)
 app.command()(trading_state.resume)
 app.command()(market.market)

@@ -82,7 +82,7 @@ async def resolve_account(stub: "Stub", account: str) -> account_pb2.AccountRef:
         return await _only_account(stub)
     login, _, server = account.partition("@")
     if not login.isdecimal() or not 0 < int(login) < 2**64:
-        fail(f"--account {account!r}: the login is a number", 2)
+        fail(f"account {account!r}: the login is a number", 2)
     if server:
         return account_pb2.AccountRef(server=server, login=int(login))
     known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
@@ -92,7 +92,7 @@ async def resolve_account(stub: "Stub", account: str) -> account_pb2.AccountRef:
     chosen = live if len(live) == 1 else matches
     if len(chosen) != 1:
         names = ", ".join(account_name(a.account) for a in chosen or known) or "none"
-        fail(f"--account {login} {'is on several servers' if chosen else 'is not known'}; accounts: {names}")
+        fail(f"account {login} {'is on several servers' if chosen else 'is not known'}; accounts: {names}")
     return chosen[0].account
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from click.testing import Result
-from suho.common.v1 import account_pb2
+from suho.common.v1 import account_pb2, page_pb2
 from suho.trading.v1 import agent_link_pb2, order_pb2, trading_pb2, trading_pb2_grpc
 from typer.testing import CliRunner
 
@@ -36,6 +36,11 @@ WAITING = order_pb2.WorkingOrder(
     expires_unix_ms=9,
     signal_id="b",
 )
+STOPPED = order_pb2.ExternalDeal(deal=12, order=22, position=1, symbol="EURUSD", side=order_pb2.ORDER_SIDE_SELL,
+                                 volume="0.1", price="1.0", profit="-30.5", time_unix_ms=1_893_456_000_007,
+                                 cause=order_pb2.DEAL_CAUSE_STOP_LOSS, signal_id="a")  # fmt: skip
+BY_HAND = order_pb2.ExternalDeal(deal=11, symbol="XAUUSD", side=order_pb2.ORDER_SIDE_BUY, volume="1",
+                                 cause=order_pb2.DEAL_CAUSE_BY_HAND)  # fmt: skip
 TIMES = order_pb2.OrderTimes(submitted_unix_ns=100 * MS, committed_unix_ns=102 * MS, sent_unix_ns=103 * MS,
                              received_unix_ns=54 * MS, called_unix_ns=55 * MS, clock_offset_ns=50 * MS)  # fmt: skip
 
@@ -77,6 +82,11 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
     def ListMarketConditions(self, request: Any, context: Any) -> Any:
         one = trading_pb2.AccountMarket(account=ACCOUNT, conditions=[order_pb2.MarketConditions(symbol="EURUSD")])
         return trading_pb2.ListMarketConditionsResponse(accounts=[one])
+
+    def ListExternalDeals(self, request: Any, context: Any) -> Any:
+        self.asked.append(request)
+        deals = [trading_pb2.AccountDeal(account=ACCOUNT, deal=one) for one in (STOPPED, BY_HAND)]
+        return trading_pb2.ListExternalDealsResponse(deals=deals, page=page_pb2.PageInfo(next_token="11"))
 
     def SetTradingState(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
@@ -263,3 +273,22 @@ def test_positions_show_what_is_foreign(suho: Suho) -> None:
     assert all(word in told for word in ("7@s at pc-1", "(foreign)", "limit"))
     facts = json.loads(suho("positions", "--json").stdout)["accounts"][0]
     assert [item["ticket"] for item in facts["snapshot"]["positions"]] == [1, 2]
+
+
+def test_deals_that_nobody_asked_for_are_told_with_their_cause(suho: Suho, fake: FakeEngine) -> None:
+    """Of all accounts or of one, as many as are wanted; the time is the trade server's and bears no zone."""
+    stopped, by_hand = suho("deals").stdout.splitlines()[1:]
+    for word in ("2030-01-01T00:00:00.007 ", "7@s", "12", "stop-loss", "EURUSD", "sell", "-30.5", "a"):
+        assert word in stopped
+    assert all(word in by_hand for word in ("by-hand", "(foreign)"))
+    told = json.loads(suho("deals", "7", "-n", "2", "--json").stdout)
+    assert told["more"]
+    assert [(deal["account"], deal["deal"], deal["cause"], deal["side"]) for deal in told["deals"]] == [
+        ({"server": "s", "login": 7}, 12, "stop-loss", "sell"),
+        ({"server": "s", "login": 7}, 11, "by-hand", "buy"),
+    ]
+    everyone, one = fake.asked
+    assert (everyone.HasField("account"), everyone.page.size, one.account, one.page.size) == (False, 50, ACCOUNT, 2)
+    for account, status in (("9", EXIT_REFUSED), ("seven", 2)):
+        refused = suho("deals", account)
+        assert (refused.exit_code, f"account {account}" in refused.stderr.replace("'", "")) == (status, True)
