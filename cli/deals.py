@@ -18,7 +18,7 @@ def deals(
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Trades that nobody asked for here, newest first: stops that were met, stop-outs, closed by hand or by the agent."""
+    """Trades that nobody asked for here, newest first: stops that were met, stop-outs, by hand, by the agent."""
 
     async def ask() -> trading_pb2.ListExternalDealsResponse:
         async with trading(state) as stub:
