@@ -14,6 +14,7 @@ import numpy as np
 from bench.platform import replay_of, running
 from bench.race import NoShowError
 from bench.report import Figure, Report
+from bench.signals.bare_call import BareCall, open_bare_call
 from bench.signals.flow import Flow
 from bench.signals.front import open_front
 from bench.signals.rig import Market, joined
@@ -26,7 +27,8 @@ TICKS_PER_S = 50_000
 _WARM_UP = 20
 _SYMBOL = "EURUSD"
 # Of a market that must last until every signal is through.
-_START_S, _SIGNAL_S = 25.0, 0.12
+_START_S, _SIGNAL_S = 30.0, 0.12
+_BARE_CALLS = 60
 # With less than this share of the ticks it is another benchmark.
 _LEAST_FLOW = 0.7
 
@@ -38,8 +40,8 @@ async def run(signals: int, report: Report) -> dict[str, Any]:
         NoShowError: the platform or an agent did not do what it should.
     """
     with tempfile.TemporaryDirectory(prefix="suho-bench-") as folder:
-        async with running() as mesh, _channel(mesh) as channel:
-            rigs = _Rigs(mesh, channel, Path(folder), signals, report)
+        async with running() as mesh, _channel(mesh) as channel, open_bare_call() as bare:
+            rigs = _Rigs(mesh, channel, bare, Path(folder), signals, report)
             report.say(f"the platform runs; {signals} signals in each of four situations")
             idle = await rigs.idle()
             load = await rigs.loaded("load", "beside 50,000 ticks/s", seed=21)
@@ -66,10 +68,17 @@ class _Rigs:
     """A terminal, an agent and an account of its own for each thing measured."""
 
     def __init__(
-        self, mesh: dict[str, Any], channel: grpc.aio.Channel, folder: Path, signals: int, report: Report
+        self,
+        mesh: dict[str, Any],
+        channel: grpc.aio.Channel,
+        bare: BareCall,
+        folder: Path,
+        signals: int,
+        report: Report,
     ) -> None:
         self._mesh = mesh
         self._channel = channel
+        self._bare = bare
         self._folder = folder
         self._signals = signals
         self._report = report
@@ -120,6 +129,9 @@ class _Rigs:
         for part, of in parts(orders).items():
             self._report.add(Figure(f"{name}: {part}", f"  {part}", of.p50, "ms", f"p99 {of.p99:.2f} ms"))
         self.extra[f"{name}_parts_p50_ms"] = {part: round(of.p50, 3) for part, of in parts(orders).items()}
+        bare = await self._bare.spread(_BARE_CALLS)
+        self._tell(f"{name}_bare_call", "  the limit: one bare gRPC call meanwhile", bare)
+        self.extra |= _named(f"{name}_bare_call", bare)
         return spread
 
     def _tell(self, name: str, what: str, spread: Spread) -> None:

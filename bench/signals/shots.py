@@ -13,7 +13,7 @@ from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 from bench.race import NoShowError
 
 BATCH = 100
-_PAUSE_S = 0.05
+PAUSE_S = 0.05
 # Long: on a busy machine the last of a hundred that come at once waits for all the others.
 _WITHIN_S = 60.0
 _SIDES = (order_pb2.ORDER_SIDE_BUY, order_pb2.ORDER_SIDE_SELL)
@@ -56,7 +56,7 @@ class Shooter:
         names = []
         for number in range(count):
             names.append(await self._send(number))
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
         return [await self._filled(name) for name in names]
 
     async def at_once(self, count: int = BATCH) -> list[order_pb2.Order]:
