@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import astuple, replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,12 +22,6 @@ ACCOUNT = Account("broker-1", 42)
 BUY, SELL = 0, 1
 OUT = 1
 BY_HAND, STOP_LOSS = 0, 4
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,6 @@ ACCOUNT = Account("twin-1", 1_000_001)
 def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind | None = Kind.MARKET) -> Entry:
     signal = Signal(name, ACCOUNT, 2**63, seq, False, False, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
     return Entry(signal, Result(state), 11)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path) as opened:
-        yield opened
 
 
 async def test_what_is_written_is_there_for_the_next_agent(tmp_path: Path) -> None:

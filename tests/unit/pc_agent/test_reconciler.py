@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders import reconciler as module
 from pc_agent.orders.account_books import AccountBooks
 from pc_agent.orders.deal_ledger import DealLedger
-from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.reconciler import NotInDoubtError, Reconciler
 from pc_agent.terminal.messages import ReadBooks
 from tests.support import eventually
@@ -74,9 +73,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with open_ledger(tmp_path) as ledger:
-        yield World(ledger)
+def world(ledger: Ledger) -> World:
+    return World(ledger)
 
 
 def deal(name: str) -> BookDeal:

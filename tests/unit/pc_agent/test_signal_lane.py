@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,7 +14,7 @@ from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Sig
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
 from pc_agent.orders import signal_lane
-from pc_agent.orders.ledger import Ledger, open_ledger
+from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.signal_lane import Role, Send, SignalLane
 from pc_agent.terminal.messages import AccountFacts, Connected
 from tests.support import eventually
@@ -135,12 +134,6 @@ class Lane:
             running = tasks.create_task(self.lane.run(lambda: facts, sequence, execution, self.cargo))
             yield
             running.cancel()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path) as opened:
-        yield opened
 
 
 def message(seq: int) -> pb.Signal:

@@ -13,6 +13,7 @@ from pc_agent.twin.domain.interference import Interference
 from pc_agent.twin.domain.terms import AccountTerms, Terms
 from pc_agent.twin.market import open_market
 from pc_agent.twin.terminal import Terminal
+from tests.unit.pc_agent.twin.play import BIDS, SPREAD, Play
 
 Quotes = list[tuple[int, float, float]]  # milliseconds of 2020-01-01, bid, ask
 DAY_MS = 1_577_836_800_000
@@ -71,3 +72,14 @@ def open_terminal(tmp_path: Path, hand: Hand) -> Iterator[OpenTerminal]:
             return Terminal(folder, "secret", market, books, dealer, interference)
 
         yield start
+
+
+@pytest.fixture
+def play(open_terminal: OpenTerminal, replay: Callable[[str, Quotes], str], hand: Hand) -> Callable[..., Play]:
+    """Begin a market of these bids."""
+
+    def start(bids: list[float] = BIDS, **more: Any) -> Play:
+        quotes = [(1000 + 1000 * place, bid, bid + SPREAD) for place, bid in enumerate(bids)]
+        return Play(open_terminal(replay("EURUSD", quotes), speed="1", **more), hand)
+
+    return start

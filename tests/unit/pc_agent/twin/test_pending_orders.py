@@ -1,4 +1,4 @@
-"""Orders that wait: placed, met by ticks, filled in parts, changed, removed, expired."""
+"""Orders that wait: placed, met by ticks, changed, removed, expired."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 
 from pc_agent.twin import constants as mt5
-from pc_agent.twin.books import Books
 from pc_agent.twin.domain.terms import Terms
-from pc_agent.twin.terminal import Terminal
+from tests.unit.pc_agent.twin.play import Play
 from tests.unit.pc_agent.twin.trading import (
     BUY,
     DONE,
-    EXCHANGE,
-    HEDGING,
-    IOC,
-    PARTIAL,
+    LIMIT_BUY,
+    LIMIT_SELL,
     RETURN,
     SELL,
+    STOP_BUY,
+    STOP_LIMIT_BUY,
+    STOP_LIMIT_SELL,
+    STOP_SELL,
     act,
     ask,
     deals,
@@ -28,49 +29,6 @@ from tests.unit.pc_agent.twin.trading import (
     request,
     send,
 )
-
-Open = Callable[..., Terminal]
-Replay = Callable[..., str]
-
-# One tick a second; the spread is always ten points.
-BIDS = [1.1000, 1.1010, 1.0990, 1.0950, 1.1050, 1.1000]
-PIP = 0.0001
-SPREAD = 0.0001
-LIMIT_BUY, LIMIT_SELL = mt5.ORDER_TYPE_BUY_LIMIT, mt5.ORDER_TYPE_SELL_LIMIT
-STOP_BUY, STOP_SELL = mt5.ORDER_TYPE_BUY_STOP, mt5.ORDER_TYPE_SELL_STOP
-STOP_LIMIT_BUY, STOP_LIMIT_SELL = mt5.ORDER_TYPE_BUY_STOP_LIMIT, mt5.ORDER_TYPE_SELL_STOP_LIMIT
-
-
-def about(expected: Any) -> Any:
-    return pytest.approx(expected)
-
-
-class Play:
-    """A terminal whose market moves tick by tick."""
-
-    def __init__(self, terminal: Terminal, hand: Any) -> None:
-        self.terminal = terminal
-        self._hand = hand
-        hand.now_ms += 1
-        terminal.pulse()
-
-    def ticks(self, count: int) -> None:
-        for _ in range(count):
-            self._hand.now_ms += 1000
-            self.terminal.pulse()
-
-    def jump(self, seconds: int) -> None:
-        self._hand.now_ms += seconds * 1000
-        self.terminal.pulse()
-
-
-@pytest.fixture
-def play(open_terminal: Open, replay: Replay, hand: Any) -> Callable[..., Play]:
-    def start(bids: list[float] = BIDS, **more: Any) -> Play:
-        quotes = [(1000 + 1000 * place, bid, bid + SPREAD) for place, bid in enumerate(bids)]
-        return Play(open_terminal(replay("EURUSD", quotes), speed="1", **more), hand)
-
-    return start
 
 
 @pytest.mark.parametrize(
@@ -97,7 +55,7 @@ def test_an_order_waits_for_its_price(
     assert orders(game.terminal) == []
     done, (deal,), (held,) = past_order(game.terminal, result.order), deals(game.terminal), positions(game.terminal)
     assert (done.state, done.volume_current, done.position_id) == (mt5.ORDER_STATE_FILLED, 0.0, held.ticket)
-    assert (deal.order, deal.price, deal.entry) == (result.order, about(filled_at), mt5.DEAL_ENTRY_IN)
+    assert (deal.order, deal.price, deal.entry) == (result.order, pytest.approx(filled_at), mt5.DEAL_ENTRY_IN)
     assert {(row.magic, row.comment) for row in (done, deal, held)} == {(7, "s1")}
 
 
@@ -121,7 +79,7 @@ def test_a_stop_limit_becomes_a_limit(
     assert len(orders(game.terminal)) == 1
     game.ticks(1)
     (deal,) = deals(game.terminal)
-    assert (deal.order, deal.price) == (ticket, about(filled_at))
+    assert (deal.order, deal.price) == (ticket, pytest.approx(filled_at))
 
 
 @pytest.mark.parametrize(
@@ -234,158 +192,6 @@ def test_limits_of_orders_and_volume(play: Callable[..., Play]) -> None:
     assert place(game.terminal, LIMIT_SELL, 1.15, 0.1).retcode == mt5.TRADE_RETCODE_LIMIT_ORDERS
 
 
-@pytest.mark.parametrize(
-    ("filling", "retcode", "filled", "waits"),
-    [
-        (mt5.ORDER_FILLING_FOK, mt5.TRADE_RETCODE_REJECT, [], []),
-        (IOC, PARTIAL, [0.2], []),
-        (RETURN, PARTIAL, [0.2, 0.2, 0.1], [0.3]),
-    ],
-)
-def test_what_finds_too_little_is_killed_cut_or_waits(
-    play: Callable[..., Play], filling: int, retcode: int, filled: list[float], waits: list[float]
-) -> None:
-    """0.2 lots at a tick: fill or kill takes nothing, immediate or cancel what there is, return the rest later."""
-    game = play(terms=Terms(liquidity=0.2, trade_exemode=EXCHANGE))
-    result = send(game.terminal, BUY, 0.5, type_filling=filling)
-    assert result.retcode == retcode
-    assert [order.volume_current for order in orders(game.terminal)] == waits
-    game.ticks(3)
-    assert [deal.volume for deal in deals(game.terminal)] == about(filled)
-    assert orders(game.terminal) == []
-    if filled:
-        assert {deal.order for deal in deals(game.terminal)} == {result.order}
-        (held,) = positions(game.terminal)
-        assert held.volume == about(sum(filled))
-
-
-@pytest.mark.parametrize(
-    ("filling", "state", "filled"),
-    [
-        (mt5.ORDER_FILLING_FOK, mt5.ORDER_STATE_CANCELED, []),
-        (IOC, mt5.ORDER_STATE_PARTIAL, [0.2]),
-        (RETURN, mt5.ORDER_STATE_FILLED, [0.2, 0.2, 0.1]),
-    ],
-)
-def test_a_pending_order_is_filled_as_it_asked(
-    play: Callable[..., Play], filling: int, state: int, filled: list[float]
-) -> None:
-    """On a hedging account the parts make one position."""
-    game = play([1.1, 1.09, 1.09, 1.09], terms=Terms(liquidity=0.2), margin_mode=HEDGING)
-    ticket = place(game.terminal, LIMIT_BUY, 1.0950, 0.5, type_filling=filling).order
-    game.ticks(1)
-    if filling == RETURN:
-        (rest,) = orders(game.terminal)
-        assert (rest.state, rest.volume_current) == (mt5.ORDER_STATE_PARTIAL, about(0.3))
-    game.ticks(2)
-    assert past_order(game.terminal, ticket).state == state
-    assert [deal.volume for deal in deals(game.terminal)] == about(filled)
-    assert [held.ticket for held in positions(game.terminal)] == [ticket] * bool(filled)
-
-
-def test_what_remains_of_a_market_order_can_be_removed(play: Callable[..., Play]) -> None:
-    """But not changed: it has no price. History keeps what was filled of it."""
-    game = play(terms=Terms(liquidity=0.2, trade_exemode=EXCHANGE))
-    ticket = send(game.terminal, BUY, 0.5, type_filling=RETURN).order
-    assert act(game.terminal, mt5.TRADE_ACTION_MODIFY, order=ticket, price=1.09) == mt5.TRADE_RETCODE_INVALID
-    assert act(game.terminal, mt5.TRADE_ACTION_REMOVE, order=ticket) == DONE
-    game.ticks(3)
-    done = past_order(game.terminal, ticket)
-    assert (done.state, done.volume_current) == (mt5.ORDER_STATE_CANCELED, about(0.3))
-    assert [held.volume for held in positions(game.terminal)] == [0.2]
-
-
-def test_without_liquidity_an_order_waits_or_is_rejected(play: Callable[..., Play]) -> None:
-    """It is placed when its rest may wait: PLACED, without a deal."""
-    game = play(terms=Terms(liquidity=0.0, trade_exemode=EXCHANGE))
-    assert send(game.terminal, BUY, 0.5, type_filling=IOC).retcode == mt5.TRADE_RETCODE_REJECT
-    placed = send(game.terminal, BUY, 0.5, type_filling=RETURN)
-    assert (placed.retcode, placed.deal) == (mt5.TRADE_RETCODE_PLACED, 0)
-    ask(game.terminal, "change_terms", "EURUSD", {"liquidity": 9.0})
-    game.ticks(1)
-    assert [deal.order for deal in deals(game.terminal)] == [placed.order]
-
-
-def test_what_fails_half_way_did_not_happen(
-    play: Callable[..., Play], open_terminal: Open, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The ticks of one move and what they did to the account are kept together, or released again together."""
-    game = play()
-    ticket = place(game.terminal, LIMIT_BUY, 1.0960, sl=1.0900).order
-    with monkeypatch.context() as broken:
-        broken.setattr(Books, "release", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            game.jump(3)
-    again = Play(open_terminal(f"EURUSD={tmp_path}/EURUSD.csv", speed="1"), game._hand)
-    assert [order.ticket for order in orders(again.terminal)] == [ticket]
-    assert ask(again.terminal, "feed_status")["EURUSD"]["sent"] == 1
-    again.ticks(3)
-    assert [deal.order for deal in deals(again.terminal)] == [ticket]
-
-
-def test_an_order_that_adds_brings_stops_for_the_next_tick(play: Callable[..., Play]) -> None:
-    """The tick that filled it does not meet them, also on a netting account."""
-    game = play([1.1000, 1.1050, 1.1060])
-    send(game.terminal, BUY)
-    place(game.terminal, STOP_BUY, 1.1040, tp=1.1045)
-    game.jump(1)
-    assert [deal.entry for deal in deals(game.terminal)] == [mt5.DEAL_ENTRY_IN] * 2
-    game.ticks(1)
-    assert deals(game.terminal)[-1].price == about(1.1060)
-
-
-def test_a_power_failure_takes_books_and_market_back_together(
-    play: Callable[..., Play], open_terminal: Open, tmp_path: Any
-) -> None:
-    """Whatever the disk had of the log: what follows happens once, as it would have without the failure."""
-    game = play([1.1000, 1.0950, 1.1050, 1.0990, 1.0950, 1.1060], margin_mode=HEDGING)
-    place(game.terminal, LIMIT_BUY, 1.0960)
-    place(game.terminal, STOP_BUY, 1.1040, sl=1.1000)  # a tick before its own would meet its stop loss, too
-    log, feed = tmp_path / "books.sqlite-wal", f"EURUSD={tmp_path}/EURUSD.csv"
-    begin, file = log.stat().st_size, (tmp_path / "books.sqlite").read_bytes()
-    game.jump(5)
-    whole = log.read_bytes()
-    expected = [(deal.type, deal.price, deal.reason) for deal in deals(game.terminal)]
-    assert [price for _, price, _ in expected] == about([1.0951, 1.1051, 1.0990])
-    for size in range(begin, len(whole), 4096 * 3):
-        folder = tmp_path / f"lost-{size}"
-        folder.mkdir()
-        (folder / "books.sqlite").write_bytes(file)
-        (folder / "books.sqlite-wal").write_bytes(whole[:size])
-        again = Play(open_terminal(feed, speed="1", folder=folder, margin_mode=HEDGING), game._hand)
-        again.jump(6)
-        assert [(deal.type, deal.price, deal.reason) for deal in deals(again.terminal)] == expected, size
-
-
-def test_a_book_or_cancel_order_never_takes(play: Callable[..., Play]) -> None:
-    """Where the symbol has it, it waits as a limit; it is not for market orders."""
-    game = play(terms=Terms(filling_mode=7))
-    boc = mt5.ORDER_FILLING_BOC
-    assert send(game.terminal, BUY, type_filling=boc).retcode == mt5.TRADE_RETCODE_INVALID_FILL
-    assert place(game.terminal, LIMIT_BUY, 1.0950, type_filling=boc).retcode == DONE
-
-
-def test_orders_of_one_batch_of_ticks_happen_in_their_order(play: Callable[..., Play]) -> None:
-    """An order that fills brings a stop loss, which a later tick of the same batch meets."""
-    game = play([1.1000, 1.0950, 1.0940, 1.0900, 1.1000])
-    place(game.terminal, LIMIT_BUY, 1.0955, sl=1.0910)
-    place(game.terminal, STOP_SELL, 1.0945)
-    game.jump(10)
-    made = [(deal.type, about(deal.price), deal.reason) for deal in deals(game.terminal)]
-    assert made == [(BUY, 1.0951, 3), (SELL, 1.0940, 3)]
-    assert positions(game.terminal) == []
-
-
-def test_a_stop_loss_is_met_in_the_batch_that_opened_it(play: Callable[..., Play]) -> None:
-    """Not at the tick that filled the order, but at the next that reaches it."""
-    game = play([1.1000, 1.0950, 1.0940, 1.0905, 1.1000])
-    place(game.terminal, LIMIT_BUY, 1.0955, sl=1.0910)
-    game.jump(10)
-    first, last = deals(game.terminal)
-    assert (first.price, last.price, last.reason) == (about(1.0951), about(1.0905), mt5.DEAL_REASON_SL)
-    assert last.position_id == first.order
-
-
 def test_an_order_that_nobody_can_pay_for_is_rejected_when_it_is_met(play: Callable[..., Play]) -> None:
     """Placing it blocks nothing."""
     game = play([1.1, 1.09], deposit=1000.0)
@@ -393,18 +199,6 @@ def test_an_order_that_nobody_can_pay_for_is_rejected_when_it_is_met(play: Calla
     game.ticks(1)
     assert past_order(game.terminal, ticket).state == mt5.ORDER_STATE_REJECTED
     assert deals(game.terminal) == []
-
-
-def test_waiting_orders_survive_a_new_start(play: Callable[..., Play], open_terminal: Open, tmp_path: Any) -> None:
-    """With their tickets, and go on waiting."""
-    game = play()
-    ticket = place(game.terminal, LIMIT_BUY, 1.0960, magic=2**64 - 1).order
-    again = Play(open_terminal(f"EURUSD={tmp_path}/EURUSD.csv", speed="1"), game._hand)
-    (waiting,) = orders(again.terminal)
-    assert (waiting.ticket, waiting.magic) == (ticket, 2**64 - 1)
-    again.ticks(3)
-    assert [deal.order for deal in deals(again.terminal)] == [ticket]
-    assert send(again.terminal).order == ticket + 1
 
 
 def test_a_check_of_a_pending_order_says_the_account_as_it_is(play: Callable[..., Play]) -> None:
