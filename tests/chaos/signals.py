@@ -64,7 +64,8 @@ _IDLE_MS = "50"
 _AT_ONCE = 8
 _PROGRAMS = ("pc-agent", "worker", "trading-engine", "database", "twin", "hub", "postgres", "nats")
 _PORTS = ("trading-engine", "database", "postgres", "nats")
-_QUIET_S = 120.0
+# How long it may take until nothing is open any more, and how much longer for each signal: all are compared.
+_QUIET_S, _QUIET_EACH_S = 120.0, 0.002
 # A minute in production: how long books must show nothing before an order counts as not executed.
 _SETTLE_S = "2"
 
@@ -208,7 +209,7 @@ async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) ->
         return all(order.state in FINAL for order in orders) and not wrong
 
     try:
-        await eventually(looks_right, _QUIET_S, 1.0)
+        await eventually(looks_right, _QUIET_S + _QUIET_EACH_S * len(source.sent), 1.0)
     except (AssertionError, TimeoutError):
         say("not all is right in the end")
     return wrong, states
