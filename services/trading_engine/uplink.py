@@ -121,7 +121,10 @@ class Uplink:
             await self._exposures_asked.wait()
             self._exposures_asked.clear()
             try:
-                account = await self._database.account(self._account)
+                async with self._standing.turn:
+                    account = self._standing.newest or await self._database.account(self._account)
+                    self._standing.learn(account)
+                    exposures = exposures_of(account)
             except DatabaseAwayError:
                 continue  # the next snapshot asks again
-            await self._send(link.StreamSignalsResponse(exposures=exposures_of(account)))
+            await self._send(link.StreamSignalsResponse(exposures=exposures))
