@@ -24,7 +24,13 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
     agent = Agent(history(8_000), chunk=20)  # small, so that few are refused together
     async with asyncio.TaskGroup() as tasks:
         delivery = tasks.create_task(agent.deliver(bridge.port))
-        await eventually(lambda: fills(bus, 90_000))
+        sizes = [0]
+
+        async def full() -> bool:
+            sizes.append((await bus.jetstream().stream_info(TICKS_STREAM)).state.bytes)
+            return sizes[-1] == sizes[-2] > 90_000
+
+        await eventually(full, interval_s=0.1)
         stuck = agent.acked
         assert not (await asyncio.wait([delivery], timeout=0.1))[0]
         assert agent.acked <= agent.ticks.id_at(agent.ticks.index_after(stuck) + 160)
@@ -32,10 +38,6 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
         await bus.jetstream().update_stream(stream)
     assert agent.reconnects == 0
     assert await logged_ticks(bus) == identities(agent.ticks)
-
-
-async def fills(bus: Client, size: int) -> bool:
-    return (await bus.jetstream().stream_info(TICKS_STREAM)).state.bytes > size
 
 
 async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
