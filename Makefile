@@ -39,7 +39,7 @@ test: setup
 	$(BIN)/python -m compileall -q -j 2 $(SOURCES)
 ifeq ($(TESTS),)
 	$(PYTEST) -n 3 --dist loadfile tests/unit tests/integration
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests/chaos $(ALONE:%=--ignore=%)
+	$(PYTEST) -n 2 --dist loadfile tests/e2e tests/chaos $(ALONE:%=--ignore=%)
 	$(PYTEST) -n 2 --dist loadfile $(ALONE)
 else
 	$(PYTEST) $(TESTS)
