@@ -66,6 +66,7 @@ _PROGRAMS = ("pc-agent", "worker", "trading-engine", "database", "twin", "hub", 
 _PORTS = ("trading-engine", "database", "postgres", "nats")
 # How long it may take until nothing is open any more, and how much longer for each signal: all are compared.
 _QUIET_S, _QUIET_EACH_S = 120.0, 0.002
+_TELL_S = 30.0
 # A minute in production: how long books must show nothing before an order counts as not executed.
 _SETTLE_S = "2"
 
@@ -183,10 +184,19 @@ async def _disturbed(source: SignalSource, storm: Storm, faults: Faults) -> list
     wanted = source.on_their_way + storm.signals
     async with asyncio.TaskGroup() as tasks:
         dying = tasks.create_task(faults.run(map(told, seeded)))
+        telling = tasks.create_task(_tell(source, wanted))
         await source.run(lambda: source.on_their_way >= wanted, _AT_ONCE)
+        telling.cancel()
         faults.stop()
         await dying
     return faults.done
+
+
+async def _tell(source: SignalSource, wanted: int) -> None:
+    """How far it is, for ever."""
+    while True:
+        await asyncio.sleep(_TELL_S)
+        say(f"{source.on_their_way:,} of {wanted:,} signals on their way, {len(source.sent):,} asked for")
 
 
 async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) -> tuple[list[str], dict[str, int]]:

@@ -18,13 +18,13 @@ def own_network() -> bool:
     return subprocess.run([*NAMESPACE, "ip", "rule"], capture_output=True).returncode == 0
 
 
-async def outcome(command: list[str]) -> tuple[dict[str, Any], str]:
-    """What the storm came to, and what it said on the way."""
+async def outcome(command: list[str], *, aloud: bool = False) -> tuple[dict[str, Any], str]:
+    """What the storm came to, and what it said on the way; `aloud`: that stands on standard error already."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=None if aloud else asyncio.subprocess.PIPE,
         env=child_environment({}),
     )
     try:
@@ -33,7 +33,8 @@ async def outcome(command: list[str]) -> tuple[dict[str, Any], str]:
         if process.returncode is None:
             process.terminate()
             await process.wait()
+    said = (err or b"").decode()[-6000:]
     lines = out.decode().splitlines()
-    assert lines, f"the storm came to no account:\n{err.decode()[-6000:]}"
+    assert lines, f"the storm came to no account:\n{said}"
     account: dict[str, Any] = json.loads(lines[-1])
-    return account, err.decode()[-6000:]
+    return account, said
