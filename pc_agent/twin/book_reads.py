@@ -37,7 +37,7 @@ class BookReads:
         return _open(self._account.orders(), symbol, group, ticket)
 
     def history_orders_total(self, since_s: int, until_s: int) -> int:
-        return len(self._books.orders_between(since_s, until_s))
+        return self._books.count_orders_between(since_s, until_s)
 
     def history_orders_get(
         self, dates: tuple[int, int] | None, group: str | None, ticket: int | None, position: int | None
@@ -48,7 +48,7 @@ class BookReads:
         return _grouped(self._books.orders_between(*dates), group)
 
     def history_deals_total(self, since_s: int, until_s: int) -> int:
-        return len(self._books.deals_between(since_s, until_s))
+        return self._books.count_deals_between(since_s, until_s)
 
     def history_deals_get(
         self, dates: tuple[int, int] | None, group: str | None, ticket: int | None, position: int | None

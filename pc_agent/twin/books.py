@@ -16,6 +16,8 @@ Durability = Literal["process", "power"]
 
 _SQL_TYPE = {int: "INTEGER", float: "REAL", str: "TEXT"}
 _SETTLE_AFTER = 100
+# From one second to another, both included.
+_ORDERS_BETWEEN, _DEALS_BETWEEN = "time_done BETWEEN ? AND ?", "time BETWEEN ? AND ?"
 _TABLES = {"orders": TradeOrder, "working": TradeOrder, "deals": TradeDeal, "positions": TradePosition}
 
 
@@ -210,7 +212,10 @@ class Books:
 
     def orders_between(self, since: int, until: int) -> list[TradeOrder]:
         """Orders done from second `since` to `until`, both included."""
-        return self._read(TradeOrder, "orders", "time_done BETWEEN ? AND ?", (since, until))
+        return self._read(TradeOrder, "orders", _ORDERS_BETWEEN, (since, until))
+
+    def count_orders_between(self, since: int, until: int) -> int:
+        return self._count("orders", _ORDERS_BETWEEN, (since, until))
 
     def orders_of(self, *, ticket: int | None = None, position: int | None = None) -> list[TradeOrder]:
         """The done order `ticket`, or every one of `position`."""
@@ -218,7 +223,10 @@ class Books:
 
     def deals_between(self, since: int, until: int) -> list[TradeDeal]:
         """Deals made from second `since` to `until`, both included."""
-        return self._read(TradeDeal, "deals", "time BETWEEN ? AND ?", (since, until))
+        return self._read(TradeDeal, "deals", _DEALS_BETWEEN, (since, until))
+
+    def count_deals_between(self, since: int, until: int) -> int:
+        return self._count("deals", _DEALS_BETWEEN, (since, until))
 
     def deals_of(self, *, order: int | None = None, position: int | None = None) -> list[TradeDeal]:
         """The deals of one order, or of one position."""
@@ -227,9 +235,7 @@ class Books:
     def count_deals(self, magic: int | None) -> int:
         """How many trades were made; with `magic`, how many by it."""
         where, values = ("magic = ?", (_signed(magic),)) if magic is not None else ("1", ())
-        query = f"SELECT count(*) FROM deals WHERE type <> {DEAL_TYPE_BALANCE} AND {where}"
-        (count,) = self._db.execute(query, values).fetchone()
-        return int(count)
+        return self._count("deals", f"type <> {DEAL_TYPE_BALANCE} AND {where}", values)
 
     def close(self) -> None:
         self._aside.close()
@@ -242,6 +248,10 @@ class Books:
     def _insert(self, table: str, row: TradeOrder | TradeDeal | TradePosition) -> None:
         values = row._replace(magic=_signed(row.magic))
         self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+    def _count(self, table: str, where: str, values: tuple[int, ...]) -> int:
+        (count,) = self._db.execute(f"SELECT count(*) FROM {table} WHERE {where}", values).fetchone()
+        return int(count)
 
     def _read(self, kind: type[R], table: str, where: str, values: Iterable[int]) -> list[R]:
         rows = self._db.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY ticket", tuple(values))
