@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import collections
 import json
+import math
 import random
 import re
 import sys
@@ -73,10 +74,12 @@ _SETTLE_S = "2"
 
 @dataclass(frozen=True)
 class Storm:
-    """What is asked for; programs die about every `every_s` seconds, crash points are passed for at most `crash_s`, and
-    the broker's faults are so many times as often as they stand here."""
+    """What is asked for: it is over after so many signals, or minutes (0: however long they take). Programs die about
+    every `every_s` seconds, crash points are passed for at most `crash_s`, and the broker's faults are so many times as
+    often as they stand here."""
 
     signals: int
+    minutes: float
     seed: int
     every_s: float
     crash_s: float
@@ -109,6 +112,7 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
     return {
         "seed": storm.seed,
         "signals": len(source.sent),
+        "on_their_way": source.on_their_way,
         "denied": source.denied,
         "refused": len(source.refused),
         "repeated": source.repeated,
@@ -182,10 +186,11 @@ async def _disturbed(source: SignalSource, storm: Storm, faults: Faults) -> list
     """Send everything while programs die; what was done to them."""
     seeded = schedule(storm.seed, storm.partitions, _PROGRAMS, _PORTS, storm.every_s)
     wanted = source.on_their_way + storm.signals
+    over_s = time.monotonic() + (storm.minutes * 60 or math.inf)
     async with asyncio.TaskGroup() as tasks:
         dying = tasks.create_task(faults.run(map(told, seeded)))
         telling = tasks.create_task(_tell(source, wanted))
-        await source.run(lambda: source.on_their_way >= wanted, _AT_ONCE)
+        await source.run(lambda: source.on_their_way >= wanted or time.monotonic() > over_s, _AT_ONCE)
         telling.cancel()
         faults.stop()
         await dying
@@ -238,6 +243,7 @@ async def net_volumes(channel: grpc.aio.Channel, account: account_pb2.AccountRef
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--signals", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=0.0, help="over by then, however many are on their way")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-s", type=float, default=4.0, help="mean time between two faults")
     parser.add_argument("--crash-s", type=float, default=300.0, help="how long to wait for every crash point")
