@@ -34,6 +34,7 @@ from mesh.config import env_prefix
 from pc_agent.twin import control
 from tests.chaos.signal_audit import FINAL, violations
 from tests.chaos.signal_source import SignalSource
+from tests.chaos.storm_process import end_in_order
 from tests.chaos.telling import say, told
 from tests.support import eventually
 from tests.support.faults import Faults, prepare_network, schedule
@@ -252,6 +253,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.partitions:
         prepare_network()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="suho-") as folder:
         account = asyncio.run(run(Storm(**vars(arguments)), Path(folder)))
     sys.stdout.write(json.dumps(account) + "\n")

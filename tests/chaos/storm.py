@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.storm_process import end_in_order
 from tests.chaos.telling import say, told
 from tests.support.faults import Faults, prepare_network, schedule
 from tests.support.many_ticks import generate_many, span_ms
@@ -97,6 +98,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.partitions:
         prepare_network()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="suho-") as folder:
         account = asyncio.run(run(Storm(**vars(arguments)), Path(folder)))
     sys.stdout.write(json.dumps(account) + "\n")

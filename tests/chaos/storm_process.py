@@ -3,12 +3,18 @@
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 from typing import Any
 
 from mesh.environment import child_environment
 
 NAMESPACE = ("unshare", "--map-root-user", "--net")
+
+
+def end_in_order() -> None:
+    """In the storm: SIGTERM ends it as Ctrl-C does, and what it started with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def own_network() -> bool:
