@@ -1,37 +1,71 @@
 """The `suho` command."""
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from cli import (
-    accounts,
-    agent,
-    bench,
-    configs,
-    deals,
-    drains,
-    instances,
-    market,
-    mesh_commands,
-    mesh_state,
-    orders,
-    positions,
-    records,
-    services,
-    signal_send,
-    ticks,
-    trading_state,
-    watch,
+# Where each command is, as they stand in the help. Only the one that is asked for is loaded: all take longer than most.
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "up": "up:up",
+        "status": "mesh_commands:status",
+        "services": "services:services",
+        "instances": "instances:instances",
+        "watch": "watch:watch",
+        "drain": "drains:drain",
+        "undrain": "drains:undrain",
+        "drains": "drains:drains",
+        "mesh": "mesh_state:app",
+        "config": "configs:app",
+        "accounts": "accounts:app",
+        "orders": "orders:app",
+        "positions": "positions:positions",
+        "close": "positions:close",
+        "deals": "deals:deals",
+        "halt": "trading_state:halt",
+        "resume": "trading_state:resume",
+        "market": "market:market",
+        "bootstrap": "mesh_commands:bootstrap",
+        "logs": "mesh_commands:logs",
+        "call": "call:call",
+        "top": "top:top",
+        "agent": "agent:app",
+        "ticks": "ticks:app",
+        "records": "records:app",
+        "bench": "bench:app",
+        "signal": "signal_send:app",
+    }
 )
-from cli.call import call
-from cli.top import top
-from cli.up import up
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            self.commands = {name: self.get_command(ctx, name) for name in _COMMANDS}  # whichever may be meant
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        found = getattr(import_module(f"cli.{module}"), name)
+        if isinstance(found, typer.Typer):
+            found.info.name = cmd_name
+            return get_group(found)
+        alone = typer.Typer(add_completion=False)
+        alone.command(cmd_name)(found)
+        return get_command(alone)
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,35 +85,6 @@ def options(
     ] = False,
 ) -> None:
     """Suho: a gRPC mesh for trading through MetaTrader 5."""
-
-
-app.command()(up)
-app.command()(mesh_commands.status)
-app.command()(services.services)
-app.command()(instances.instances)
-app.command()(watch.watch)
-app.command()(drains.drain)
-app.command()(drains.undrain)
-app.command()(drains.drains)
-app.add_typer(mesh_state.app, name="mesh")
-app.add_typer(configs.app, name="config")
-app.add_typer(accounts.app, name="accounts")
-app.add_typer(orders.app, name="orders")
-app.command()(positions.positions)
-app.command()(positions.close)
-app.command()(deals.deals)
-app.command()(trading_state.halt)
-app.command()(trading_state.resume)
-app.command()(market.market)
-app.command()(mesh_commands.bootstrap)
-app.command()(mesh_commands.logs)
-app.command()(call)
-app.command()(top)
-app.add_typer(agent.app, name="agent")
-app.add_typer(ticks.app, name="ticks")
-app.add_typer(records.app, name="records")
-app.add_typer(bench.app, name="bench")
-app.add_typer(signal_send.app, name="signal")
 
 
 def main() -> None:
