@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -99,6 +99,12 @@ class Shooter:
 def to_the_terminal(orders: Iterable[order_pb2.Order]) -> Spread:
     """From the commit to the call of `order_send`."""
     return _between(orders, "committed_unix_ns", "called_unix_ns")
+
+
+def per_s(orders: Sequence[order_pb2.Order]) -> float:
+    """From when the first was asked for until the last one's report was stored."""
+    began = min(order.times.submitted_unix_ns for order in orders)
+    return len(orders) / (max(order.times.recorded_unix_ns for order in orders) - began) * 1e9
 
 
 def parts(orders: Iterable[order_pb2.Order]) -> Mapping[str, Spread]:

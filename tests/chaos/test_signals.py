@@ -31,6 +31,9 @@ async def test_no_order_is_doubled_late_or_untold(
     command += ["--seed", str(seed), *(["--partitions"] if partitions else [])]
     with capsys.disabled():
         account, messages = await outcome(command, aloud=minutes > 0)
+    if minutes:
+        with capsys.disabled():
+            sys.stderr.write(f"{json.dumps({key: value for key, value in account.items() if key != 'faults'})}\n")
     assert account["wrong"] == [], f"{messages}\n{json.dumps(account, indent=1)}"
     passed = [place for place, was in account["crash_points"].items() if was]
     assert len(passed) == len(account["crash_points"]) if minutes else len(passed) >= _SHORT_POINTS, passed
