@@ -38,7 +38,7 @@ SOURCES = mesh hub services pc_agent cli compose bench protos/suho
 test: setup
 	$(BIN)/python -m compileall -q -j 2 $(SOURCES)
 ifeq ($(TESTS),)
-	$(PYTEST) -n 3 --dist loadfile tests/unit tests/integration
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration
 	$(PYTEST) -n 2 --dist loadfile tests/e2e tests/chaos $(ALONE:%=--ignore=%)
 	$(PYTEST) -n 2 --dist loadfile $(ALONE)
 else
