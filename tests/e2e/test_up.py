@@ -83,6 +83,7 @@ async def test_a_session(session: RunningPlatform) -> None:
     await eventually(lambda: session.pid_of("database") not in (None, before), timeout_s=20)
     assert session.restarts_of("database") == 1
     assert "database was ended by SIGKILL; starting it again in 1 s" in session.messages
+    await eventually(lambda: session.log_of("database").count("registered") == 2, timeout_s=20)
 
     began = time.monotonic()
     session.process.send_signal(signal.SIGINT)
