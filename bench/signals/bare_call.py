@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-import numpy as np
 
 from bench.hub import stock_server
 from bench.signals.shots import PAUSE_S, Spread
@@ -32,7 +31,7 @@ class BareCall:
             await self._call(b"")
             took.append((time.perf_counter() - began) * 1000)
             await asyncio.sleep(PAUSE_S)
-        return Spread(*(float(value) for value in np.percentile(took, (50, 99))))
+        return Spread.of(took)
 
 
 @asynccontextmanager

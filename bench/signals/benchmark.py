@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
 from bench.platform import replay_of, running
 from bench.race import NoShowError
@@ -147,7 +146,7 @@ def _fsync(folder: Path, report: Report) -> Spread:
             file.write(b"\0" * 4096)
             os.fsync(file.fileno())
             took.append((time.perf_counter() - began) * 1000)
-    spread = Spread(*(float(value) for value in np.percentile(took, (50, 99))))
+    spread = Spread.of(took)
     what = "fsync of a page; the way has two, PostgreSQL's and the ledger's"
     report.add(Figure("fsync_p50_ms", what, spread.p50, "ms", f"p99 {spread.p99:.2f} ms"))
     return spread

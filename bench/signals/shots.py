@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
@@ -37,6 +38,10 @@ class Spread:
 
     p50: float
     p99: float
+
+    @classmethod
+    def of(cls, took_ms: Sequence[float] | npt.NDArray[np.float64]) -> "Spread":
+        return cls(*(float(value) for value in np.percentile(took_ms, (50, 99))))
 
 
 class Shooter:
@@ -115,4 +120,4 @@ def parts(orders: Iterable[order_pb2.Order]) -> Mapping[str, Spread]:
 
 def _between(orders: Iterable[order_pb2.Order], start: str, end: str) -> Spread:
     took = np.array([getattr(order.times, end) - getattr(order.times, start) for order in orders]) / 1e6
-    return Spread(*(float(value) for value in np.percentile(took, (50, 99))))
+    return Spread.of(took)

@@ -92,8 +92,7 @@ class Desk:
                 return known
             intent = self._completed(intent)
         for _ in range(_TRIES):
-            account = standing.newest or await self._database.account(intent.account)
-            standing.learn(account)
+            account = await standing.account(self._database.account, intent.account)
             try:
                 return await self._decide_and_commit(intent, account, standing)
             except MeshError as error:

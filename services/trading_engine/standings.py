@@ -1,6 +1,7 @@
 """How accounts stood after their last move through this engine, and whose turn it is to move one."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from weakref import WeakValueDictionary
 
 from suho.database.v1 import order_service_pb2 as db
@@ -19,6 +20,12 @@ class Standing:
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
         self.newest: db.Account | None = None
+
+    async def account(self, ask: Callable[[AccountId], Awaitable[db.Account]], account: AccountId) -> db.Account:
+        """As it stands, as far as that is known; else `ask` tells it."""
+        if self.newest is None:
+            self.newest = await ask(account)
+        return self.newest
 
     def learn(self, account: db.Account) -> None:
         """What the database has just said. Where that is older, one of the two is out of date: neither is kept."""

@@ -122,9 +122,7 @@ class Uplink:
             self._exposures_asked.clear()
             try:
                 async with self._standing.turn:
-                    account = self._standing.newest or await self._database.account(self._account)
-                    self._standing.learn(account)
-                    exposures = exposures_of(account)
+                    exposures = exposures_of(await self._standing.account(self._database.account, self._account))
             except DatabaseAwayError:
                 continue  # the next snapshot asks again
             await self._send(link.StreamSignalsResponse(exposures=exposures))
