@@ -23,7 +23,7 @@ class _Sample:
 
 
 class ServerClock:
-    """The engine's time, from the fastest of the last round trips."""
+    """The engine's time, from the fastest of the last round trips: it is right to half of that."""
 
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
@@ -43,15 +43,22 @@ class ServerClock:
         """The engine's time at `monotonic_ns`; None before the first measurement."""
         if not self._samples:
             return None
-        return monotonic_ns + self._offset_ns()
+        return monotonic_ns + self._fastest().offset_ns
+
+    def latest_unix_ns(self, monotonic_ns: int) -> int | None:
+        """The engine's time at `monotonic_ns` at the latest: what is not over by this is not over there."""
+        if not self._samples:
+            return None
+        fastest = self._fastest()
+        return monotonic_ns + fastest.offset_ns + (fastest.round_trip_ns + 1) // 2
 
     def ahead_ns(self, monotonic_ns: int) -> int:
         """What the engine's clock shows more than the monotonic one; 0 before the first measurement."""
         now = self.unix_ns(monotonic_ns)
         return 0 if now is None else now - monotonic_ns
 
-    def _offset_ns(self) -> int:
-        return min(self._samples, key=lambda sample: sample.round_trip_ns).offset_ns
+    def _fastest(self) -> _Sample:
+        return min(self._samples, key=lambda sample: sample.round_trip_ns)
 
 
 class Lease:

@@ -56,8 +56,8 @@ class Permission:
         return _FOR_EVER_NS if signal.seq == 0 else self._lease.until_ns
 
     def engine_ms(self) -> int | None:
-        """By the engine's clock."""
-        now = self._clock.unix_ns(time.monotonic_ns())
+        """By the engine's clock, at its latest."""
+        now = self._clock.latest_unix_ns(time.monotonic_ns())
         return None if now is None else now // 1_000_000
 
     def engine_clock_ns(self) -> int:
@@ -71,4 +71,4 @@ class Permission:
         return 0 if now is None else now - unix_ns()
 
     def _now_ns(self, signal: Signal) -> int | None:
-        return unix_ns() if signal.seq == 0 else self._clock.unix_ns(time.monotonic_ns())
+        return unix_ns() if signal.seq == 0 else self._clock.latest_unix_ns(time.monotonic_ns())

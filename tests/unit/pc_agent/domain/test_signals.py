@@ -87,8 +87,19 @@ def test_the_fastest_round_trip_sets_the_clock() -> None:
     clock.measure(1_000, 1_010, 5_005)
     clock.measure(2_000, 2_900, 6_890)
     assert clock.unix_ns(3_000) == 7_000
+    assert clock.latest_unix_ns(3_000) == 7_005
     clock.forget()
-    assert clock.unix_ns(3_000) is None
+    assert clock.unix_ns(3_000) is clock.latest_unix_ns(3_000) is None
+
+
+@pytest.mark.parametrize("read_at", [1_000, 1_250, 1_499, 1_500])
+def test_the_engines_clock_is_never_past_its_latest(read_at: int) -> None:
+    """Wherever in the round trip the engine read it: what expires by the latest is not executed too late."""
+    clock, ahead = ServerClock(), 70_001
+    clock.measure(1_000, 1_500, read_at + ahead)
+    latest = clock.latest_unix_ns(2_000)
+    assert latest is not None
+    assert 0 <= latest - (2_000 + ahead) <= 500
 
 
 @pytest.mark.parametrize("by_s", [-3_600, 60])
