@@ -65,7 +65,7 @@ class LaneClient:
         return last_of(self.welcome[symbol])
 
     async def read(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             response = await self.call.read()
         if response is grpc.aio.EOF:
             self.ended = True
@@ -89,7 +89,7 @@ class LaneClient:
 
     async def refusal(self) -> tuple[grpc.StatusCode, str]:
         """How the bridge ended the stream."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.call.code(), await self.call.details()
 
 
