@@ -86,9 +86,9 @@ def pending_refusal(kind: Kind, order: Prices, market: Market) -> Refusal | None
     up = 1 if order.side is Side.BUY else -1
     away = -up if kind is Kind.LIMIT else up
     if not _is_beyond(order.price, market.opening(order.side), away, market):
-        return _too_near("price", order.price, "PRICE", market)
+        return _too_near("price", order.price, "PRICE_TOO_NEAR", market)
     if kind is Kind.STOP_LIMIT and not _is_beyond(order.limit_price, order.price, -up, market):
-        return _too_near("limit_price", order.limit_price, "LIMIT_PRICE", market, order.price)
+        return _too_near("limit_price", order.limit_price, "LIMIT_PRICE_TOO_NEAR", market, order.price)
     return None
 
 
@@ -97,9 +97,9 @@ def stops_refusal(held: Prices, market: Market) -> Refusal | None:
     both as far away as the broker wants."""
     up = 1 if held.side is Side.BUY else -1
     if held.stop_loss and not _is_beyond(held.stop_loss, held.price, -up, market):
-        return _too_near("stop_loss", held.stop_loss, "STOP_LOSS", market, held.price)
+        return _too_near("stop_loss", held.stop_loss, "STOP_LOSS_TOO_NEAR", market, held.price)
     if held.take_profit and not _is_beyond(held.take_profit, held.price, up, market):
-        return _too_near("take_profit", held.take_profit, "TAKE_PROFIT", market, held.price)
+        return _too_near("take_profit", held.take_profit, "TAKE_PROFIT_TOO_NEAR", market, held.price)
     return None
 
 
@@ -117,10 +117,10 @@ def _is_beyond(price: float, other: float, direction: int, market: Market) -> bo
     return away > 0 and away + _SLACK >= market.stops_level
 
 
-def _too_near(name: str, price: float, what: str, market: Market, against: float = 0.0) -> Refusal:
+def _too_near(name: str, price: float, reason: str, market: Market, against: float = 0.0) -> Refusal:
     """`against`: the price that it is held against, of which one of the market's own is told by the quote."""
     quote = f"{market.symbol} is at {market.bid:g}/{market.ask:g}"
     if market.stops_level:
         quote += f", the least distance is {market.stops_level} points"
     other = f"the order's price {against:g}" if against not in (0.0, market.bid, market.ask) else "the market"
-    return Refusal(f"{what}_TOO_NEAR", f"{name} {price:g} is too near to {other} or on its wrong side: {quote}")
+    return Refusal(reason, f"{name} {price:g} is too near to {other} or on its wrong side: {quote}")
