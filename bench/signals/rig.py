@@ -29,6 +29,7 @@ class Market:
     seed: int
     feeds: tuple[str, ...] = ("synthetic",)
     speed: str = "1"
+    margin_mode: str = "netting"
 
     @property
     def account(self) -> account_pb2.AccountRef:
@@ -66,6 +67,7 @@ def configs(market: Market, hubs: tuple[str, ...], folder: Path) -> tuple[str, s
         feeds=market.feeds,
         speed=market.speed,
         seed=market.seed,
+        margin_mode=market.margin_mode,
         login=LOGIN,
         password=password.read_text("utf-8"),
     )

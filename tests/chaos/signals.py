@@ -87,6 +87,11 @@ class Storm:
     broker: float
     partitions: bool
 
+    @property
+    def margin_mode(self) -> str:
+        """One position a trade, or one a symbol: the seed says."""
+        return "hedging" if self.seed % 2 else "netting"
+
 
 async def run(storm: Storm, folder: Path) -> dict[str, Any]:
     """The account: what was done, and what is wrong (nothing, one hopes)."""
@@ -122,6 +127,8 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
         "crash_points": crashes.passed(),
         "starts": {"pc-agent": own.agent.starts, "twin": own.twin.starts},
         "faults": done,
+        "margin_mode": storm.margin_mode,
+        "kinds": dict(source.kinds),
         "partitions": storm.partitions,
         "wrong": wrong,
     }
@@ -166,7 +173,7 @@ class Own:
 
 
 def _own_programs(storm: Storm, folder: Path, facts: dict[str, Any], environment: Mapping[str, str]) -> Own:
-    market = Market(seed=99)
+    market = Market(seed=99, margin_mode=storm.margin_mode)
     twin, agent = configs(market, tuple(facts["hubs"]), folder / "own")
     chances = ",".join(f"{fault}={chance * storm.broker:g}" for fault, chance in _FAULTS)
     faults = {"SUHO_TWIN_FAULTS": chances, "SUHO_TWIN_FAULT_SEED": str(storm.seed)}
