@@ -19,8 +19,9 @@ from pc_agent.paths import state_folder
 
 T = TypeVar("T")
 
-# Closing positions waits for the broker.
 TIMEOUT_S = 45.0
+# A removal and a close behind it may be sent for half a minute each; then the broker answers.
+CLOSING_TIMEOUT_S = 90.0
 
 AgentStateOption = Annotated[
     Path,
@@ -41,8 +42,8 @@ class AgentCalls:
         self.stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
 
-    async def __call__(self, method: Any, request: Any) -> Any:
-        return await method(request, timeout=TIMEOUT_S, metadata=self._metadata)
+    async def __call__(self, method: Any, request: Any, timeout_s: float = TIMEOUT_S) -> Any:
+        return await method(request, timeout=timeout_s, metadata=self._metadata)
 
     async def watch(self) -> AsyncIterator[agent_pb2.WatchStatusResponse]:
         """The status, again whenever it changed."""
@@ -58,7 +59,7 @@ class AgentCalls:
         if not login.isdecimal():
             fail(f"--account {name!r}: the login is a number", 2)
         status = (await self(self.stub.GetStatus, agent_pb2.GetStatusRequest())).status
-        known = {(one.account.login, one.account.server) for one in status.terminals}
+        known = {(one.account.login, one.account.server) for one in status.terminals if one.account.server}
         found = [one for one in known if one[0] == int(login) and server in ("", one[1])]
         if len(found) != 1:
             names = ", ".join(sorted(f"{one[0]}@{one[1]}" for one in known)) or "none yet"
@@ -84,6 +85,9 @@ async def _called(endpoint: Endpoint, folder: Path, command: Callable[[AgentCall
         try:
             return await command(AgentCalls(channel, endpoint.token))
         except grpc.aio.AioRpcError as error:
-            if MeshError.of(error).reason is not Reason.UNREACHABLE:
+            reason = MeshError.of(error).reason
+            if reason is Reason.DEADLINE_EXCEEDED:
+                fail("the agent has not answered in time; it goes on: `suho agent positions` tells", EXIT_UNREACHABLE)
+            if reason is not Reason.UNREACHABLE:
                 raise
             fail(f"no agent answers at {endpoint.address}, where the one of {folder} was: start it", EXIT_UNREACHABLE)

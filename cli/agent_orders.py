@@ -11,6 +11,7 @@ from suho.agent.v1 import agent_pb2 as pb
 from suho.trading.v1 import order_pb2
 
 from cli.agent_connection import (
+    CLOSING_TIMEOUT_S,
     DEFAULT_AGENT_STATE,
     AccountOption,
     AgentCalls,
@@ -37,7 +38,7 @@ def halt(
 
     async def ask(agent: AgentCalls) -> pb.HaltResponse:
         request = pb.HaltRequest(reason=reason, flatten=flatten, account=await agent.account(account))
-        answer: pb.HaltResponse = await agent(agent.stub.Halt, request)
+        answer: pb.HaltResponse = await agent(agent.stub.Halt, request, CLOSING_TIMEOUT_S)
         return answer
 
     answer = run_agent(agent_state, ask)
@@ -88,11 +89,11 @@ def positions(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: Json
         for terminal in answer.terminals
         for one in terminal.snapshot.positions
     ]  # fmt: skip
-    print_table(
-        ["TICKET", "ACCOUNT", "SYMBOL", "SIDE", "VOLUME", "OPENED", "NOW", "SL", "TP", "PROFIT", "SIGNAL"],
-        rows,
-        "no position is open",
-    )
+    columns = ("TICKET", "ACCOUNT", "SYMBOL", "SIDE", "VOLUME", "OPENED", "NOW", "SL", "TP", "PROFIT", "SIGNAL")
+    unread = [f"{_name(one)}: its books were not read yet" for one in answer.terminals if not one.HasField("snapshot")]
+    untold = [*answer.silent, *unread]
+    if rows or not untold:
+        print_table(columns, rows, "no position is open")
     orders = [
         (one.ticket, _name(terminal), one.symbol, _short(one.kind, "ORDER_KIND_"), _short(one.side, "ORDER_SIDE_"),
          one.volume, one.price, utc(one.expires_unix_ms) if one.expires_unix_ms else "-", one.signal_id or "foreign")
@@ -101,6 +102,8 @@ def positions(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: Json
     ]  # fmt: skip
     if orders:
         print_table(["ORDER", "ACCOUNT", "SYMBOL", "KIND", "SIDE", "VOLUME", "PRICE", "EXPIRES", "SIGNAL"], orders, "")
+    for words in untold:
+        print(f"! {words}")
     for terminal in answer.terminals:
         for one in terminal.snapshot.differences:
             about = f" {one.ticket}" if one.ticket else ""
@@ -126,7 +129,7 @@ def close(
         request = pb.ClosePositionsRequest(
             positions=tickets or (), request_id=name, account=await agent.account(account)
         )
-        answer: pb.ClosePositionsResponse = await agent(agent.stub.ClosePositions, request)
+        answer: pb.ClosePositionsResponse = await agent(agent.stub.ClosePositions, request, CLOSING_TIMEOUT_S)
         return answer
 
     _tell_closed(run_agent(agent_state, ask).positions, as_json, quiet=False)

@@ -58,11 +58,15 @@ class Desk:
         self._clock, self._lease = ServerClock(), Lease()
         self.signals = SignalLane(channel, settings.instance, ledger, self._clock, self._lease)
 
+    @property
+    def title(self) -> str:
+        """Its terminals, in words."""
+        return "the terminal" if self.pool.name == "terminal" else f"terminal {self.pool.name}"
+
     def missing(self) -> str:
         """What stands between the account and its trades, in words; empty: nothing."""
         if not self.pool.connected:
-            title = "the terminal" if self.pool.name == "terminal" else f"terminal {self.pool.name}"
-            return f"{title} {'is away' if self.pool.facts else 'has not answered yet'}"
+            return f"{self.title} {'is away' if self.pool.facts else 'has not answered yet'}"
         if finding := self.pool.trading_disabled():
             return finding.sentence
         return "lane 0 has no engine" if self.signals.role is Role.DISCONNECTED else ""

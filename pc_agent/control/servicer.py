@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
@@ -13,8 +13,8 @@ from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
 from mesh.orders import Kind
+from pc_agent.control.accounts import Accounts
 from pc_agent.domain.orders import Account, Entry, OrderState, Result
-from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_messages import safety_of
 from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError, Question, sentence
 from pc_agent.orders.order_messages import state_of
@@ -35,13 +35,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     def __init__(
         self,
-        controls: Callable[[], Sequence[AccountControl]],
+        accounts: Accounts,
         sources: Sequence[StatusSource],
         confirmations: Confirmations,
         switch: KillSwitch,
     ) -> None:
-        # Of the accounts whose terminals have answered.
-        self._controls = controls
+        self._accounts = accounts
         self._sources = sources
         self._confirmations = confirmations
         self._switch = switch
@@ -59,55 +58,59 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             await asyncio.sleep(_WATCH_S)
 
     async def ListPositions(self, request: pb.ListPositionsRequest, context: Any) -> pb.ListPositionsResponse:
+        """Refused only where nothing is known of any account."""
         return pb.ListPositionsResponse(
             terminals=[
-                pb.TerminalPositions(account=_ref(control.account), snapshot=control.snapshot())
-                for control in self._controls()
-            ]
+                pb.TerminalPositions(account=_ref(control.account), snapshot=control.snapshot)
+                for control in self._accounts.named(None)
+            ],
+            silent=self._accounts.silent(),
         )
 
     async def ClosePositions(self, request: pb.ClosePositionsRequest, context: Any) -> pb.ClosePositionsResponse:
         if not request.request_id:
             raise MeshError(Reason.INVALID_ARGUMENT, "request_id is empty: the same id closes a position once")
-        controls = self._named(request)
-        if request.positions and len(controls) > 1:
+        account = _account(request)
+        if request.positions and len(self._accounts.named(account)) > 1:
             raise MeshError(Reason.INVALID_ARGUMENT, "positions are named, so the account must be named too")
-        closed = [await control.close(list(request.positions), request.request_id) for control in controls]
-        return pb.ClosePositionsResponse(positions=_closed(closed))
+        closed = await self._accounts.close(account, list(request.positions), request.request_id)
+        return pb.ClosePositionsResponse(positions=[_closed(entry) for entry in closed])
 
     async def Halt(self, request: pb.HaltRequest, context: Any) -> pb.HaltResponse:
         """The switch is thrown before anything is closed, and stays thrown whatever becomes of that."""
-        controls = self._named(request) if request.HasField("account") else list(self._controls())
-        account = controls[0].account if request.HasField("account") else None
+        account = _account(request)
+        controls = self._accounts.named(account) if account else list(self._accounts.known())
         self._switch.throw(account, request.reason or "halted at this PC")
         for control in controls:
             control.safety.judge()
         if not request.flatten:
             return pb.HaltResponse()
-        name = f"halt-{uuid.uuid4()}"
         try:
-            entries = [entry for control in controls for entry in await control.flatten(name)]
+            entries = await self._accounts.flatten(account, f"halt-{uuid.uuid4()}")
         except MeshError as error:
             raise MeshError(error.reason, f"entries are stopped, but not everything was closed: {error}") from None
         removed = [entry for entry in entries if entry.signal.kind is Kind.CANCEL_ORDER]
         closed = [entry for entry in entries if entry.signal.kind is not Kind.CANCEL_ORDER]
-        return pb.HaltResponse(positions=_closed([closed]), orders=[_removed(entry) for entry in removed])
+        return pb.HaltResponse(
+            positions=[_closed(entry) for entry in closed], orders=[_removed(entry) for entry in removed]
+        )
 
     async def Resume(self, request: pb.ResumeRequest, context: Any) -> pb.ResumeResponse:
-        named = request.HasField("account")
-        controls = self._named(request) if named else list(self._controls())
-        self._switch.lift(controls[0].account if named else None)
+        account = _account(request)
+        controls = self._accounts.named(account) if account else list(self._accounts.known())
+        self._switch.lift(account)
         left = [control.safety.resume() for control in controls]
         return pb.ResumeResponse(remaining=[safety_of(stand) for stand in left if stand.halted])
 
     async def AllowLiveMoney(self, request: pb.AllowLiveMoneyRequest, context: Any) -> pb.AllowLiveMoneyResponse:
-        if not request.HasField("account"):
+        account = _account(request)
+        if account is None:
             raise MeshError(Reason.INVALID_ARGUMENT, "account is not set: live money is allowed for one account")
-        self._named(request)[0].safety.allow_live_money(request.allowed)
+        self._accounts.named(account)[0].safety.allow_live_money(request.allowed)
         return pb.AllowLiveMoneyResponse()
 
     async def AdoptPosition(self, request: pb.AdoptPositionRequest, context: Any) -> pb.AdoptPositionResponse:
-        controls = self._named(request)
+        controls = self._accounts.named(_account(request))
         if len(controls) != 1:
             raise MeshError(Reason.INVALID_ARGUMENT, "account is not set, and there are several: name one")
         return pb.AdoptPositionResponse(position=await controls[0].adopt(request.position))
@@ -126,30 +129,22 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def ResolveOrder(self, request: pb.ResolveOrderRequest, context: Any) -> pb.ResolveOrderResponse:
         result = _by_hand(request)
-        control = next((one for one in self._controls() if one.doubts(request.signal_id)), None)
+        control = next((one for one in self._accounts.known() if one.doubts(request.signal_id)), None)
         if control is None:
             raise MeshError(Reason.NOT_IN_DOUBT, f"signal {request.signal_id!r} is not in doubt here")
         await control.resolve(request.signal_id, result)
         return pb.ResolveOrderResponse()
-
-    def _named(self, request: Any) -> list[AccountControl]:
-        """The account that `request` names, or all. Raises MeshError UNKNOWN_ACCOUNT, TERMINAL_AWAY."""
-        controls = list(self._controls())
-        if request.HasField("account"):
-            wanted = Account(request.account.server, request.account.login)
-            controls = [control for control in controls if control.account == wanted]
-            if not controls:
-                message = f"no terminal that has answered here has account {wanted.login} at {wanted.server!r}"
-                raise MeshError(Reason.UNKNOWN_ACCOUNT, message)
-        if not controls:
-            raise MeshError(Reason.TERMINAL_AWAY, "no terminal has answered yet")
-        return controls
 
     async def _status(self) -> pb.AgentStatus:
         status = pb.AgentStatus()
         for source in self._sources:
             await source.fill(status)
         return status
+
+
+def _account(request: Any) -> Account | None:
+    """That which it names; None: all."""
+    return Account(request.account.server, request.account.login) if request.HasField("account") else None
 
 
 def _ref(account: Account) -> account_pb2.AccountRef:
@@ -166,17 +161,11 @@ def _question(question: Question) -> pb.Confirmation:
     )
 
 
-def _closed(entries: Sequence[Sequence[Entry]]) -> list[pb.ClosedPosition]:
-    return [
-        pb.ClosedPosition(
-            ticket=entry.signal.position,
-            state=state_of(entry.state),
-            reason=entry.result.reason,
-            message=entry.result.message,
-        )
-        for of_account in entries
-        for entry in of_account
-    ]
+def _closed(entry: Entry) -> pb.ClosedPosition:
+    result = entry.result
+    return pb.ClosedPosition(
+        ticket=entry.signal.position, state=state_of(entry.state), reason=result.reason, message=result.message
+    )
 
 
 def _removed(entry: Entry) -> pb.RemovedOrder:

@@ -8,6 +8,7 @@ from suho.agent.v1 import agent_pb2_grpc, store_pb2_grpc
 
 from mesh.clock import unix_ms
 from mesh.server import Service, service
+from pc_agent.control.accounts import Accounts
 from pc_agent.control.lane_status import LanesStatus, SymbolsStatus
 from pc_agent.control.servicer import AgentServicer, StatusSource
 from pc_agent.control.status import IdentityStatus, LedgerStatus, TroublesStatus
@@ -39,7 +40,8 @@ def services_of(parts: Parts, missing: Callable[[], str]) -> list[Service]:
         TroublesStatus(),
         SettingsStatus(parts.keeper),
     ]
-    agent = AgentServicer(controls, sources, parts.confirmations, parts.kept.safety.switch)
+    accounts = Accounts(controls, lambda: [desk.title for desk in desks if desk.truth is None])
+    agent = AgentServicer(accounts, sources, parts.confirmations, parts.kept.safety.switch)
     store = StoreServicer(parts.kept.store, parts.kept.preferences, "person")
     return [
         service(agent_pb2_grpc.add_AgentServiceServicer_to_server, agent, "suho.agent.v1.AgentService"),

@@ -1,5 +1,6 @@
 """What a person at the PC may see and do of one account."""
 
+import asyncio
 from collections.abc import Sequence
 
 from suho.agent.v1 import agent_pb2
@@ -42,33 +43,32 @@ class AccountControl:
         self._closes = closes
         self._reconciler = reconciler
 
-    def snapshot(self) -> agent_link_pb2.AccountSnapshot:
-        """As read last. Raises MeshError TERMINAL_AWAY."""
-        if self._watch.snapshot is None:
-            raise self._away()
+    @property
+    def snapshot(self) -> agent_link_pb2.AccountSnapshot | None:
+        """As read last; None: not yet."""
         return self._watch.snapshot
 
     async def close(self, tickets: Sequence[int], request_id: str) -> list[Entry]:
-        """Positions that are ours, all of them when none is named.
+        """Of these positions those that are open and ours; of none named, all that are ours.
 
         Raises:
-            MeshError: UNKNOWN_TICKET for one that is not there, or not ours; TERMINAL_AWAY.
+            MeshError: TERMINAL_AWAY.
         """
         await self._look()
-        ours = {position.ticket: position for position in self._watch.ours()}
-        if strange := [ticket for ticket in tickets if ticket not in ours]:
-            raise MeshError(
-                Reason.UNKNOWN_TICKET,
-                f"position {strange[0]} is not open or not ours; `suho agent positions` lists them, adopt takes over",
-            )
-        wanted = [ours[ticket] for ticket in tickets] if tickets else list(ours.values())
+        wanted = [one for one in self._watch.ours() if not tickets or one.ticket in tickets]
         return await self._closed(wanted, request_id)
 
     async def flatten(self, request_id: str) -> list[Entry]:
-        """Remove pending orders of ours, then close what is ours; entries must have been stopped before."""
+        """Remove pending orders of ours, then close what is ours; entries must have been stopped before.
+
+        Raises:
+            MeshError: TERMINAL_AWAY.
+        """
         await self._look()
-        removed = await self._closes.cancel(self._watch.our_orders(), request_id)
-        return [*removed, *await self._closed(self._watch.ours(), request_id)]
+        # Each symbol by itself: where one is stuck, the others are closed all the same.
+        symbols = {*(one.symbol for one in self._watch.our_orders()), *(one.symbol for one in self._watch.ours())}
+        done = await asyncio.gather(*(self._flatten(symbol, request_id) for symbol in symbols))
+        return [entry for entries in done for entry in entries]
 
     async def withdraw(self, flatten: bool, request_id: str) -> None:
         """Pending entries of ours; with `flatten` the positions too. Nothing while the books can not be read."""
@@ -115,6 +115,14 @@ class AccountControl:
         status.safety.CopyFrom(safety_of(self.safety.state))
         status.trading_state = order_pb2.TradingState.Value(f"TRADING_STATE_{self.safety.engine_state}")
         status.differences.extend(difference_of(one, since) for one, since in self._watch.differences)
+
+    async def _flatten(self, symbol: str, request_id: str) -> list[Entry]:
+        orders = [one for one in self._watch.our_orders() if one.symbol == symbol]
+        removed = await self._closes.cancel(orders, request_id)
+        if orders:  # one of them may have opened a position meanwhile
+            await self._watch.look()
+        held = [one for one in self._watch.ours() if one.symbol == symbol]
+        return [*removed, *await self._closed(held, request_id)]
 
     async def _closed(self, positions: Sequence[BookPosition], request_id: str) -> list[Entry]:
         entries = await self._closes.close(positions, request_id)

@@ -125,6 +125,7 @@ class AgentStatus(_message.Message):
     LEDGER_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
+    CONFIRMATIONS_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     version: _builtins.str
     started_unix_ms: _builtins.int
@@ -144,6 +145,10 @@ class AgentStatus(_message.Message):
 
     @_builtins.property
     def config(self) -> Global___AppliedConfig: ...
+    @_builtins.property
+    def confirmations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Confirmation]:
+        """Signals that wait for the person's word, the oldest first."""
+
     def __init__(
         self,
         *,
@@ -157,10 +162,11 @@ class AgentStatus(_message.Message):
         ledger: Global___LedgerStatus | None = ...,
         errors: _abc.Iterable[Global___LoggedError] | None = ...,
         config: Global___AppliedConfig | None = ...,
+        confirmations: _abc.Iterable[Global___Confirmation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "ledger", b"ledger"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "config", b"config", "errors", b"errors", "lanes", b"lanes", "ledger", b"ledger", "missing", b"missing", "started_unix_ms", b"started_unix_ms", "symbols", b"symbols", "terminals", b"terminals", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "config", b"config", "confirmations", b"confirmations", "errors", b"errors", "lanes", b"lanes", "ledger", b"ledger", "missing", b"missing", "started_unix_ms", b"started_unix_ms", "symbols", b"symbols", "terminals", b"terminals", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,16 +466,22 @@ class ListPositionsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TERMINALS_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def terminals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TerminalPositions]: ...
+    @_builtins.property
+    def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of which terminals it is not known what they hold, in words."""
+
     def __init__(
         self,
         *,
         terminals: _abc.Iterable[Global___TerminalPositions] | None = ...,
+        silent: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["terminals", b"terminals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["silent", b"silent", "terminals", b"terminals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,7 +496,9 @@ class TerminalPositions(_message.Message):
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
-    def snapshot(self) -> _agent_link_pb2.AccountSnapshot: ...
+    def snapshot(self) -> _agent_link_pb2.AccountSnapshot:
+        """Absent: not read yet."""
+
     def __init__(
         self,
         *,

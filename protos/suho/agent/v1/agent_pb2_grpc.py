@@ -118,7 +118,8 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ClosePositions(self, request, context):
-        """Closes positions that are ours; the kill switch does not stop it.
+        """Closes positions that are ours; the kill switch does not stop it. All accounts at once: an error comes when every
+        one has been asked, and tells what was closed and what was not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,9 @@ class AgentServiceStub:
     """The status, then again whenever it changed; at most twice a second."""
     ListPositions: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListPositionsRequest, _agent_pb2.ListPositionsResponse]
     ClosePositions: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClosePositionsRequest, _agent_pb2.ClosePositionsResponse]
-    """Closes positions that are ours; the kill switch does not stop it."""
+    """Closes positions that are ours; the kill switch does not stop it. All accounts at once: an error comes when every
+    one has been asked, and tells what was closed and what was not.
+    """
     Halt: _grpc.UnaryUnaryMultiCallable[_agent_pb2.HaltRequest, _agent_pb2.HaltResponse]
     """The kill switch: no entries any more, at once and until lifted here, also after a restart."""
     Resume: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ResumeRequest, _agent_pb2.ResumeResponse]
@@ -66,7 +68,9 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """The status, then again whenever it changed; at most twice a second."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListPositionsRequest, _agent_pb2.ListPositionsResponse]  # type: ignore[assignment]
     ClosePositions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClosePositionsRequest, _agent_pb2.ClosePositionsResponse]  # type: ignore[assignment]
-    """Closes positions that are ours; the kill switch does not stop it."""
+    """Closes positions that are ours; the kill switch does not stop it. All accounts at once: an error comes when every
+    one has been asked, and tells what was closed and what was not.
+    """
     Halt: _aio.UnaryUnaryMultiCallable[_agent_pb2.HaltRequest, _agent_pb2.HaltResponse]  # type: ignore[assignment]
     """The kill switch: no entries any more, at once and until lifted here, also after a restart."""
     Resume: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResumeRequest, _agent_pb2.ResumeResponse]  # type: ignore[assignment]
@@ -113,7 +117,9 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ClosePositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ClosePositionsResponse, _abc.Awaitable[_agent_pb2.ClosePositionsResponse]]:
-        """Closes positions that are ours; the kill switch does not stop it."""
+        """Closes positions that are ours; the kill switch does not stop it. All accounts at once: an error comes when every
+        one has been asked, and tells what was closed and what was not.
+        """
 
     @_abc_1.abstractmethod
     def Halt(
