@@ -51,7 +51,7 @@ def init(
     }
     given = {**folders, **assignments(values or ())}
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, commented(AgentSettings(state_dir=file.parent)), given)
+    _write(file, commented(AgentSettings.model_validate(folders)), assignments(values or ()))
     if as_json:
         print_json({"file": str(file), "changed": given})
     else:

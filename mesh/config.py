@@ -34,7 +34,9 @@ class ProgramSettings(Settings):
         "auto", description="JSON lines, or readable; auto: readable on a terminal."
     )
     log_dir: Path | None = Field(
-        None, description="Folder for this program's log, in files of bounded size; none: standard error."
+        None,
+        examples=["logs"],
+        description="Folder for this program's log, in files of bounded size; none: standard error.",
     )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0: none.")
     state_dir: Path | None = Field(None, description="Folder for what this program keeps on disk.")

@@ -47,7 +47,9 @@ class AgentSettings(LiveFields):
         description="With the preference auto_close_trades: so long before the trade server's midnight all is closed.",
     )
     news_file: Path | None = Field(
-        None, description="Calendar of economic news, .csv or .ics, read again when it changes; none: no news."
+        None,
+        examples=["news.csv"],
+        description="Calendar of economic news, .csv or .ics, read again when it changes; none: no news.",
     )
     news_least_impact: Literal["low", "medium", "high"] = Field(
         "high", description="News of less impact than this make no window."
@@ -57,7 +59,9 @@ class AgentSettings(LiveFields):
     )
     idle_ms: int = Field(5, ge=1, le=1000, description="Pause between two looks at a terminal that has no new tick.")
     user_id: UUID | None = Field(
-        None, description="Whose preferences count here: the same on each of a person's PCs; none: this agent's own."
+        None,
+        examples=["00000000-0000-0000-0000-000000000000"],
+        description="Whose preferences count here: a UUID, the same on each of a person's PCs; none: this agent's own.",
     )
     records_sync_s: float = Field(
         10,

@@ -1,4 +1,4 @@
-"""Makes the sources that the settings name: files, and classes of others (docs: "A source of your own").
+"""Makes the sources that the settings name: files, and classes of others (docs/agent.md, "A source of your own").
 
 A plug-in is a class that is called with its `SourceSettings` and a folder of its own, and gives a `CollectedSource`:
 a `TickSource` with `run`. The least work is to derive it from `ArchiveSource`: it appends what comes in `collect`.

@@ -1,6 +1,7 @@
 """The agent's settings as a TOML file for people: each with what it means, its unit and its default."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,16 +14,28 @@ from tomlkit.items import Table
 from mesh.config import Settings
 from pc_agent.config import AgentSettings
 from pc_agent.domain.setting_rules import Reach, Rule, rule_of
+from pc_agent.settings.sources import SourceSettings
+from pc_agent.settings.terminals import TerminalSettings
 
 _HEADING = """\
 Settings of Suho's agent on this PC. `suho agent config check` says whether they are right, `… show` what counts.
 The command line and the environment (SUHO_PC_AGENT_…) count above this file; the mesh may change what is marked so."""
 
-# Settings that stand as tables; a comment where there is none.
-_TABLES = ("terminals", "sources")
+# Settings that stand as tables, last as TOML wants them; and what is said above an example of one more.
+_TABLES: Mapping[str, tuple[type[Settings], str]] = {
+    "terminals": (
+        TerminalSettings,
+        "An example of one more. Those of one account work in parallel; each needs path, login and server then, the"
+        " first too. To use it take the first '# ' of its lines away:",
+    ),
+    "sources": (SourceSettings, "An example. To use it take the first '# ' of its lines away:"),
+}
+_WIDTH = 118
 _UNITS = {
     "_ms": "milliseconds",
     "_s": "seconds",
+    "_minutes": "minutes",
+    "_days": "days",
     "_points": "points",
     "_percent": "percent",
     "_mb": "megabytes",
@@ -41,25 +54,21 @@ def unit_of(name: str) -> str:
 
 
 def commented(settings: AgentSettings) -> str:
-    """A whole file: every setting under its comment, tables last as TOML wants them."""
+    """A whole file: every setting under its comment, then the tables, with an example of each behind comment signs."""
     document = tomlkit.document()
     for line in _HEADING.splitlines():
         document.add(tomlkit.comment(line))
-    tables = {name: getattr(settings, name) for name in _TABLES}
     for name, field in AgentSettings.model_fields.items():
-        comments = _comments(name, field, rule_of(name))
-        if name not in tables:
-            _add(document, name, getattr(settings, name), comments)
-        elif not tables[name]:
-            _add(document, name, None, [*comments, f"Each is a [[{name}]] table at the end of this file."])
-    document.add(tomlkit.nl())
-    for name, each in tables.items():
-        if each:
-            written = tomlkit.aot()
-            for one in each:
-                written.append(_table(one))
-            document.add(name, written)
-    return tomlkit.dumps(document)
+        if name not in _TABLES:
+            _add(document, name, getattr(settings, name), field, _comments(name, field, rule_of(name)))
+    parts = [tomlkit.dumps(document)]
+    for name, (cls, sentence) in _TABLES.items():
+        given = getattr(settings, name)
+        parts.append(_behind_signs(AgentSettings.model_fields[name].description or ""))
+        parts += [_table(name, one, cls.model_fields) for one in given]
+        said = textwrap.fill(sentence, _WIDTH)
+        parts.append(_behind_signs(f"{said}\n\n{_example(name, cls, is_described=bool(given))}"))
+    return "\n".join(parts)
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:
@@ -102,19 +111,35 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def _table(one: Settings) -> Table:
+def _table(name: str, one: Settings, described: Collection[str]) -> str:
+    """An element of the array `name`: with its fields' comments where they are `described`, else those given alone."""
     table = tomlkit.table()
-    for name, field in type(one).model_fields.items():
-        _add(table, name, getattr(one, name), _comments(name, field, None))
-    return table
+    for field, facts in type(one).model_fields.items():
+        if field in described or field in one.model_fields_set:
+            comments = _comments(field, facts, None) if field in described else ()
+            _add(table, field, getattr(one, field), facts, comments)
+    array = tomlkit.aot()
+    array.append(table)
+    return tomlkit.dumps({name: array})
 
 
-def _add(place: Container | Table, name: str, value: Any, comments: Sequence[str]) -> None:
-    place.add(tomlkit.nl())
+def _example(name: str, cls: type[Settings], *, is_described: bool) -> str:
+    """`is_described`: a table with all comments stands above it."""
+    values = {field: facts.examples[0] for field, facts in cls.model_fields.items() if facts.examples}
+    return _table(name, cls.model_construct(**values), () if is_described else cls.model_fields)
+
+
+def _behind_signs(text: str) -> str:
+    return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
+
+
+def _add(place: Container | Table, name: str, value: Any, field: FieldInfo, comments: Sequence[str]) -> None:
+    if comments:
+        place.add(tomlkit.nl())
     for comment in comments:
         place.add(tomlkit.comment(comment))
     if value is None:  # TOML has no word for nothing
-        place.add(tomlkit.comment(f'{name} = ""'))
+        place.add(tomlkit.comment(f"{name} = {_written(*(field.examples or ['']))}"))
     elif isinstance(value, Mapping):
         inline = tomlkit.inline_table()
         inline.update(plain(value))
@@ -134,7 +159,11 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(default, Settings | tuple) and not all(isinstance(item, str) for item in default):
         return "as here"
-    return str(tomlkit.item(plain(default)).as_string())
+    return _written(default)
+
+
+def _written(value: Any) -> str:
+    return str(tomlkit.item(plain(value)).as_string())
 
 
 def _reach(rule: Rule | None) -> str:

@@ -14,18 +14,25 @@ class SourceSettings(Settings):
     """Where ticks come from beside the terminals: a `[[sources]]` table.
 
     A replay is files that are whole, `csv` files that another program writes on; their shapes are those that the twin
-    replays (docs: "Ticks from files"), gzipped only where they are whole. A plug-in is a class of your own.
+    replays (docs/agent.md, "Ticks from files"), gzipped only where they are whole. A plug-in is a class of your own.
     """
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        examples=["my-feed"],
         description="What it is called in logs and in the status; also its folder in the agent's state.",
     )
-    kind: Literal["replay", "csv", "plugin"] = Field(description="Whole files, files that grow, or a plug-in.")
+    kind: Literal["replay", "csv", "plugin"] = Field(
+        examples=["csv"], description="'replay': whole files; 'csv': files that grow; 'plugin': a class of your own."
+    )
     server: str = Field(
         "", description="Server name that its ticks bear in the mesh: its own; empty: made of kind and name."
     )
-    files: dict[str, Path] = Field(default_factory=dict, description="Symbol = 'file', of a replay or csv.")
+    files: dict[str, Path] = Field(
+        default_factory=dict,
+        examples=[{"EURUSD": "C:/ticks/eurusd.csv"}],
+        description="Symbol = 'file', of a replay or csv.",
+    )
     speed: float = Field(0, ge=0, description="Of a replay: times as fast as it was; 0: as fast as it is taken.")
     plugin: str = Field("", description="'module:Class', or the name of an entry point of the group suho.tick_sources.")
     options: dict[str, Any] = Field(default_factory=dict, description="What the plug-in wants to know.")

@@ -22,22 +22,37 @@ class TerminalSettings(Settings):
     name: str = Field(
         "terminal",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        examples=["second"],
         description="What it is called in logs and in the status; also the name of its lock file.",
     )
     module: Literal["MetaTrader5", "pc_agent.twin.client"] = Field(
         "MetaTrader5", description="How it is spoken to: MetaTrader's package, or the twin's client."
     )
-    path: str = Field("", description="terminal64.exe, or the twin's folder; empty: the one that MetaTrader finds.")
-    portable: bool = Field(False, description="The terminal keeps its data in its own folder (terminal64 /portable).")
-    login: int = Field(0, ge=0, description="Account number; 0: the one that the terminal is logged in to.")
-    server: str = Field("", description="The account's server, as the terminal shows it.")
-    password_file: Path | None = Field(None, description="File with the account's password, readable by you alone.")
+    path: str = Field(
+        "",
+        examples=[r"C:\MT5-second\terminal64.exe"],
+        description="terminal64.exe, or the twin's folder; empty: the one that MetaTrader finds.",
+    )
+    portable: bool = Field(
+        False, examples=[True], description="The terminal keeps its data in its own folder (terminal64 /portable)."
+    )
+    login: int = Field(
+        0, ge=0, examples=[12345678], description="Account number; 0: the one that the terminal is logged in to."
+    )
+    server: str = Field("", examples=["MyBroker-Live"], description="The account's server, as the terminal shows it.")
+    password_file: Path | None = Field(
+        None,
+        examples=[r"C:\Users\me\AppData\Local\suho\second.password"],
+        description="File with the account's password, readable by you alone.",
+    )
     symbols: tuple[str, ...] = Field((), description="Symbols that this terminal carries; none: as the agent is set.")
     symbol_names: dict[str, str] = Field(
         default_factory=dict, description="Names in the mesh and what this broker calls them: EURUSD = 'EURUSD.r'."
     )
     symbol_prefixes: tuple[str, ...] = Field((), description="What this broker puts before names: taken off.")
-    symbol_suffixes: tuple[str, ...] = Field((), description="What this broker puts behind names: taken off.")
+    symbol_suffixes: tuple[str, ...] = Field(
+        (), examples=[[".r"]], description="What this broker puts behind names: taken off."
+    )
     initialize_timeout_ms: int = Field(
         60_000, ge=1_000, le=600_000, description="How long the terminal may take to start and to log in."
     )
@@ -45,9 +60,15 @@ class TerminalSettings(Settings):
         30_000, ge=1_000, le=600_000, description="How long the terminal may take for any answer but an order's."
     )
     cpu_limit_percent: float = Field(
-        0, ge=0, le=6_400, description="Most of one processor that the instance may use, 100 is all of it; 0: no limit."
+        0,
+        ge=0,
+        le=6_400,
+        examples=[50],
+        description="Most of one processor that the instance may use, 100 is all of it; 0: no limit.",
     )
-    memory_limit_mb: float = Field(0, ge=0, description="Most memory that the instance may use; 0: no limit.")
+    memory_limit_mb: float = Field(
+        0, ge=0, examples=[2000], description="Most memory that the instance may use; 0: no limit."
+    )
 
     @field_validator("symbol_names")
     @classmethod
