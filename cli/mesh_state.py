@@ -7,8 +7,9 @@ import typer
 from suho.hub.v1 import registry_pb2, registry_pb2_grpc, traffic_pb2, traffic_pb2_grpc
 
 from cli import policies
+from cli.answers import Answer
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
-from cli.hubs import HubAnswer, ask_every_hub
+from cli.hubs import ask_every_hub
 from cli.output import print_json, print_table, since, to_dict, utc
 
 app = typer.Typer(no_args_is_help=True, help="The hubs, the clients they steer, and policies.")
@@ -44,9 +45,9 @@ def mesh_state(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) 
             print(f"{one['address']} does not answer: {one['because']}")
 
 
-def _facts(answer: HubAnswer[Any]) -> dict[str, Any]:
+def _facts(answer: Answer[Any]) -> dict[str, Any]:
     told = None if answer.answer is None else to_dict(answer.answer)
-    return {"address": answer.address, "state": told, "because": answer.because}
+    return {"address": answer.of, "state": told, "because": answer.because}
 
 
 def alarm_lines(hubs: list[dict[str, Any]]) -> list[str]:
@@ -85,7 +86,7 @@ def clients(state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> 
         return await stub.ListClients(traffic_pb2.ListClientsRequest(), timeout=TIMEOUT_S)
 
     answers = run(lambda: ask_every_hub(state, ask))
-    silent = [{"address": one.address, "because": one.because} for one in answers if one.answer is None]
+    silent = [{"address": one.of, "because": one.because} for one in answers if one.answer is None]
     found = [
         {"hub": one.answer.hub_id, **to_dict(client)}
         for one in answers

@@ -149,5 +149,10 @@ def calls_explained() -> Iterator[None]:
                 "nobody answers: is the platform running? `suho up` starts it, `suho logs NAME` tells why one is away",
                 EXIT_UNREACHABLE,
             )
-        cannot_now = refusal.code is grpc.StatusCode.UNAVAILABLE
-        fail(f"{refusal.message} [{refusal.reason}]", EXIT_UNREACHABLE if cannot_now else EXIT_REFUSED)
+        fail(f"{refusal.message} [{refusal.reason}]", status_of(refusal))
+
+
+def status_of(refusal: MeshError) -> int:
+    """What a command ends with that is refused so: not, or only not now."""
+    cannot_now = refusal.code is grpc.StatusCode.UNAVAILABLE or refusal.reason is Reason.DEADLINE_EXCEEDED
+    return EXIT_UNREACHABLE if cannot_now else EXIT_REFUSED

@@ -1,8 +1,7 @@
 """`suho positions` and `suho close`: what the terminals hold, and closing it from the server side."""
 
-import asyncio
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +9,16 @@ import typer
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2, trading_pb2
 
+from cli.answers import Answer, failures, tell_failures
+from cli.closing import choose, refuse_unclear, sort_out, tell_gone
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
 from cli.order_words import account_facts, account_name, barred, kind_name, side_name, trading_state_name
 from cli.output import fail, print_json, print_table, to_dict, utc
 from cli.signal_options import refuse_bad_numbers
 from cli.signal_send import AccountOption, WaitOption
-from cli.trading import Stub, end, facts_of, print_order, resolve_account, sending, trading
+from cli.trading import Stub, ask_engine_each, end, facts_of, print_order, resolve_account, sending, trading
 
 _CLOSES = uuid.uuid5(uuid.NAMESPACE_URL, "suho:close")
-
-Held = tuple[account_pb2.AccountRef, order_pb2.Position]
 
 
 def positions(account: AccountOption = "", state: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
@@ -49,23 +48,22 @@ def close(
     as_json: JsonOption = False,
 ) -> None:
     """Close positions: by ticket, by symbol, or all that are ours. Foreign ones are never touched."""
-    if targets and everything:
-        raise typer.BadParameter(f"give {' '.join(targets)} or --all, not both")
-    if not targets and not everything:
-        raise typer.BadParameter("say which: tickets or symbols, or --all")
+    refuse_unclear(targets or (), everything)
     if volume and (everything or len(targets or ()) != 1):
         raise typer.BadParameter("it goes with one position only", param_hint="--volume")
     refuse_bad_numbers(trading_pb2.SubmitSignalRequest(volume=volume))
     named = request_id or str(uuid.uuid4())
-    done = run(lambda: _close(state, account, targets or [], volume, named, wait, as_json))
+    done, gone, failed = run(lambda: _close(state, account, targets or [], volume, named, wait, as_json))
     if as_json:
-        print_json({"orders": [facts_of(order, duplicate) for order, duplicate in done]})
+        orders = [facts_of(order, duplicate) for order, duplicate in done]
+        print_json({"id": named, "orders": orders, "gone": gone, "failed": failures(failed)})
     else:
         for order, duplicate in done:
             print_order(order, duplicate)
-        if not done:
+        tell_gone(gone)
+        if not (done or gone or failed):
             print("nothing of ours is open")
-    end([order for order, _ in done], wait)
+    end([order for order, _ in done], wait, tell_failures(failed), named)
 
 
 async def _positions(
@@ -86,35 +84,20 @@ async def _ask(stub: "Stub", account: str) -> list[trading_pb2.AccountPositions]
 
 async def _close(
     state: Path, account: str, targets: list[str], volume: str, request_id: str, wait_s: float, as_json: bool
-) -> list[tuple[order_pb2.Order, bool]]:
+) -> tuple[list[tuple[order_pb2.Order, bool]], list[str], list[Answer[Any]]]:
+    """The orders, which positions were gone by then, and what failed."""
     namespace = uuid.uuid5(_CLOSES, request_id)
     with sending(request_id, as_json) as under_way:
         async with trading(state) as stub:
-            held = list(_chosen(await _ask(stub, account), targets))
-            if volume and len(held) != 1:
-                tickets = ", ".join(str(item.ticket) for _, item in held) or "none"
-                fail(f"--volume goes with one position; {tickets} match")
-            closings = [_closing(of, item, volume, namespace) for of, item in held]
-            return await asyncio.gather(*(under_way.submit(stub, closing, wait_s) for closing in closings))
-
-
-def _chosen(accounts: list[trading_pb2.AccountPositions], targets: list[str]) -> Iterator[Held]:
-    every = [(item.account, position) for item in accounts for position in item.snapshot.positions]
-    for target in targets:
-        meant = [position for _, position in every if target in _names(position)]
-        if not meant:
-            fail(f"no position bears the ticket or symbol {target!r}; `suho positions` lists what there is")
-        if not any(position.signal_id for position in meant):
-            ticket = meant[0].ticket
-            fail(f"position {ticket} was not opened here; `suho agent adopt {ticket}` on its PC makes it yours")
-    for of, position in every:
-        named = any(target in _names(position) for target in targets)
-        if position.signal_id and (named or not targets):
-            yield of, position
-
-
-def _names(position: order_pb2.Position) -> tuple[str, str]:
-    return str(position.ticket), position.symbol
+            held, unfit = choose(await _ask(stub, account), targets)
+            if volume and len(held) > 1:
+                fail(f"--volume goes with one position; {', '.join(str(one.position.ticket) for one in held)} match")
+            calls = {
+                one.title: under_way.submit(stub, _closing(one.account, one.position, volume, namespace), wait_s)
+                for one in held
+            }
+            done, gone, failed = sort_out(await ask_engine_each(state, calls))
+            return done, gone, [*unfit, *failed]
 
 
 def _closing(

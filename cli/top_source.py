@@ -149,7 +149,7 @@ class LiveMesh:
         self._published = published
         self.view = replace(
             self.view,
-            hubs=tuple(_standing(item.address, item.answer, item.because) for item in hubs.result()),
+            hubs=tuple(_standing(item.of, item.answer, item.because) for item in hubs.result()),
             lanes=tuple(lanes),
             accounts=tuple(to_dict(account) for account in engine.result()),
         )

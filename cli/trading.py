@@ -2,16 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import typer
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2, trading_pb2, trading_pb2_grpc
 
+from cli.answers import Answer, ask_each
 from cli.away import NO_ANSWER, not_answered
 from cli.connection import TIMEOUT_S, mesh
 from cli.order_words import (
@@ -26,6 +27,8 @@ from cli.order_words import (
 )
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, NotAnsweredError, fail, print_json
 
+T = TypeVar("T")
+
 # As a string: only the stubs know it.
 Stub: TypeAlias = "trading_pb2_grpc.TradingServiceAsyncStub"
 
@@ -36,13 +39,28 @@ _HINT_AFTER_S = 2.0
 @asynccontextmanager
 async def trading(state: Path) -> "AsyncIterator[Stub]":
     """The engine. Raises NotAnsweredError, which says who is away."""
-    async with mesh(state) as channel:
-        try:
-            yield trading_pb2_grpc.TradingServiceStub(channel)
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in NO_ANSWER:
-                raise
-            raise await not_answered(state, "trading-engine", error) from error
+    async with mesh(state) as channel, _explained(state):
+        yield trading_pb2_grpc.TradingServiceStub(channel)
+
+
+async def ask_engine_each(state: Path, calls: Mapping[str, Awaitable[T]]) -> list[Answer[T]]:
+    """Several calls of the engine at once; each that fails says who is away."""
+
+    async def one(call: Awaitable[T]) -> T:
+        async with _explained(state):
+            return await call
+
+    return await ask_each({of: one(call) for of, call in calls.items()})
+
+
+@asynccontextmanager
+async def _explained(state: Path) -> AsyncIterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in NO_ANSWER:
+            raise
+        raise await not_answered(state, "trading-engine", error) from error
 
 
 class Sending:
@@ -70,10 +88,14 @@ def sending(repeat_id: str, as_json: bool) -> Iterator[Sending]:
         yield under_way
     except NotAnsweredError as error:
         taken = "it may have been taken all the same: `suho orders` tells" if under_way.begun else "nothing was sent"
-        message = f"{error}; {taken}; with `--id {repeat_id}` it is the same, done once however often it is sent"
+        message = f"{error}; {taken}; {_same(repeat_id)}"
         if as_json:
             print_json({"id": repeat_id, "state": None, "maybe_taken": under_way.begun, "message": message})
         fail(message, EXIT_UNREACHABLE)
+
+
+def _same(repeat_id: str) -> str:
+    return f"with `--id {repeat_id}` it is the same, done once however often it is sent"
 
 
 async def resolve_account(stub: "Stub", account: str) -> account_pb2.AccountRef:
@@ -154,8 +176,9 @@ def print_order(order: order_pb2.Order, duplicate: bool) -> None:
         print("  took " + ", ".join(f"{name} {ms:g} ms" for name, ms in took.items()))
 
 
-def end(orders: list[order_pb2.Order], wait_s: float) -> None:
-    """With the status of the one that went worst: nobody knows, no answer yet, refused."""
+def end(orders: list[order_pb2.Order], wait_s: float, status: int = 0, repeat_id: str = "") -> None:
+    """With the status of the one that went worst: nobody knows, no answer yet, refused; or with that of calls that
+    failed beside them, which may be repeated under `repeat_id`."""
     doubtful = [order for order in orders if order.state == order_pb2.ORDER_STATE_UNKNOWN]
     if doubtful:
         _end_in_doubt(doubtful[0])
@@ -164,7 +187,9 @@ def end(orders: list[order_pb2.Order], wait_s: float) -> None:
             f"no report within {wait_s:g} s; `suho orders show {waiting.signal_id}` tells what became of it",
             EXIT_UNREACHABLE,
         )
-    if any(order.state not in DONE for order in orders):
+    if status == EXIT_UNREACHABLE:
+        fail(f"what was not answered may have been taken all the same: {_same(repeat_id)}", status)
+    if status or any(order.state not in DONE for order in orders):
         raise typer.Exit(EXIT_REFUSED)
 
 

@@ -1,7 +1,7 @@
 """`suho halt`, `suho resume`: no entries any more, and again; from the server side."""
 
-import asyncio
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +9,13 @@ import typer
 from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2, trading_pb2
 
+from cli.answers import Answer, failures, tell_failures
 from cli.connection import DEFAULT_STATE, TIMEOUT_S, JsonOption, StateOption, run
 from cli.drains import who
 from cli.order_words import account_facts, account_name, barred, trading_state_name
 from cli.output import fail, print_json
 from cli.signal_send import AccountOption
-from cli.trading import Stub, resolve_account, trading
+from cli.trading import Stub, ask_engine_each, end, resolve_account, trading
 
 Answered = tuple[account_pb2.AccountRef, trading_pb2.SetTradingStateResponse]
 ReasonOption = Annotated[str, typer.Option(help="For those who look later; otherwise your name.")]
@@ -39,13 +40,14 @@ def halt(
     if flatten and reducing:
         raise typer.BadParameter("what is closed could be opened again; leave --reducing out", param_hint="--flatten")
     wanted = order_pb2.TRADING_STATE_REDUCING if reducing else order_pb2.TRADING_STATE_HALTED
+    named = request_id or str(uuid.uuid4())
     request = trading_pb2.SetTradingStateRequest(
-        trading_state=wanted,
-        reason=reason or f"halted by {who()}",
-        flatten=flatten,
-        request_id=request_id or str(uuid.uuid4()),
+        trading_state=wanted, reason=reason or f"halted by {who()}", flatten=flatten, request_id=named
     )
-    _tell(run(lambda: _set(state, account, request, everywhere=True)), as_json)
+    answers = run(lambda: _halt(state, account, request))
+    failed = [one for one in answers if one.answer is None]
+    _tell([one.answer for one in answers if one.answer is not None], failed, as_json)
+    end([], 0, tell_failures(failed), named)
 
 
 def resume(
@@ -58,28 +60,28 @@ def resume(
     request = trading_pb2.SetTradingStateRequest(
         trading_state=order_pb2.TRADING_STATE_ACTIVE, reason=reason or f"resumed by {who()}"
     )
-    answers = run(lambda: _set(state, account, request, everywhere=False))
-    _tell(answers, as_json)
-    names = [account_name(account) for account, _ in answers]
-    known = [one for one in run(lambda: _accounts(state)) if account_name(one.account) in names]
-    if still := [why for one in known if (why := barred(one))]:
+    resumed = run(lambda: _resume(state, account, request))
+    _tell([resumed], [], as_json)
+    known = run(lambda: _accounts(state))
+    if still := [why for one in known if one.account == resumed[0] and (why := barred(one))]:
         fail("; ".join(still))
 
 
-async def _set(
-    state: Path, account: str, request: trading_pb2.SetTradingStateRequest, everywhere: bool
-) -> list[Answered]:
+async def _halt(state: Path, account: str, request: trading_pb2.SetTradingStateRequest) -> list[Answer[Answered]]:
+    """Of the account, or of every one: whatever is the matter with one, the others are halted."""
     async with trading(state) as stub:
-        if everywhere and not account:
-            accounts = await _every_account(stub)
-        else:
-            accounts = [await resolve_account(stub, account)]
-        return list(await asyncio.gather(*(_set_one(stub, request, one) for one in accounts)))
+        accounts = [await resolve_account(stub, account)] if account else await _every_account(stub)
+        return await ask_engine_each(state, {account_name(one): _set_one(stub, request, one) for one in accounts})
 
 
-async def _accounts(state: Path) -> list[trading_pb2.AccountStatus]:
+async def _resume(state: Path, account: str, request: trading_pb2.SetTradingStateRequest) -> Answered:
     async with trading(state) as stub:
-        return list((await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts)
+        return await _set_one(stub, request, await resolve_account(stub, account))
+
+
+async def _accounts(state: Path) -> Sequence[trading_pb2.AccountStatus]:
+    async with trading(state) as stub:
+        return (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
 
 
 async def _set_one(
@@ -98,9 +100,9 @@ async def _every_account(stub: "Stub") -> list[account_pb2.AccountRef]:
     return [item.account for item in known]
 
 
-def _tell(answers: list[Answered], as_json: bool) -> None:
+def _tell(answers: Sequence[Answered], failed: Sequence[Answer[Answered]], as_json: bool) -> None:
     if as_json:
-        print_json({"accounts": [_facts(*answer) for answer in answers]})
+        print_json({"accounts": [_facts(*answer) for answer in answers], "failed": failures(failed)})
         return
     for account, answer in answers:
         print(f"{account_name(account)} is {_name(answer)}{_flattening(answer)}")

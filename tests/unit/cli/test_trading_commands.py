@@ -1,6 +1,7 @@
 """Orders, positions and states from the command line, against an engine that answers as it is told."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -17,7 +18,8 @@ from cli.__main__ import app
 from cli.order_words import way
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE
 from mesh.channel import direct_channel
-from tests.unit.cli.fake_hub import write_state
+from mesh.errors import MeshError, Reason
+from tests.unit.cli.fake_hub import refuse, write_state
 
 ACCOUNT = account_pb2.AccountRef(server="s", login=7)
 S, K = order_pb2.OrderState, order_pb2.OrderKind
@@ -49,11 +51,28 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
     """One account with two positions and a pending order; each signal ends in `outcome`."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.asked: list[Any] = []
         self.outcome = S.ORDER_STATE_FILLED
+        self.accounts = [ACCOUNT]
+        self.held = [OWN, FOREIGN]
+        # By position or login; what is not refused is answered when all of these were.
+        self.refused: dict[int, MeshError] = {}
+        self.refusing = threading.Semaphore(0)
+
+    def _refuse_or_wait(self, key: int, context: Any) -> None:
+        if key in self.refused:
+            self.refusing.release()
+            refuse(context, self.refused[key])
+        for _ in self.refused:
+            assert self.refusing.acquire(timeout=5)
+            self.refusing.release()
 
     def SubmitSignal(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
+        self._refuse_or_wait(request.position, context)
         order = order_pb2.Order(signal_id=request.signal_id, account=request.account, kind=request.kind,
                                 symbol="EURUSD", position=request.position, state=self.outcome)  # fmt: skip
         return trading_pb2.SubmitSignalResponse(order=order)
@@ -66,18 +85,22 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
 
     def ListAccounts(self, request: Any, context: Any) -> Any:
         safety = agent_link_pb2.AgentSafety(halted=True, reason="KILL_SWITCH", message="by hand")
-        one = trading_pb2.AccountStatus(account=ACCOUNT, agent="pc-1", epoch=5, safety=safety, state_reason="storm",
-                                        trading_state=order_pb2.TRADING_STATE_HALTED, standing_by=["pc-2"])  # fmt: skip
-        return trading_pb2.ListAccountsResponse(accounts=[one])
+        known = [
+            trading_pb2.AccountStatus(account=account, agent="pc-1", epoch=5, safety=safety, state_reason="storm",
+                                      trading_state=order_pb2.TRADING_STATE_HALTED, standing_by=["pc-2"])
+            for account in self.accounts
+        ]  # fmt: skip
+        return trading_pb2.ListAccountsResponse(accounts=known)
 
     def BeginEpoch(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
         return trading_pb2.BeginEpochResponse(epoch=9)
 
     def ListPositions(self, request: Any, context: Any) -> Any:
-        held = agent_link_pb2.AccountSnapshot(positions=[OWN, FOREIGN], orders=[WAITING])
-        one = trading_pb2.AccountPositions(account=ACCOUNT, agent="pc-1", snapshot=held)
-        return trading_pb2.ListPositionsResponse(accounts=[one])
+        held = agent_link_pb2.AccountSnapshot(positions=self.held, orders=[WAITING])
+        first = trading_pb2.AccountPositions(account=ACCOUNT, agent="pc-1", snapshot=held)
+        silent = [trading_pb2.AccountPositions(account=account) for account in self.accounts[1:]]
+        return trading_pb2.ListPositionsResponse(accounts=[first, *silent])
 
     def ListMarketConditions(self, request: Any, context: Any) -> Any:
         one = trading_pb2.AccountMarket(account=ACCOUNT, conditions=[order_pb2.MarketConditions(symbol="EURUSD")])
@@ -90,6 +113,7 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
 
     def SetTradingState(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
+        self._refuse_or_wait(request.account.login, context)
         answer = trading_pb2.SetTradingStateResponse(trading_state=request.trading_state)
         if request.flatten:
             answer.signal_ids[:], answer.removal_ids[:] = ["c1"], ["r1"]
@@ -98,7 +122,7 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[tuple[FakeEngine, str]]:
-    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server = grpc.server(futures.ThreadPoolExecutor(8))
     fake = FakeEngine()
     trading_pb2_grpc.add_TradingServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -114,8 +138,7 @@ Suho = Callable[..., Result]
 def suho(engine: tuple[FakeEngine, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suho:
     monkeypatch.setattr("cli.connection.mesh_channel", lambda settings, _: direct_channel(settings.hubs))
     write_state(tmp_path / "state", engine[1])
-    engine[0].asked.clear()
-    engine[0].outcome = S.ORDER_STATE_FILLED
+    engine[0].reset()
     return lambda *words: CliRunner().invoke(app, [*words, "--state", str(tmp_path / "state")])
 
 
@@ -176,6 +199,40 @@ def test_what_is_foreign_or_unknown_is_not_closed(suho: Suho, fake: FakeEngine) 
         *(2, 2, 2),
     ]
     assert not fake.asked
+
+
+def test_one_position_that_can_not_be_closed_keeps_no_other_one_open(suho: Suho, fake: FakeEngine) -> None:
+    """One that its stop closed meanwhile is told and no failure; what failed is told, and the worst is the status."""
+    fake.held = [order_pb2.Position(ticket=ticket, symbol="EURUSD", signal_id="a") for ticket in (1, 2, 3, 4)]
+    fake.refused = {2: MeshError(Reason.UNKNOWN_TICKET, "no position 2")}
+    told = suho("close", "--all")
+    assert (told.exit_code, told.stdout.count(": FILLED"), "position 2 of 7@s was closed" in told.stdout) == (
+        0,
+        3,
+        True,
+    )
+    fake.refused[3] = MeshError(Reason.ACCOUNT_MOVED, "it moved")
+    told = suho("close", "--all")
+    assert (told.exit_code, told.stdout.count(": FILLED")) == (EXIT_REFUSED, 2)
+    assert told.stderr == "suho: position 3 of 7@s: it moved [ACCOUNT_MOVED]\n"
+    fake.refused[4] = MeshError(Reason.ENGINE_AWAY, "engine-2 is silent")
+    told = suho("close", "EURUSD", "--id", "evening", "--json")
+    assert (told.exit_code, "with `--id evening` it is the same" in told.stderr) == (EXIT_UNREACHABLE, True)
+    facts = json.loads(told.stdout)
+    assert ([order["state"] for order in facts["orders"]], facts["gone"]) == (["FILLED"], ["position 2 of 7@s"])
+    assert [(one["of"], one["reason"]) for one in facts["failed"]] == [
+        ("position 3 of 7@s", "ACCOUNT_MOVED"),
+        ("position 4 of 7@s", None),
+    ]
+
+
+def test_what_is_not_known_keeps_nothing_open_and_is_told(suho: Suho, fake: FakeEngine) -> None:
+    """An account whose agent is away, a ticket that is gone: the rest of what was asked for is closed."""
+    fake.accounts = [ACCOUNT, account_pb2.AccountRef(server="s", login=8)]
+    for what, failed in ((["--all"], "8@s: what it holds"), (["9", "1"], "9: no position bears")):
+        told = suho("close", *what)
+        assert (told.exit_code, told.stdout.count(": FILLED"), failed in told.stderr) == (EXIT_REFUSED, 1, True)
+    assert suho("close", "1").exit_code == 0
 
 
 def test_a_symbol_that_no_agent_tells_of_is_refused_with_those_told(suho: Suho) -> None:
@@ -265,6 +322,19 @@ def test_a_halt_is_for_every_account_and_may_flatten(suho: Suho, fake: FakeEngin
         order_pb2.TRADING_STATE_ACTIVE,
     )
     assert suho("halt", "--flatten", "--reducing").exit_code == 2
+
+
+def test_an_account_that_can_not_be_flattened_keeps_no_other_one_from_it(suho: Suho, fake: FakeEngine) -> None:
+    """Whoever halts everything hears of every account, and the status tells that it is not all."""
+    fake.accounts = [account_pb2.AccountRef(server="s", login=login) for login in (6, 7, 8)]
+    fake.refused = {7: MeshError(Reason.AGENT_NOT_CONNECTED, "nothing was closed")}
+    told = suho("halt", "--flatten")
+    assert (told.exit_code, told.stderr) == (EXIT_REFUSED, "suho: 7@s: nothing was closed [AGENT_NOT_CONNECTED]\n")
+    assert all(f"{login}@s is HALTED; 1 pending" in told.stdout for login in (6, 8))
+    told = suho("halt", "--flatten", "--json")
+    facts = json.loads(told.stdout)
+    assert [one["account"]["login"] for one in facts["accounts"]] == [6, 8]
+    assert [(one["of"], one["reason"]) for one in facts["failed"]] == [("7@s", "AGENT_NOT_CONNECTED")]
 
 
 def test_positions_show_what_is_foreign(suho: Suho) -> None:
