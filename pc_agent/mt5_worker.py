@@ -253,6 +253,15 @@ class Mt5Worker:
                 return
             self._inbox.fill()
 
+    def _send_waiting(self) -> None:
+        """The orders that have come while something else is done."""
+        self._board.turn()
+        self._inbox.fill()
+        until = time.monotonic() + _STORM_S
+        while self._inbox.orders and time.monotonic() < until:
+            self._send(self._inbox.orders.popleft())
+            self._inbox.fill()
+
     def _do(self, command: Command) -> None:
         match command:
             case ReadBooks():
@@ -291,7 +300,7 @@ class Mt5Worker:
             return BooksRead(ask.request, None, "the terminal does not answer")
         try:
             quote_of = self._names.broker(ask.quote_of) if ask.quote_of else ""
-            books = read_books(self._mt5, self._broker, replace(ask, quote_of=quote_of))
+            books = read_books(self._mt5, self._broker, replace(ask, quote_of=quote_of), self._send_waiting)
         except TerminalGoneError as gone:
             return BooksRead(ask.request, None, str(gone))
         return BooksRead(ask.request, books.named(self._names.mesh))

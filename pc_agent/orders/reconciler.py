@@ -4,10 +4,10 @@ the broker is done with them.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mesh.clock import unix_ms
+from mesh.clock import boot_ns, unix_ms
 from mesh.log import get_logger
 from mesh.orders import Kind
 from pc_agent.domain.books import Books
@@ -17,7 +17,7 @@ from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders.account_books import AccountBooks
 from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.ledger import Ledger, Transaction
-from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, whole_books
+from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, books_with, past_orders, whole_books
 from pc_agent.terminal.messages import ReadBooks
 
 log = get_logger(__name__)
@@ -132,15 +132,15 @@ class Reconciler:
         gone = [entry for entry in self._pending.values() if entry.result.ticket not in working][:_MOST_TICKETS]
         if look is None or not gone:
             return
-        past = await self._past_of([entry.result.ticket for entry in gone])
+        for entry in gone:  # those that the past does not show let others go first the next time
+            self._pending[entry.signal.signal_id] = self._pending.pop(entry.signal.signal_id)
+        past = await past_orders(self._terminal, [entry.result.ticket for entry in gone])
         for entry in gone:
             now = await self._ledger.entry(entry.signal.signal_id)
             if now is None or now.is_final:
                 self._over(now or entry)
                 continue
-            order = (
-                next((one for one in past.history_orders if one.ticket == now.result.ticket), None) if past else None
-            )
+            order = past.get(now.result.ticket)
             if order is None:
                 continue
             deals = await self._deals.marked(now.signal.signal_id)
@@ -172,7 +172,7 @@ class Reconciler:
         """
         signal, now = doubt.entry.signal, time.monotonic()
         tickets = (signal.order_ticket,) if signal.kind is Kind.CANCEL_ORDER else ()
-        if tickets and (past := await self._past_of(tickets)):
+        if tickets and (past := await books_with(self._terminal, tickets)):
             found = resolve(signal, mark_of(signal.signal_id), past, None, self._settle_s)
             if found:
                 return found
@@ -191,15 +191,11 @@ class Reconciler:
         await self._deals.reclaim(whole.deals)
         return resolve(signal, mark, whole, now_ms, self._settle_s)
 
-    async def _past_of(self, tickets: Sequence[int]) -> Books | None:
-        tomorrow_s = int(time.time()) + SERVER_MARGIN_S  # of the past, only what bears these tickets
-        return await whole_books(self._terminal, ReadBooks(0, tomorrow_s, orders=tuple(tickets)))
-
     def _now_ms(self, entry: Entry) -> int | None:
         """On the clock that the signal's time is told by: the engine's, or this PC's own."""
         if entry.signal.seq == 0:
             return unix_ms()
-        engine_ns = self._clock.unix_ns(time.monotonic_ns())
+        engine_ns = self._clock.unix_ns(boot_ns())
         return None if engine_ns is None else engine_ns // 1_000_000
 
     async def _settle(self, entry: Entry, result: Result) -> None:

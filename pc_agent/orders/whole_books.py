@@ -1,6 +1,7 @@
 """All pages of a terminal's past, read one by one so that orders go in between."""
 
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from pc_agent.terminal.messages import ReadBooks
 
 # Servers are up to 14 h ahead of UTC: by their clock the PC's time lies within this.
 SERVER_MARGIN_S = 2 * 86_400
+# So many tickets are asked for at once; ticks are read before the next ones.
+_TICKETS = 10
 
 
 class BookTerminal(Protocol):
@@ -44,3 +47,18 @@ async def whole_books(terminal: BookTerminal, ask: ReadBooks) -> Books | None:
     if newest is None:
         return None
     return replace(newest, deals=tuple(deals), history_orders=tuple(history), connected_for_s=connected_for_s)
+
+
+async def books_with(terminal: BookTerminal, tickets: Sequence[int]) -> Books | None:
+    """What is open now, and of the past only what bears these tickets of orders; None: it can not be read."""
+    tomorrow_s = int(time.time()) + SERVER_MARGIN_S
+    return await whole_books(terminal, ReadBooks(0, tomorrow_s, orders=tuple(tickets)))
+
+
+async def past_orders(terminal: BookTerminal, tickets: Sequence[int]) -> dict[int, BookOrder]:
+    """What the terminal's history says of these orders, by ticket; what it does not show is left out."""
+    found: dict[int, BookOrder] = {}
+    for at in range(0, len(tickets), _TICKETS):
+        books = await books_with(terminal, tickets[at : at + _TICKETS])
+        found |= {order.ticket: order for order in books.history_orders} if books else {}
+    return found

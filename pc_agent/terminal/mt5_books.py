@@ -1,6 +1,6 @@
 """Reading a terminal's books through a module shaped like the MetaTrader5 package."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,24 +17,30 @@ _MOST_ROWS = 200
 _FIRST_SPAN_S = 64
 
 
-def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
-    """What is open and a page of the past, connected before and after.
+def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks, between: Callable[[], None] = lambda: None) -> Books:
+    """What is open and a page of the past, connected before and after; orders go `between` two questions.
+
+    None goes into the picture itself. What is traded while that is taken is met on its way from the orders over the
+    deals to the positions, so nothing is missed that was open before. What single tickets became is asked behind it.
 
     Raises:
         TerminalGoneError: one of the books could not be read, or they are another account's.
     """
     broker.check()
-    since, until, next_s = _page(mt5, command)
+    since, until, next_s = _page(mt5, command, between)
+    between()
     orders = needed(mt5, mt5.orders_get(), "orders_get")
     deals = list(needed(mt5, mt5.history_deals_get(since, until), "history_deals_get"))
     history: list[Any] = []
     if command.marks:
         history = list(needed(mt5, mt5.history_orders_get(since, until), "history_orders_get"))
+    positions = needed(mt5, mt5.positions_get(), "positions_get")
+    account = needed(mt5, mt5.account_info(), "account_info")
+    between()
     for ticket in command.orders:
         history += answered(mt5, mt5.history_orders_get(ticket=ticket), "history_orders_get") or ()
         deals += answered(mt5, mt5.history_deals_get(ticket=ticket), "history_deals_get") or ()
-    positions = needed(mt5, mt5.positions_get(), "positions_get")
-    account = needed(mt5, mt5.account_info(), "account_info")
+        between()
     quote = answered(mt5, mt5.symbol_info_tick(command.quote_of), "symbol_info_tick") if command.quote_of else None
     return Books(
         connected_for_s=broker.check(),
@@ -48,7 +54,7 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks) -> Books:
     )
 
 
-def _page(mt5: Any, command: ReadBooks) -> tuple[datetime, datetime, int]:
+def _page(mt5: Any, command: ReadBooks, between: Callable[[], None]) -> tuple[datetime, datetime, int]:
     """From when to when (both included), and where the next page begins; 0: there is none."""
     last_s = int((datetime.now(UTC) + MARGIN).timestamp())
     from_s = max(command.from_s, 1)  # 0 means something else to the package
@@ -56,6 +62,7 @@ def _page(mt5: Any, command: ReadBooks) -> tuple[datetime, datetime, int]:
     if _rows(mt5, command, from_s, last_s) > _MOST_ROWS:
         to_s = min(from_s + (command.span_s or _FIRST_SPAN_S), last_s)
         while to_s > from_s and _rows(mt5, command, from_s, to_s) > _MOST_ROWS:
+            between()
             to_s = (from_s + to_s) // 2
     return _moment(from_s), _moment(to_s), 0 if to_s == last_s else to_s + 1
 

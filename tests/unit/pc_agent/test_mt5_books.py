@@ -34,10 +34,12 @@ class Terminal:
         self.server, self.login = OURS.server, OURS.login
         self.deals = deals
         self.largest = self.counted = 0
+        self.calls: list[str] = []
         self.broker = BrokerLink(self)
         self.broker.joined(OURS)
 
     def account_info(self) -> Any:
+        self.calls.append("account")
         money = {"balance": 1.0, "equity": 1.0, "margin": 0.0, "margin_free": 1.0}
         return SimpleNamespace(server=self.server, login=self.login, **money)
 
@@ -45,11 +47,15 @@ class Terminal:
         return SimpleNamespace(connected=True)
 
     def orders_get(self) -> tuple[Any, ...]:
+        self.calls.append("orders")
         return ()
 
-    positions_get = orders_get
+    def positions_get(self) -> tuple[Any, ...]:
+        self.calls.append("positions")
+        return ()
 
-    def history_orders_get(self, *_: object) -> tuple[Any, ...]:
+    def history_orders_get(self, *_: object, ticket: int = 0) -> tuple[Any, ...]:
+        self.calls.append(f"past {ticket}" if ticket else "past")
         return ()
 
     def history_orders_total(self, *_: object) -> int:
@@ -59,7 +65,12 @@ class Terminal:
         self.counted += 1
         return sum(since.timestamp() <= row.time <= until.timestamp() for row in self.deals)
 
-    def history_deals_get(self, since: datetime, until: datetime) -> tuple[Any, ...]:
+    def history_deals_get(
+        self, since: datetime | None = None, until: datetime | None = None, *, ticket: int = 0
+    ) -> tuple[Any, ...]:
+        self.calls.append(f"deals {ticket}" if ticket else "deals")
+        if since is None or until is None:
+            return ()
         rows = tuple(row for row in self.deals if since.timestamp() <= row.time <= until.timestamp())
         self.largest = max(self.largest, len(rows))
         return rows
@@ -98,3 +109,14 @@ async def test_only_rows_that_bear_a_mark_are_brought() -> None:
     books = await whole_books(Terminal(rows), ReadBooks(0, now - 60, (MARK,)))
     assert books
     assert [row.ticket for row in books.deals] == [2, 3]
+
+
+def test_an_order_goes_before_and_behind_the_picture_and_between_two_tickets() -> None:
+    """What is open is one picture, orders before deals before positions, in which nothing can be missed."""
+    terminal = Terminal()
+    asked = ReadBooks(1, 1_000_000, (MARK,), orders=(8, 9))
+    read_books(terminal, terminal.broker, asked, lambda: terminal.calls.append("-"))
+    assert terminal.calls == [
+        *("account", "-", "orders", "deals", "past", "positions", "account", "-"),
+        *("past 8", "deals 8", "-", "past 9", "deals 9", "-", "account"),
+    ]

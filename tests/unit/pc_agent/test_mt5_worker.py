@@ -9,7 +9,8 @@ import pytest
 
 from mesh.market import BEFORE_FIRST
 from pc_agent import mt5_worker
-from pc_agent.domain.orders import Account, Side, Signal, mark_of
+from pc_agent.domain.books import Books
+from pc_agent.domain.orders import Account, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.symbol_names import NameRules
 from pc_agent.domain.terminal_health import findings
 from pc_agent.mt5_worker import Inbox, Mt5Worker
@@ -17,13 +18,16 @@ from pc_agent.terminal import mt5_symbols
 from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.messages import (
     Adjust,
+    BooksRead,
     Connected,
     Disconnected,
     HealthSeen,
     HistoryPage,
     NewestRead,
+    OrderDone,
     OrderTask,
     PriceBounds,
+    ReadBooks,
     ReadHistory,
     Reading,
     ReadNewest,
@@ -51,9 +55,9 @@ class Script(FakePipe):
         return bool(self.inbox)
 
 
-def run(mt5: FakeMt5, *turns: Callable[[Script], object], **values: Any) -> Script:
-    """A worker that does `turns`, one each time that it has nothing to do, and stops."""
-    pipe: Any = Script(*turns)
+def run(mt5: FakeMt5, *turns: Callable[[Script], object], pipe: Any = None, **values: Any) -> Script:
+    """A worker that does `turns`, or what `pipe` brings, one each time that it has nothing to do, and stops."""
+    pipe = pipe or Script(*turns)
     given, board = terms(symbols_look_s=1e-9, **values), CallBoard([0, 0, 0, 0])
     Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, Inbox(pipe, pipe.poll), board).run()
     return pipe  # type: ignore[no-any-return]
@@ -167,6 +171,23 @@ def test_an_order_goes_between_any_two_reads(monkeypatch: pytest.MonkeyPatch) ->
     calls = [call for call in mt5.calls if call == "order" or call.startswith("copy")]
     assert calls[:14] == ["copy EURUSD", "order", "copy GBPUSD", "order", "copy GBPUSD", "order"] * 2 + calls[12:14]
     assert len(placed) == len([call for call in calls if call.startswith("copy")])
+
+
+def test_an_order_goes_while_books_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered before them."""
+    order_done = OrderDone("o1", Result(OrderState.FILLED))
+
+    def read_books(_: Any, __: Any, ___: Any, between: Callable[[], None]) -> Books:
+        pipe.inbox.append(SendOrders((order("o1"),)))
+        between()
+        return Books(1.0, (), (), (), ())
+
+    pipe: Any = Script(ask(ReadBooks(1, 1)))
+    monkeypatch.setattr(mt5_worker, "read_books", read_books)
+    monkeypatch.setattr(mt5_worker, "send_orders", lambda *_: pipe.send(order_done))
+    run(FakeMt5(EURUSD=ticks_at([FROM])), pipe=pipe)
+    said = [event for event in pipe.events if isinstance(event, OrderDone | BooksRead)]
+    assert [type(event) for event in said] == [OrderDone, BooksRead]
 
 
 def test_a_storm_of_orders_leaves_room_for_a_read(monkeypatch: pytest.MonkeyPatch) -> None:

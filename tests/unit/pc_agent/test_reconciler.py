@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from mesh.clock import boot_ns
 from mesh.orders import Kind
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
@@ -44,7 +45,7 @@ class World:
 
     def __init__(self, ledger: Ledger, terminal: Terminal | None = None) -> None:
         self.ledger, self.terminal, self.clock = ledger, terminal or Terminal(), ServerClock()
-        now = time.monotonic_ns()
+        now = boot_ns()
         self.clock.measure(now, now, time.time_ns())
         deals = DealLedger(ledger, ACCOUNT)
         self.books = AccountBooks(self.terminal, deals, lambda: "")
@@ -107,7 +108,7 @@ async def test_nothing_is_concluded_of_books_that_do_not_tell_all(world: World) 
     clock.forget()
     await world.reconciler.look_at_doubts()
     assert await world.state("s1") is OrderState.UNKNOWN
-    now = time.monotonic_ns()
+    now = boot_ns()
     clock.measure(now, now, time.time_ns())
     await world.reconciler.look_at_doubts()
     assert await world.state("s1") is OrderState.NOT_EXECUTED
@@ -162,6 +163,20 @@ async def test_a_pending_order_is_watched_until_the_broker_is_done_with_it(world
     await world.reconciler.look_at_pending()
     assert await world.state("s1") is OrderState.EXPIRED
     assert world.reconciler.pending == ()
+
+
+async def test_many_that_ended_at_once_are_asked_for_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads ticks waits for few; what the past does not show keeps nobody from his turn."""
+    monkeypatch.setattr(module, "_MOST_TICKETS", 12)
+    for number in range(13):
+        world.reconciler.watch(await world.entry(f"s{number}", OrderState.PLACED, kind=Kind.LIMIT))
+    await world.books.look(5)
+    for _ in range(2):
+        await world.reconciler.look_at_pending()
+    assert [len(ask.orders) for ask in world.terminal.asked] == [0, 10, 2, 10, 2]
+    assert next(iter(world.reconciler.pending)).signal.signal_id == "s11"
 
 
 async def test_what_our_signal_removed_is_not_said_to_be_removed_by_hand(world: World) -> None:
