@@ -18,6 +18,7 @@ from bench.race import NoShowError
 from bench.report import Figure, Report
 from bench.source import generated
 from compose.embedded.programs import toml_of
+from mesh.clock import boot_ns
 from mesh.log import configure_logging
 from mesh.market import BEFORE_FIRST
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
@@ -72,7 +73,7 @@ class Shots:
             raise NoShowError(self._failure)
 
     def _task(self, symbol: str) -> OrderTask:
-        signal_id, late = secrets.token_hex(8), time.monotonic_ns() + 60 * 10**9
+        signal_id, late = secrets.token_hex(8), boot_ns() + 60 * 10**9
         signal = Signal(signal_id, self._account, 1, 1, False, False, symbol, Side.BUY, "0.01", "", "", 2**53)
         return OrderTask(signal, mark_of(signal_id), self._account.login, late, late, PriceBounds(1_000))
 

@@ -1,6 +1,6 @@
-"""The engine's clock and the permission to execute, both on the PC's monotonic clock.
+"""The engine's clock and the permission to execute, both on the PC's clock since it was started.
 
-The PC's wall clock may be set at any moment; the monotonic one only runs.
+The wall clock may be set at any moment; this one only runs, and goes on while the PC sleeps.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ class ServerClock:
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
 
     def measure(self, sent_ns: int, received_ns: int, engine_unix_ns: int) -> None:
-        """A probe left and its answer came at these monotonic times; the engine read its clock in between."""
+        """A probe left and its answer came at these times of the PC; the engine read its clock in between."""
         sample = _Sample(received_ns - sent_ns, engine_unix_ns - (sent_ns + received_ns) // 2)
         if any(sample.contradicts(earlier) for earlier in self._samples):
             self._samples.clear()  # the engine's clock was set
@@ -39,23 +39,23 @@ class ServerClock:
         """Another engine answers from now on."""
         self._samples.clear()
 
-    def unix_ns(self, monotonic_ns: int) -> int | None:
-        """The engine's time at `monotonic_ns`; None before the first measurement."""
+    def unix_ns(self, boot_ns: int) -> int | None:
+        """The engine's time at `boot_ns`; None before the first measurement."""
         if not self._samples:
             return None
-        return monotonic_ns + self._fastest().offset_ns
+        return boot_ns + self._fastest().offset_ns
 
-    def latest_unix_ns(self, monotonic_ns: int) -> int | None:
-        """The engine's time at `monotonic_ns` at the latest: what is not over by this is not over there."""
+    def latest_unix_ns(self, boot_ns: int) -> int | None:
+        """The engine's time at `boot_ns` at the latest: what is not over by this is not over there."""
         if not self._samples:
             return None
         fastest = self._fastest()
-        return monotonic_ns + fastest.offset_ns + (fastest.round_trip_ns + 1) // 2
+        return boot_ns + fastest.offset_ns + (fastest.round_trip_ns + 1) // 2
 
-    def ahead_ns(self, monotonic_ns: int) -> int:
-        """What the engine's clock shows more than the monotonic one; 0 before the first measurement."""
-        now = self.unix_ns(monotonic_ns)
-        return 0 if now is None else now - monotonic_ns
+    def ahead_ns(self, boot_ns: int) -> int:
+        """What the engine's clock shows more than the PC's since its start; 0 before the first measurement."""
+        now = self.unix_ns(boot_ns)
+        return 0 if now is None else now - boot_ns
 
     def _fastest(self) -> _Sample:
         return min(self._samples, key=lambda sample: sample.round_trip_ns)
@@ -69,7 +69,7 @@ class Lease:
         self._given_up = False
 
     def renew(self, from_ns: int, valid_for_ms: int) -> None:
-        """Granted at monotonic `from_ns`; a shorter grant replaces a longer one only if it ends later."""
+        """Granted at `from_ns`; a shorter grant replaces a longer one only if it ends later."""
         if self._given_up:
             return
         self.until_ns = max(self.until_ns, from_ns + valid_for_ms * 1_000_000)
@@ -78,5 +78,5 @@ class Lease:
         """It may not any more, whatever was and is granted."""
         self._given_up, self.until_ns = True, 0
 
-    def holds(self, monotonic_ns: int) -> bool:
-        return monotonic_ns < self.until_ns
+    def holds(self, boot_ns: int) -> bool:
+        return boot_ns < self.until_ns

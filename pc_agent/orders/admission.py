@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from mesh.clock import boot_ns
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.order_queues import Order
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Signal, mark_of
@@ -89,7 +90,7 @@ class Admission:
 
     def may_go(self, order: Order) -> Result | None:
         """INTENT: it is to be sent now; None: not yet; else what its end is. `intended` must follow an INTENT."""
-        signal, now = order.entry.signal, time.monotonic_ns()
+        signal, now = order.entry.signal, boot_ns()
         if self.is_late(order):
             return _LATE
         if order.not_before_ns > now or not self._permission.holds(signal):
@@ -101,7 +102,7 @@ class Admission:
 
     def is_late(self, order: Order) -> bool:
         """Its time is known to be over."""
-        return self._permission.is_late(order.entry.signal) or 0 < order.expires_ns <= time.monotonic_ns()
+        return self._permission.is_late(order.entry.signal) or 0 < order.expires_ns <= boot_ns()
 
     def is_held(self, signal: Signal) -> bool:
         """Handed out before to a ledger that is not this one, and the terminal still holds what came of it."""

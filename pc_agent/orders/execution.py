@@ -1,13 +1,12 @@
 """From a signal in the ledger to its result: INTENT on disk, then the terminal, then the result on disk."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from mesh.clock import unix_ms, unix_ns
+from mesh.clock import boot_ns, unix_ms, unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from pc_agent.domain.order_queues import Order, OrderQueues
@@ -140,7 +139,7 @@ class Execution:
         if done.again is not None and order.attempts < _MOST_ATTEMPTS:
             order.attempts += done.result.called_unix_ns > 0
             order.first_price = done.again.first_price or order.first_price
-            order.not_before_ns = time.monotonic_ns() + done.again.pause_ms * 1_000_000
+            order.not_before_ns = boot_ns() + done.again.pause_ms * 1_000_000
             self._admission.withdrawn(order)
             self._queues.wait(order)
             self._nudged.set()

@@ -1,10 +1,9 @@
 """May an order be sent now, and until when."""
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
-from mesh.clock import unix_ns
+from mesh.clock import boot_ns, unix_ns
 from pc_agent.domain.orders import Signal
 from pc_agent.domain.server_clock import Lease, ServerClock
 
@@ -37,38 +36,40 @@ class Permission:
             return False
         if signal.seq == 0:
             return True
-        now = time.monotonic_ns()
+        now = boot_ns()
         return self._clock.unix_ns(now) is not None and self._lease.holds(now)
 
     def is_late(self, signal: Signal) -> bool:
         """Is its time known to be over?"""
-        now = self._now_ns(signal)
+        now = self._now_ns(signal, boot_ns())
         return now is not None and now >= signal.not_after_unix_ms * 1_000_000
 
     def expires_ns(self, signal: Signal) -> int:
-        """Monotonic time at which the signal's own is over; asked while the permission holds."""
-        now = self._now_ns(signal)
+        """When the signal's own time is over, since the PC's start; asked while the permission holds."""
+        read_ns = boot_ns()
+        now = self._now_ns(signal, read_ns)
         assert now is not None
-        return time.monotonic_ns() + signal.not_after_unix_ms * 1_000_000 - now
+        return read_ns + signal.not_after_unix_ms * 1_000_000 - now
 
     def lease_until_ns(self, signal: Signal) -> int:
-        """Monotonic time at which the permission is over."""
+        """When the permission is over, since the PC's start."""
         return _FOR_EVER_NS if signal.seq == 0 else self._lease.until_ns
 
     def engine_ms(self) -> int | None:
         """By the engine's clock, at its latest."""
-        now = self._clock.latest_unix_ns(time.monotonic_ns())
+        now = self._clock.latest_unix_ns(boot_ns())
         return None if now is None else now // 1_000_000
 
     def engine_clock_ns(self) -> int:
-        """The engine's clock less the monotonic one; less the PC's own while the engine's is not known."""
-        now = time.monotonic_ns()
+        """The engine's clock less the PC's since its start; less the PC's own while the engine's is not known."""
+        now = boot_ns()
         return self._clock.ahead_ns(now) or unix_ns() - now
 
     def clock_offset_ns(self) -> int:
         """The engine's clock less the PC's; 0: not known."""
-        now = self._clock.unix_ns(time.monotonic_ns())
+        now = self._clock.unix_ns(boot_ns())
         return 0 if now is None else now - unix_ns()
 
-    def _now_ns(self, signal: Signal) -> int | None:
-        return unix_ns() if signal.seq == 0 else self._clock.latest_unix_ns(time.monotonic_ns())
+    def _now_ns(self, signal: Signal, read_ns: int) -> int | None:
+        """On the clock that the signal's time is told by, at its latest."""
+        return unix_ns() if signal.seq == 0 else self._clock.latest_unix_ns(read_ns)

@@ -11,7 +11,7 @@ import grpc
 from suho.trading.v1 import agent_link_pb2 as pb
 from suho.trading.v1 import agent_link_pb2_grpc
 
-from mesh.clock import unix_ns
+from mesh.clock import boot_ns, unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from mesh.waiting import backoff
@@ -164,7 +164,7 @@ class SignalLane:
         self._outgoing = asyncio.Queue()
         self._probes.clear()
         hello = hello_of(self._agent, facts, sequence.epoch, sequence.last_seq, self._ledger.ledger_id, cargo.safety())
-        greeted_ns = time.monotonic_ns()
+        greeted_ns = boot_ns()
         call: Any = self._stub.StreamSignals(self._requests(pb.StreamSignalsRequest(hello=hello)))
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -225,7 +225,7 @@ class SignalLane:
             if len(self._probes) >= _MOST_PROBES:
                 raise _LaneOverError(f"the engine has not answered for {_MOST_PROBES * _PROBE_S:.0f} s")
             now = unix_ns()
-            self._probes[now] = time.monotonic_ns()
+            self._probes[now] = boot_ns()
             self._send(pb.StreamSignalsRequest(clock=pb.ClockProbe(agent_unix_ns=now)))
             await asyncio.sleep(_PROBE_S)
 
@@ -332,7 +332,7 @@ class SignalLane:
     def _take_clock(self, reply: pb.ClockReply) -> None:
         sent_ns = self._probes.pop(reply.agent_unix_ns, None)
         if sent_ns is not None:
-            self._clock.measure(sent_ns, time.monotonic_ns(), reply.engine_unix_ns)
+            self._clock.measure(sent_ns, boot_ns(), reply.engine_unix_ns)
             # The engine renewed it after the probe left: counted from there it can not end too late.
             self._lease.renew(sent_ns, reply.valid_for_ms)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mesh.clock import boot_ns
 from mesh.failpoint import failpoint
 from mesh.orders import ENTRIES
 from pc_agent.domain.orders import OrderState, Result, plain
@@ -48,7 +49,7 @@ def send_order(
     While entries are stopped the agent judges them anew: it knows why.
     """
     try:
-        request = request_of(mt5, task, ages, time.monotonic_ns())
+        request = request_of(mt5, task, ages, boot_ns())
     except TerminalGoneError as gone:
         away = Result(OrderState.REJECTED, "TERMINAL_DISCONNECTED", f"not sent: {gone}")
         return OrderDone(task.signal_id, away, Again(task.first_price, AWAY_MS))
@@ -73,7 +74,7 @@ def send_order(
 
 
 def _too_late(task: OrderTask) -> Result | None:
-    now = time.monotonic_ns()
+    now = boot_ns()
     if now >= task.expires_ns:
         return Result(OrderState.EXPIRED, "EXPIRED", "its time ran out before it could be sent")
     if now >= task.lease_until_ns:

@@ -36,7 +36,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """A task, its symbol as the terminal describes it now, and the server's monotonic clock."""
+    """A task, its symbol as the terminal describes it now, and the engine's clock."""
 
     task: OrderTask
     info: Any
@@ -49,7 +49,7 @@ class _Scene:
 
 
 def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Request:
-    """What to send for `task` at monotonic time `now_ns`.
+    """What to send for `task` at `now_ns` since the PC's start.
 
     Raises:
         RefusedError: what is asked is not possible at the price of the moment, or not for this account.

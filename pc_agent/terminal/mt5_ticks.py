@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mesh.clock import boot_ns
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, TickId
 from mesh.waiting import backoff
@@ -128,7 +129,7 @@ class TickReaders:
         if progress.columns is not None:
             self._keep(reader, read_unix_ns, progress.columns, not progress.more)
             if not progress.more:  # else they are of the past
-                self._ages.moved(self._names.broker(reader.symbol), time.monotonic_ns())
+                self._ages.moved(self._names.broker(reader.symbol), boot_ns())
         if progress.refused:
             _tell_refused(reader, progress)
         return progress.more and reader.credit > 0

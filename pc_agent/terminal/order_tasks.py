@@ -14,11 +14,10 @@ AWAY_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class OrderTask:
-    """One call of `order_send`. It is not made after either monotonic time (the clock is the machine's, not the
-    process's).
+    """One call of `order_send`. It is not made after either time (`mesh.clock.boot_ns`, the same for all processes).
 
     `first_price`: at which the first attempt was made, 0: this is the first. `engine_clock_ns`: the engine's clock less
-    the monotonic one.
+    that one.
     """
 
     signal: Signal

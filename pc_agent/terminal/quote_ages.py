@@ -7,7 +7,7 @@ Quote = tuple[int, float, float]
 
 
 class QuoteAges:
-    """Times are monotonic."""
+    """Times are since the PC's start (`mesh.clock.boot_ns`)."""
 
     def __init__(self) -> None:
         self._quotes: dict[str, Quote] = {}

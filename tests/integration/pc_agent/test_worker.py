@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mesh.clock import boot_ns
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
 from pc_agent.terminal.messages import OrderDone, OrderTask, PriceBounds, ReadBooks, Sending, WorkerTerms
 from pc_agent.terminal.pool import TerminalPool
@@ -40,7 +40,7 @@ def task(signal_id: str, pool: TerminalPool) -> OrderTask:
     """To buy a tenth of EURUSD within a minute."""
     assert pool.facts
     account = Account(pool.facts.account.server, pool.facts.account.login)
-    late = time.monotonic_ns() + 60 * 10**9
+    late = boot_ns() + 60 * 10**9
     signal = Signal(signal_id, account, 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", 2**53)
     return OrderTask(signal, mark_of(signal_id), account.login, late, late, PriceBounds(20))
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from mesh.clock import boot_ns
 from pc_agent.config import AgentSettings
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Side, Signal
 from pc_agent.domain.refusal import Refusal
@@ -110,7 +111,7 @@ class Desk:
         self.execution = Execution(Admission(policy, permission, self.confirmations), ledger, self.terminal, self.truth)
 
     def hear_of_the_engine(self) -> None:
-        now = time.monotonic_ns()
+        now = boot_ns()
         self.clock.measure(now, now, time.time_ns())
         self.lease.renew(now, 60_000)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mesh.clock import boot_ns
 from mesh.orders import Kind
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
 from pc_agent.domain.price_checks import PriceBounds
@@ -15,7 +16,7 @@ from pc_agent.terminal.order_tasks import Again, OrderDone, OrderTask, Sending
 from pc_agent.terminal.quote_ages import QuoteAges
 from pc_agent.twin import constants
 
-FOREVER = time.monotonic_ns() + 10**15
+FOREVER = boot_ns() + 10**15
 SIGNAL = Signal("s1", Account("broker", 42), 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "1.3", 0)
 TASK = OrderTask(SIGNAL, mark_of("s1"), 42, FOREVER, FOREVER, PriceBounds(20))
 
@@ -102,7 +103,7 @@ def test_done_is_filled_with_what_the_terminal_said() -> None:
 def test_an_agent_that_stood_still_meanwhile_does_not_make_it_late() -> None:
     """Saying that it is about to be sent may take until the agent goes on: then its time is looked at once more."""
     terminal = Terminal(10009)
-    task = replace(TASK, expires_ns=time.monotonic_ns() + 50_000_000)
+    task = replace(TASK, expires_ns=boot_ns() + 50_000_000)
     done = send_order(terminal, task, QuoteAges(), lambda _: time.sleep(0.06))
     assert (done.result.state, done.again, terminal.sent) == (OrderState.EXPIRED, None, [])
 
@@ -243,7 +244,7 @@ def test_a_close_takes_side_and_volume_from_its_position() -> None:
 def test_a_pending_order_says_where_it_waits_and_until_when_by_the_brokers_clock() -> None:
     """Prices as floats; the expiry in whole seconds, moved by the hours that the broker's clock is ahead."""
     now_ms = time.time_ns() // 1_000_000
-    engine_clock_ns = time.time_ns() - time.monotonic_ns()
+    engine_clock_ns = time.time_ns() - boot_ns()
     terminal = Terminal(10009, time=now_ms // 1000 + 3 * 3600 - 40)
     signal = replace(
         SIGNAL, kind=Kind.STOP_LIMIT, price="1.2", limit_price="1.15", stop_loss="1.1", take_profit="1.4",

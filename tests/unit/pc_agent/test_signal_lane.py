@@ -1,7 +1,6 @@
 """What the agent makes of its lane's messages."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +9,7 @@ import grpc
 import pytest
 from suho.trading.v1 import agent_link_pb2 as pb
 
+from mesh.clock import boot_ns
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
@@ -168,7 +168,7 @@ async def test_a_lease_that_arrives_late_does_not_last_longer(ledger: Ledger) ->
     lane = Lane(ledger)
     async with lane.running():
         await eventually(lambda: lane.engine.opened)
-        granted_ns = time.monotonic_ns()
+        granted_ns = boot_ns()
         lane.engine.join()
         await eventually(lambda: lane.lane.stands)
     assert 0 < lane.lease.until_ns <= granted_ns + VALID_MS * 1_000_000
@@ -183,7 +183,7 @@ async def test_who_stands_by_executes_nothing_until_it_is_its_turn(ledger: Ledge
         lane.engine.say(standby=pb.Standby(agent="pc-2"))
         await eventually(lambda: lane.lane.role is Role.STANDBY)
         await refuse(ledger, "meanwhile")
-        assert not lane.lease.holds(time.monotonic_ns())
+        assert not lane.lease.holds(boot_ns())
         assert [request.WhichOneof("kind") for request in lane.engine.heard] == ["hello"]
         lane.engine.join()
         await eventually(lambda: lane.engine.reported() == ["old/REJECTED", "meanwhile/REJECTED"])
@@ -279,7 +279,7 @@ async def test_an_agent_that_stops_ends_its_stream_in_order(ledger: Ledger) -> N
             assert not stopping.done()
             lane.engine.says.put_nowait(grpc.aio.EOF)
         assert lane.engine.reported() == ["last/REJECTED"]
-        assert not lane.lease.holds(time.monotonic_ns())
+        assert not lane.lease.holds(boot_ns())
     assert lane.engine.opened == 1
 
 
