@@ -88,6 +88,12 @@ def _obey_signals(loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
+def on_user_signal(what: Callable[[], None]) -> None:
+    """Call `what` in the event loop at each SIGUSR1, which would end the program otherwise; Windows has no such."""
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, what)
+
+
 def _later(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
     with suppress(RuntimeError):  # the loop is closed: it has ended already
         loop.call_soon_threadsafe(what)

@@ -11,10 +11,12 @@ from suho.hub.v1 import registry_pb2 as hub
 from mesh.channel import lane_channel
 from mesh.configuration import ConfigWatch
 from mesh.log import get_logger
+from mesh.program import on_user_signal
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
 from pc_agent.control.server import open_control
 from pc_agent.control.services import services_of
+from pc_agent.orders.safety_file import KillSwitch
 from pc_agent.parts import Dial, put_together
 from pc_agent.settings.keeper import KeptByMesh
 
@@ -72,6 +74,7 @@ class Agent:
         Raises:
             SettingsError: another agent uses the state folder.
         """
+        on_user_signal(partial(_throw, KillSwitch(self._settings.state_dir)))
         async with put_together(self._settings, self._dial) as parts:
             self._missing, self._finding = parts.missing, parts.finding
             own, services = parts.settings, services_of(parts, self.missing)
@@ -84,6 +87,12 @@ class Agent:
                 await parts.stop()
                 for work in works:
                     work.cancel()
+
+
+def _throw(switch: KillSwitch) -> None:
+    """Of all accounts, which look at it all the time."""
+    switch.throw(None, "the signal SIGUSR1 was sent to the agent")
+    log.warning("the kill switch is thrown by SIGUSR1: no entries until `suho agent resume`")
 
 
 async def _tell_status(session: HubSession, agent: Agent) -> None:

@@ -15,19 +15,21 @@ from pc_agent.domain.safety import TradingDay
 
 # Whoever makes a file of this name in the state folder stops all entries; what stands in it is the reason.
 HALT = "HALT"
+# What Windows' Explorer and Notepad put behind a name without saying so.
+_ENDS = ("", ".txt")
 
 
 class KillSwitch:
-    """A file that anybody may make: for all accounts, or with `.LOGIN@SERVER` behind its name for one."""
+    """A file that anybody may make: for all accounts, or for one with `.LOGIN@SERVER` behind its name; `.txt` or not."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def reason(self, account: Account) -> str | None:
         """None: it is not thrown."""
-        for file in (self._file(None), self._file(account)):
+        for file in (*self._files(None), *self._files(account)):
             try:
-                return file.read_text("utf-8", errors="replace").strip() or f"the file {file.name} is there"
+                return file.read_text("utf-8-sig", errors="replace").strip() or f"the file {file.name} is there"
             except FileNotFoundError:
                 continue
             except OSError as error:  # it is there, whatever is wrong with it
@@ -36,17 +38,19 @@ class KillSwitch:
 
     def throw(self, account: Account | None, reason: str) -> None:
         """On the disk when this returns."""
-        _write(self._file(account), f"{reason}\n")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(self._files(account)[0], f"{reason}\n")
 
     def lift(self, account: Account | None) -> None:
         """None: of every account."""
-        files = [self._file(account)] if account else [self._folder / HALT, *self._folder.glob(f"{HALT}.*")]
+        files = self._files(account) if account else [self._folder / HALT, *self._folder.glob(f"{HALT}.*")]
         for file in files:
             file.unlink(missing_ok=True)
 
-    def _file(self, account: Account | None) -> Path:
+    def _files(self, account: Account | None) -> list[Path]:
+        """Any of them stops; the first is the one that is made here."""
         name = f"{HALT}.{account.login}@{quote(account.server, safe=' ')}" if account else HALT
-        return self._folder / name
+        return [self._folder / f"{name}{end}" for end in _ENDS]
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ Until somebody wants one this module loads next to nothing.
 
 import multiprocessing
 import signal
+import sys
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
@@ -50,6 +51,8 @@ def _started() -> WorkerProcess:
 
 def _live(pipe: "Connection[Any, Any]", board: CallBoard) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent ends it, in order
+    if sys.platform != "win32":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # for the agent, though a supervisor may send it to all
     from pc_agent.mt5_worker import work
 
     try:

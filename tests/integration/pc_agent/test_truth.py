@@ -1,10 +1,12 @@
 """What the terminal does without the engine, what the person at the PC says, and what the engine hears of it."""
 
+import signal
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -62,7 +64,8 @@ async def ask(folder: Path, method: str, request: Any) -> Any:
 
 async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Path) -> None:
     """Whoever trades: our signals, a person by hand, the agent by itself, an order whose answer was lost, a stop-less
-    foreign position that is adopted. The kill switch stops entries, and nothing that closes."""
+    foreign position that is adopted. The kill switch stops entries, and nothing that closes; a signal of the system
+    throws it, and is for no worker."""
     await start(rig, tmp_path)
     engine, terminal = Engine(rig), rig.terminal
     await rig.engine.submit("s1", "EURUSD", volume="0.30")
@@ -90,6 +93,13 @@ async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Pat
     assert closed.state == order_pb2.ORDER_STATE_FILLED
     await eventually(lambda: engine.causes() == ["BY_HAND", "AGENT"] and engine.net() == engine.held() == 0)
     assert (await ask(tmp_path, "Resume", pb.ResumeRequest())).remaining == []
+    await eventually(lambda: not _is_halted(rig))
+    signalled = [psutil.Process(rig.agent.pid if rig.agent else 0), *rig.workers()]
+    for process in signalled:
+        process.send_signal(signal.SIGUSR1)
+    await eventually(lambda: _is_halted(rig))
+    await ask(tmp_path, "Resume", pb.ResumeRequest())
+    assert all(process.is_running() for process in signalled)
 
     foreign = trade_by_hand(terminal, "EURUSD", "sell", 0.5)
     await eventually(lambda: rig.engine.snapshot is not None and len(rig.engine.snapshot.positions) == 1)
@@ -126,6 +136,10 @@ async def test_what_a_lost_ledger_opened_stays_ours(rig: Rig, tmp_path: Path) ->
     await eventually(lambda: Engine(rig).causes()[-1:] == ["BY_HAND"])
     assert Engine(rig).net() == Decimal("0.1")
     assert rig.deals() == 3
+
+
+def _is_halted(rig: Rig) -> bool:
+    return rig.engine.safety is not None and rig.engine.safety.halted
 
 
 async def _services(channel: grpc.aio.Channel, metadata: Any) -> Any:

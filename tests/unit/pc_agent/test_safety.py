@@ -89,6 +89,17 @@ def test_whoever_makes_the_file_stops_all_entries(tmp_path: Path) -> None:
     assert desk.reason() == ""
 
 
+@pytest.mark.parametrize("name", ["HALT.txt", "HALT.42@Broker%2FDemo 1", "HALT.42@Broker%2FDemo 1.txt"])
+def test_a_file_of_windows_editors_stops_entries_too(tmp_path: Path, name: str) -> None:
+    """They put .txt behind the name unseen, and a mark before the text; to resume takes the file away."""
+    desk = Desk(tmp_path)
+    (tmp_path / name).write_text("\ufeffa storm is coming", "utf-8")
+    assert desk.switch.reason(ACCOUNT) == "a storm is coming"
+    desk.switch.lift(None if name == "HALT.txt" else ACCOUNT)
+    assert desk.reason() == ""
+    assert not list(tmp_path.glob("HALT*"))
+
+
 def test_a_switch_of_one_account_leaves_the_others(tmp_path: Path) -> None:
     """Thrown it outlives the agent; lifting all lifts every one."""
     desk, other = Desk(tmp_path), Account("Broker/Demo 1", 43)
