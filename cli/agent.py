@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import agent_config, agent_orders, agent_store
+from cli import agent_config, agent_confirmations, agent_orders, agent_store
 from cli.agent_install import install, uninstall
 from cli.agent_status import status
 
@@ -12,4 +12,5 @@ app.command()(status)
 app.command()(install)
 app.command()(uninstall)
 agent_orders.add_to(app)
+agent_confirmations.add_to(app)
 agent_store.add_to(app)

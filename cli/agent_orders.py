@@ -1,4 +1,4 @@
-"""`suho agent halt|resume|positions|close|adopt|allow-live|confirmations|confirm|resolve`: the person at the PC.
+"""`suho agent halt|resume|positions|close|adopt|allow-live|resolve`: the person at the PC.
 
 They work while the mesh is away.
 """
@@ -175,42 +175,6 @@ def allow_live(
         print(f"live money is {'forbidden' if forbid else 'allowed'} on {account}, as far as this PC is concerned")
 
 
-def confirmations(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: JsonOption = False) -> None:
-    """Signals that wait for your word."""
-
-    async def ask(agent: AgentCalls) -> pb.ListConfirmationsResponse:
-        answer: pb.ListConfirmationsResponse = await agent(agent.stub.ListConfirmations, pb.ListConfirmationsRequest())
-        return answer
-
-    answer = run_agent(agent_state, ask)
-    if as_json:
-        print_json(to_dict(answer))
-        return
-    rows = [
-        (one.signal_id, f"{one.account.login}@{one.account.server}", one.sentence, utc(one.until_unix_ms))
-        for one in answer.confirmations
-    ]
-    print_table(("SIGNAL", "ACCOUNT", "WHAT WOULD BE SENT", "UNTIL"), rows, "nothing waits for a word")
-
-
-def confirm(
-    signal_id: Annotated[str, typer.Argument(metavar="SIGNAL", help="As `suho agent confirmations` lists it.")],
-    refuse: Annotated[bool, typer.Option("--refuse", help="It is not to be sent.")] = False,
-    agent_state: AgentStateOption = DEFAULT_AGENT_STATE,
-    as_json: JsonOption = False,
-) -> None:
-    """Say that a signal may be sent to the terminal, or may not."""
-
-    async def ask(agent: AgentCalls) -> None:
-        await agent(agent.stub.Confirm, pb.ConfirmRequest(signal_id=signal_id, confirmed=not refuse))
-
-    run_agent(agent_state, ask)
-    if as_json:
-        print_json({"signal_id": signal_id, "confirmed": not refuse})
-    else:
-        print(f"{signal_id}: {'refused' if refuse else 'confirmed'}")
-
-
 def resolve(
     signal_id: Annotated[str, typer.Argument(metavar="SIGNAL", help="An order that is UNKNOWN.")],
     filled: Annotated[str, typer.Option("--filled", metavar="VOLUME@PRICE", help="You saw that it was.")] = "",
@@ -240,7 +204,7 @@ def resolve(
 
 def add_to(app: typer.Typer) -> None:
     """These commands, in the order in which they are wanted."""
-    for command in (halt, resume, positions, close, adopt, confirmations, confirm, resolve):
+    for command in (halt, resume, positions, close, adopt, resolve):
         app.command()(command)
     app.command("allow-live")(allow_live)
 

@@ -49,6 +49,7 @@ def heading(status: pb.AgentStatus) -> str:
 def sections(status: pb.AgentStatus) -> list[Section]:
     """All of it, in the order in which a person looks."""
     return [
+        *_waiting(status.confirmations),
         Section(("LANE", "STANDS", "WITH", "CARRIES", "UNACKNOWLEDGED", "SINCE", "RECONNECTS"),
                 [_lane(lane) for lane in status.lanes], "no lane yet"),
         Section(("TERMINAL", "ACCOUNT", "ROLE", "TRADING", "PC ALLOWS", "QUEUE", "PING", "LOST", "WORKER", "RESTARTS"),
@@ -60,6 +61,14 @@ def sections(status: pb.AgentStatus) -> list[Section]:
         Section(("LAST ERRORS", "WHAT"), [(utc(one.at_unix_ms), one.message) for one in status.errors[:_MOST_ERRORS]],
                 "no error since its start"),
     ]  # fmt: skip
+
+
+def _waiting(questions: Sequence[pb.Confirmation]) -> Iterable[Section]:
+    """Nothing where nothing waits: this is what a person has to see at once."""
+    if questions:
+        rows = [(one.signal_id, f"{one.account.login}@{one.account.server}", one.sentence, since(one.until_unix_ms))
+                for one in questions]  # fmt: skip
+        yield Section(("`suho agent confirm`", "ACCOUNT", "WHAT WOULD BE SENT", "UNTIL"), rows, "")
 
 
 def _lane(lane: pb.LaneStatus) -> Sequence[object]:

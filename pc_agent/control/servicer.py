@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from suho.agent.v1 import agent_pb2 as pb
 from suho.agent.v1 import agent_pb2_grpc
-from suho.common.v1 import account_pb2
 from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
 from mesh.orders import Kind
 from pc_agent.control.accounts import Accounts
+from pc_agent.control.status import account_ref, questions
 from pc_agent.domain.orders import Account, Entry, OrderState, Result
 from pc_agent.orders.account_messages import safety_of
-from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError, Question, sentence
+from pc_agent.orders.confirmations import Confirmations, NothingToConfirmError
 from pc_agent.orders.order_messages import state_of
 from pc_agent.orders.safety_file import KillSwitch
 
@@ -61,7 +61,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Refused only where nothing is known of any account."""
         return pb.ListPositionsResponse(
             terminals=[
-                pb.TerminalPositions(account=_ref(control.account), snapshot=control.snapshot)
+                pb.TerminalPositions(account=account_ref(control.account), snapshot=control.snapshot)
                 for control in self._accounts.named(None)
             ],
             silent=self._accounts.silent(),
@@ -118,7 +118,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def ListConfirmations(
         self, request: pb.ListConfirmationsRequest, context: Any
     ) -> pb.ListConfirmationsResponse:
-        return pb.ListConfirmationsResponse(confirmations=[_question(one) for one in self._confirmations.waiting])
+        return pb.ListConfirmationsResponse(confirmations=questions(self._confirmations.waiting))
 
     async def Confirm(self, request: pb.ConfirmRequest, context: Any) -> pb.ConfirmResponse:
         try:
@@ -145,20 +145,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 def _account(request: Any) -> Account | None:
     """That which it names; None: all."""
     return Account(request.account.server, request.account.login) if request.HasField("account") else None
-
-
-def _ref(account: Account) -> account_pb2.AccountRef:
-    return account_pb2.AccountRef(server=account.server, login=account.login)
-
-
-def _question(question: Question) -> pb.Confirmation:
-    signal = question.signal
-    return pb.Confirmation(
-        signal_id=signal.signal_id,
-        account=_ref(signal.account),
-        sentence=sentence(signal),
-        until_unix_ms=question.until_unix_ms,
-    )
 
 
 def _closed(entry: Entry) -> pb.ClosedPosition:

@@ -11,7 +11,7 @@ from mesh.server import Service, service
 from pc_agent.control.accounts import Accounts
 from pc_agent.control.lane_status import LanesStatus, SymbolsStatus
 from pc_agent.control.servicer import AgentServicer, StatusSource
-from pc_agent.control.status import IdentityStatus, LedgerStatus, TroublesStatus
+from pc_agent.control.status import ConfirmationsStatus, IdentityStatus, LedgerStatus, TroublesStatus
 from pc_agent.control.store_servicer import StoreServicer
 from pc_agent.control.terminal_status import Seat, TerminalsStatus
 from pc_agent.desk import Desk
@@ -37,6 +37,7 @@ def services_of(parts: Parts, missing: Callable[[], str]) -> list[Service]:
         SymbolsStatus(parts.ticks),
         MarketStatus(parts.sources, parts.markets, partial(_facts_of, desks)),
         LedgerStatus(parts.kept.ledger, controls),
+        ConfirmationsStatus(parts.confirmations),
         TroublesStatus(),
         SettingsStatus(parts.keeper),
     ]

@@ -1,4 +1,4 @@
-"""Signals that wait for the person's word (preference `trade_confirmation`)."""
+"""Entries that wait for the person's word (preference `trade_confirmation`)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Preferences(Protocol):
 
     @property
     def trade_confirmation(self) -> bool:
-        """Nothing is sent to the terminal before the person said yes to it."""
+        """No entry is sent to the terminal before the person said yes to it; what makes nothing larger is not asked for."""
 
     @property
     def auto_close_trades(self) -> bool:

@@ -9,6 +9,8 @@ from mesh.orders import volume
 from services.trading_engine.domain.order import AccountId
 from services.trading_engine.domain.strategies import STRATEGIES
 
+_HOUR_MS = 3_600_000
+
 
 class EngineSettings(ServerSettings):
     """What the trading engine can be told."""
@@ -18,9 +20,15 @@ class EngineSettings(ServerSettings):
         SecretStr("nats://127.0.0.1:4222"), description="NATS, where engines ask each other and strategies hear ticks."
     )
     signal_valid_ms: int = Field(
-        5_000, ge=100, le=60_000, description="How long a signal may wait to be sent, when it does not say."
+        5_000,
+        ge=100,
+        le=_HOUR_MS,
+        description="How long a signal may wait to be sent, when it does not say; a strategy's never say. Where entries"
+        " are confirmed on the PC, give a person time to look: minutes.",
     )
-    signal_valid_max_ms: int = Field(60_000, ge=100, description="The longest that a signal may ask for.")
+    signal_valid_max_ms: int = Field(
+        _HOUR_MS, ge=100, le=_HOUR_MS, description="The longest that a signal may ask for; an hour at most."
+    )
     lane_valid_ms: int = Field(
         5_000, ge=500, le=60_000, description="How long an agent may execute after the engine's last sign of life."
     )
@@ -51,6 +59,12 @@ class EngineSettings(ServerSettings):
         if text:
             _account(text)
         return text
+
+    @model_validator(mode="after")
+    def _usual_is_allowed(self) -> Self:
+        if self.signal_valid_ms > self.signal_valid_max_ms:
+            raise ValueError(f"'signal_valid_ms' is longer than 'signal_valid_max_ms', {self.signal_valid_max_ms}")
+        return self
 
     @model_validator(mode="after")
     def _strategy_has_an_account(self) -> Self:

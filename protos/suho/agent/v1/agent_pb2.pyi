@@ -147,7 +147,7 @@ class AgentStatus(_message.Message):
     def config(self) -> Global___AppliedConfig: ...
     @_builtins.property
     def confirmations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Confirmation]:
-        """Signals that wait for the person's word, the oldest first."""
+        """Entries that wait for the person's word, the oldest first; at most 100."""
 
     def __init__(
         self,

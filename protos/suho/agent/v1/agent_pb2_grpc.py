@@ -153,7 +153,7 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListConfirmations(self, request, context):
-        """Signals that wait for the person's word (preference `trade_confirmation`).
+        """Entries that wait for the person's word (preference `trade_confirmation`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

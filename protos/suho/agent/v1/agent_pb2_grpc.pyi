@@ -51,7 +51,7 @@ class AgentServiceStub:
     AdoptPosition: _grpc.UnaryUnaryMultiCallable[_agent_pb2.AdoptPositionRequest, _agent_pb2.AdoptPositionResponse]
     """A foreign position counts as the person's own from now on."""
     ListConfirmations: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListConfirmationsRequest, _agent_pb2.ListConfirmationsResponse]
-    """Signals that wait for the person's word (preference `trade_confirmation`)."""
+    """Entries that wait for the person's word (preference `trade_confirmation`)."""
     Confirm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ConfirmRequest, _agent_pb2.ConfirmResponse]
     ResolveOrder: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ResolveOrderRequest, _agent_pb2.ResolveOrderResponse]
     """Says what became of an order that nobody could find out, and thaws its symbol."""
@@ -79,7 +79,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     AdoptPosition: _aio.UnaryUnaryMultiCallable[_agent_pb2.AdoptPositionRequest, _agent_pb2.AdoptPositionResponse]  # type: ignore[assignment]
     """A foreign position counts as the person's own from now on."""
     ListConfirmations: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListConfirmationsRequest, _agent_pb2.ListConfirmationsResponse]  # type: ignore[assignment]
-    """Signals that wait for the person's word (preference `trade_confirmation`)."""
+    """Entries that wait for the person's word (preference `trade_confirmation`)."""
     Confirm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ConfirmRequest, _agent_pb2.ConfirmResponse]  # type: ignore[assignment]
     ResolveOrder: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResolveOrderRequest, _agent_pb2.ResolveOrderResponse]  # type: ignore[assignment]
     """Says what became of an order that nobody could find out, and thaws its symbol."""
@@ -158,7 +158,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListConfirmationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListConfirmationsResponse, _abc.Awaitable[_agent_pb2.ListConfirmationsResponse]]:
-        """Signals that wait for the person's word (preference `trade_confirmation`)."""
+        """Entries that wait for the person's word (preference `trade_confirmation`)."""
 
     @_abc_1.abstractmethod
     def Confirm(

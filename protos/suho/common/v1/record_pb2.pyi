@@ -357,7 +357,9 @@ class Preferences(_message.Message):
     """ISO 639-1, with a region where it matters: "en", "pt-BR"."""
     auto_close_trades: _builtins.bool
     trade_confirmation: _builtins.bool
-    """The person confirms each trade on the PC before anything is sent."""
+    """The person confirms on the PC whatever may open or enlarge a position before it is sent. What makes nothing larger
+    (closing, changing, removing) is not asked for: it must not wait while nobody sits there.
+    """
     def __init__(
         self,
         *,

@@ -32,7 +32,8 @@ def test_a_strategy_is_switched_on_for_an_account() -> None:
         (("--strategy-account", "1000001"), "LOGIN@SERVER"),
         (("--strategy-volume", "0"), "above 0"),
         (("--strategy-volume", "1e-2"), "plain decimal"),
-        (("--signal-valid-ms", "60001"), "60000"),
+        (("--signal-valid-ms", "3600001"), "3600000"),
+        (("--signal-valid-ms", "9000", "--signal-valid-max-ms", "8000"), "longer than 'signal_valid_max_ms', 8000"),
     ],
 )
 def test_a_wrong_setting_is_named_and_explained(argv: tuple[str, ...], words: str) -> None:
