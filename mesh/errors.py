@@ -71,6 +71,7 @@ class Reason(StrEnum):
     AGENT_NOT_CONNECTED = "AGENT_NOT_CONNECTED"
     UNKNOWN_TICKET = "UNKNOWN_TICKET"
     ENGINE_AWAY = "ENGINE_AWAY"
+    NOT_ALL_CLOSED = "NOT_ALL_CLOSED"
     # the agent's own service
     TOKEN_WRONG = "TOKEN_WRONG"
     NOT_IN_DOUBT = "NOT_IN_DOUBT"
@@ -124,6 +125,7 @@ STATUS: Mapping[Reason, StatusCode] = MappingProxyType(
         Reason.AGENT_NOT_CONNECTED: StatusCode.FAILED_PRECONDITION,
         Reason.UNKNOWN_TICKET: StatusCode.NOT_FOUND,
         Reason.ENGINE_AWAY: StatusCode.UNAVAILABLE,
+        Reason.NOT_ALL_CLOSED: StatusCode.FAILED_PRECONDITION,
         Reason.TOKEN_WRONG: StatusCode.UNAUTHENTICATED,
         Reason.NOT_IN_DOUBT: StatusCode.FAILED_PRECONDITION,
         Reason.TERMINAL_AWAY: StatusCode.UNAVAILABLE,

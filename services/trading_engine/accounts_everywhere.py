@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from suho.database.v1 import order_service_pb2 as db
 from suho.trading.v1 import trading_pb2 as pb
 
-from mesh.errors import MeshError, Reason
+from mesh.errors import MeshError
 from mesh.log import get_logger
 from services.trading_engine import peers
 from services.trading_engine.database import Database
@@ -44,7 +44,8 @@ class AccountsEverywhere:
         return self._elsewhere(await self._database.account(account))
 
     async def positions(self, request: pb.ListPositionsRequest) -> pb.ListPositionsResponse:
-        """Raises MeshError ENGINE_AWAY for an account that was named; of the others it then has no snapshot."""
+        """Raises MeshError where the engine of a named account is away, or fails; where all are asked for, such an
+        account has no snapshot."""
 
         async def of(account: db.Account) -> pb.AccountPositions:
             engine = self._elsewhere(account)
@@ -142,9 +143,9 @@ class AccountsEverywhere:
         try:
             return await self._others.ask(engine, method, request, answer)
         except MeshError as error:
-            if named or error.reason is not Reason.ENGINE_AWAY:
+            if named:
                 raise
-            log.warning("another engine was not heard", engine=engine, method=method)
+            log.warning("another engine was not heard", engine=engine, method=method, because=error.message)
             return None
 
     async def _of_each(self, request: "_OfAccounts", of: Callable[[db.Account], Awaitable[M]]) -> list[M]:

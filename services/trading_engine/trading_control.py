@@ -18,6 +18,8 @@ from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import account_id, account_ref, invalid, name
 
 _FLATTEN = uuid.uuid5(uuid.NAMESPACE_URL, "suho:flatten")
+# Of what stays open, so much is told in words.
+_TOLD = 5
 
 
 class TradingControl:
@@ -34,7 +36,7 @@ class TradingControl:
 
         Raises:
             MeshError: UNKNOWN_ACCOUNT, LIVE_MONEY_NOT_ALLOWED; AGENT_NOT_CONNECTED: the state is set, but nothing can
-                be closed.
+                be closed; NOT_ALL_CLOSED: all that can be is being closed, and the message tells what is not.
         """
         account = account_id(request.account)
         lane = self._lanes.executing(account)
@@ -71,20 +73,26 @@ class TradingControl:
             self._intent(account, str(uuid.uuid5(namespace, str(position.ticket))), position=position.ticket)
             for position in ours(lane.said.books)
         ]
-        answer.removal_ids.extend(await self._submitted(removals))
-        answer.signal_ids.extend(await self._submitted(closes))
+        left: list[str] = []
+        answer.removal_ids.extend(await self._submitted(removals, left))
+        answer.signal_ids.extend(await self._submitted(closes, left))
+        if left:
+            raise _not_all(account, answer, left)
 
-    async def _submitted(self, intents: Sequence[Intent]) -> list[str]:
-        """The ids of those that were there to be closed or removed."""
+    async def _submitted(self, intents: Sequence[Intent], left: list[str]) -> list[str]:
+        """The ids of what is being closed or removed. What stays goes to `left`, with why; it stops no other one."""
         signal_ids = []
         for intent in intents:
             try:
-                await self._desk.submit(intent)
+                order = (await self._desk.submit(intent)).order
             except MeshError as error:
-                if error.reason is not Reason.UNKNOWN_TICKET:
-                    raise
-                continue  # gone meanwhile
-            signal_ids.append(intent.signal_id)
+                if error.reason is not Reason.UNKNOWN_TICKET:  # that one is gone meanwhile
+                    left.append(f"{_named(intent)}: {error.message}")
+                continue
+            if order.state == order_pb2.ORDER_STATE_DENIED:
+                left.append(f"{_named(intent)}: {order.message}")
+            else:
+                signal_ids.append(intent.signal_id)
         return signal_ids
 
     def _intent(self, account: AccountId, signal_id: str, position: int = 0, order_ticket: int = 0) -> Intent:
@@ -105,6 +113,20 @@ class TradingControl:
             position=position,
             order_ticket=order_ticket,
         )
+
+
+def _not_all(account: AccountId, answer: pb.SetTradingStateResponse, left: Sequence[str]) -> MeshError:
+    more = f"; and {len(left) - _TOLD} more" if len(left) > _TOLD else ""
+    return MeshError(
+        Reason.NOT_ALL_CLOSED,
+        f"account {account} is HALTED, {len(answer.removal_ids)} pending order(s) are being removed and"
+        f" {len(answer.signal_ids)} position(s) closed, but {len(left)} stay: {'; '.join(left[:_TOLD])}{more}."
+        " Ask again when that is over, or close at the terminal",
+    )
+
+
+def _named(intent: Intent) -> str:
+    return f"order {intent.order_ticket}" if intent.order_ticket else f"position {intent.position}"
 
 
 def checked(request: pb.SetTradingStateRequest) -> pb.SetTradingStateRequest:

@@ -86,14 +86,22 @@ class TradingServicer(trading_pb2_grpc.TradingServiceServicer):
 
     async def SetTradingState(self, request: pb.SetTradingStateRequest, context: Context) -> pb.SetTradingStateResponse:
         engine = await self._accounts.engine_of(account_id(checked(request).account))
-        if engine:
-            try:
-                return await self._others.ask(engine, peers.SET_STATE, request, pb.SetTradingStateResponse)
-            except MeshError as error:
-                if error.reason is not Reason.ENGINE_AWAY:
-                    raise
-        # Also when the agent's engine is away: the database has the say, and every agent asks it by its lease.
-        return await self._control.set_state(request)
+        if not engine:
+            return await self._control.set_state(request)
+        try:
+            return await self._others.ask(engine, peers.SET_STATE, request, pb.SetTradingStateResponse)
+        except MeshError as error:
+            if error.reason is not Reason.ENGINE_AWAY:
+                raise
+            return await self._set_without(request, error)
+
+    async def _set_without(self, request: pb.SetTradingStateRequest, away: MeshError) -> pb.SetTradingStateResponse:
+        """While the agent's engine is away: the database has the say, and every agent asks it by its lease."""
+        flatten, request.flatten = request.flatten, False
+        answer = await self._control.set_state(request)
+        if flatten:
+            raise MeshError(away.reason, f"it is HALTED, but nobody knows whether anything was closed: {away.message}")
+        return answer
 
     async def BeginEpoch(self, request: pb.BeginEpochRequest, context: Context) -> pb.BeginEpochResponse:
         begun = await self._database.begin_epoch(account_id(request.account), request.left_epoch)

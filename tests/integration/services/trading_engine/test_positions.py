@@ -177,7 +177,7 @@ async def test_a_deal_that_the_database_refuses_holds_up_no_other(engine: Engine
 
 async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) -> None:
     """What is asked of an engine without the lane is passed to the one that has it: signals, closes, states, positions
-    and markets; while that one is away it says so, and a halt counts all the same."""
+    and markets; while that one is away it says so, and a halt counts all the same; nobody says then what it closed."""
     async with running_engine(database, instance="engine-2") as other:
         async with running_engine(database) as own, connected(own.channel) as agent:
             await opened(other, agent)
@@ -199,6 +199,9 @@ async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) ->
         assert (away.reason, away.code) == (Reason.ENGINE_AWAY, grpc.StatusCode.UNAVAILABLE)
         halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
         assert (await other.trading.SetTradingState(halt)).trading_state == HALTED
+        halt.flatten, halt.request_id = True, "r1"
+        unsure = await refused(other.trading.SetTradingState(halt))
+        assert (unsure.reason, "nobody knows whether" in unsure.message) == (Reason.ENGINE_AWAY, True)
         (unknown,) = (await other.trading.ListPositions(pb.ListPositionsRequest())).accounts
         assert not unknown.HasField("snapshot")
 

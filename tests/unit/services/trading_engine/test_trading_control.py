@@ -1,0 +1,84 @@
+"""A halt that closes what is open."""
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from suho.database.v1 import order_service_pb2 as db
+from suho.trading.v1 import agent_link_pb2 as link
+from suho.trading.v1 import order_pb2
+from suho.trading.v1 import trading_pb2 as pb
+
+from mesh.errors import MeshError, Reason
+from services.trading_engine.desk import Committed
+from services.trading_engine.domain.order import AccountId, Books, HeldPosition, Intent, Side, WorkingOrder
+from services.trading_engine.trading_control import TradingControl
+
+HALT = pb.SetTradingStateRequest(trading_state=order_pb2.TRADING_STATE_HALTED, flatten=True, request_id="r")
+HALT.account.server, HALT.account.login = "broker", 42
+BOOKS = Books(
+    {ticket: HeldPosition(ticket, "EURUSD", Side.BUY, Decimal("0.1"), "s") for ticket in range(10, 20)},
+    {ticket: WorkingOrder(ticket, "EURUSD", "s") for ticket in (1, 2, 3)},
+)
+
+
+class Accounts:
+    async def set_trading_state(self, request: db.SetTradingStateRequest) -> db.Account:
+        return db.Account(trading_state=request.trading_state)
+
+
+class Lanes:
+    """The account's agent is here, and has told its books."""
+
+    def executing(self, account: AccountId) -> Any:
+        said = SimpleNamespace(safety=link.AgentSafety(), books=BOOKS)
+        return SimpleNamespace(said=said, tell_state=lambda state, reason: None)
+
+
+class Desk:
+    """Refuses or denies what `refused` says, by ticket."""
+
+    def __init__(self, refused: dict[int, MeshError | str]) -> None:
+        self.refused = refused
+        self.taken: list[int] = []
+
+    async def submit(self, intent: Intent) -> Committed:
+        ticket = intent.order_ticket or intent.position
+        why = self.refused.get(ticket)
+        if isinstance(why, MeshError):
+            raise why
+        if why:
+            return Committed(order_pb2.Order(state=order_pb2.ORDER_STATE_DENIED, message=why), False)
+        self.taken.append(ticket)
+        return Committed(order_pb2.Order(state=order_pb2.ORDER_STATE_PENDING), False)
+
+
+async def flattened(desk: Desk) -> pb.SetTradingStateResponse:
+    return await TradingControl(Accounts(), Lanes(), desk, 5_000).set_state(HALT)  # type: ignore[arg-type]
+
+
+async def test_what_can_not_be_closed_keeps_nothing_else_open() -> None:
+    """A removal that fails, a close that is denied: all others are asked for, and the refusal tells what stays."""
+    desk = Desk({2: MeshError(Reason.ACCOUNT_MOVED, "it moved"), 10: "EURUSD is frozen"})
+    with pytest.raises(MeshError) as refused:
+        await flattened(desk)
+    assert desk.taken == [1, 3, *range(11, 20)]
+    assert refused.value.reason is Reason.NOT_ALL_CLOSED
+    for words in ("2 pending order(s)", "9 position(s)", "2 stay: order 2: it moved; position 10: EURUSD is frozen"):
+        assert words in refused.value.message
+
+
+async def test_what_is_gone_meanwhile_is_no_failure() -> None:
+    """Its stop was met, or somebody else closed it."""
+    desk = Desk({11: MeshError(Reason.UNKNOWN_TICKET, "no position 11")})
+    answer = await flattened(desk)
+    assert (len(answer.removal_ids), len(answer.signal_ids)) == (3, 9)
+
+
+async def test_a_refusal_stays_short_however_much_is_left() -> None:
+    """It travels in a header."""
+    desk = Desk(dict.fromkeys(range(1, 20), MeshError(Reason.ACCOUNT_MOVED, "it moved " * 10)))
+    with pytest.raises(MeshError, match=r"13 stay: order 1: .*; and 8 more") as refused:
+        await flattened(desk)
+    assert len(refused.value.message) < 1000
