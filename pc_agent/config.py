@@ -44,7 +44,8 @@ class AgentSettings(LiveFields):
         15,
         ge=1,
         le=720,
-        description="With the preference auto_close_trades: so long before the trade server's midnight all is closed.",
+        description="With the preference auto_close_trades: so long before the trade server's midnight all of ours is"
+        " closed, or before a symbol's last quotes of the day where these end earlier, once two nights have shown it.",
     )
     news_file: Path | None = Field(
         None,

@@ -55,6 +55,7 @@ class Desk:
         self._markets = markets
         # None: no terminal has answered yet.
         self.truth: Truth | None = None
+        self._auto_close: AutoClose | None = None
         self._clock, self._lease = ServerClock(), Lease()
         self.signals = SignalLane(channel, settings.instance, ledger, self._clock, self._lease)
 
@@ -74,7 +75,7 @@ class Desk:
     def finding(self) -> str:
         """What is wrong with one of the terminals though the account can be traded, and what to do; empty: nothing."""
         found = (f"terminal {worker.name}: {what}" for worker in self.pool.workers for what in worker.findings())
-        return next(found, "")
+        return next(found, "") or (self._auto_close.finding() if self._auto_close else "")
 
     async def run(self) -> None:
         """Work until `stop`; lane 0 must say whose account it is."""
@@ -106,9 +107,12 @@ class Desk:
         closing = AutoClose(
             self._preferences,
             self._settings.auto_close_minutes * 60,
-            lambda: truth.books.newest.server_s if truth.books.newest else 0,
-            lambda name: truth.control.withdraw(True, name),
+            truth.books.server_s,
+            market.day_end_s,
+            truth.watch,
+            truth.closes,
         )
+        self._auto_close = closing
         policy = Policy(
             account=account,
             is_hedging=facts.account.is_hedging,

@@ -68,8 +68,8 @@ class Truth:
             account, ledger, self.deals, books, self.reconciler, pool, lambda: live.now.reconcile_interval_s,
             self.safety.looked,
         )  # fmt: skip
-        closes = LocalCloses(account, self._execute)
-        self.control = AccountControl(account, books, self.watch, self.deals, self.safety, closes, self.reconciler)
+        self.closes = LocalCloses(account, self._execute)
+        self.control = AccountControl(account, books, self.watch, self.deals, self.safety, self.closes, self.reconciler)
         self.cargo = AccountCargo(self.watch, self.deals, self.safety, tell_market)
 
     def execute_by(self, take: Callable[[Signal], Awaitable[Entry]]) -> None:

@@ -104,6 +104,10 @@ class SymbolMarket:
         """The broker took an order, or answered that the market is closed."""
         self._closed_until_ns = now_ns + _BROKER_CLOSED_NS if is_closed else 0
 
+    def day_end_ms(self, msc: float) -> int:
+        """When its quotes of that day end, as far as known: see `Week`."""
+        return self._week.day_end_ms(msc)
+
     def conditions(self, point: float, trade_mode: int, now_ns: int, now_unix_ms: int) -> Conditions:
         """At this moment; `point` 0: not known, so spreads are 0."""
         quiet_ns = max(0, now_ns - self._moved_ns)

@@ -14,8 +14,11 @@ _DAY = 24 * 12
 _WEEK = 7 * _DAY
 # 1 January 1970 was a Thursday: slots count from Monday.
 _EPOCH = 3 * _DAY
+_DAY_MS = 86_400_000
 # So many weeks are needed to unlearn: a holiday closes no Monday.
 _MOST = 3
+# So many silent days are believed: one may have been a line that was cut.
+_BELIEVED = 2
 
 
 class Week:
@@ -43,6 +46,21 @@ class Week:
         slot = (int(msc) // _SLOT_MS + _EPOCH) % _WEEK
         score = int(self._score[slot])
         return score > 0 or (score == 0 and slot < 5 * _DAY)
+
+    def day_end_ms(self, msc: float) -> int:
+        """When the last quotes of that day end: its midnight unless silence is known, its beginning if there are none.
+
+        A working day of which too little is known is as the others are.
+        """
+        day_start = int(msc) // _DAY_MS * _DAY_MS
+        days = self._score.reshape(7, _DAY)
+        weekday = (day_start // _SLOT_MS + _EPOCH) % _WEEK // _DAY
+        is_silent = days[weekday] <= -_BELIEVED
+        if weekday < 5:
+            working = days[:5]
+            is_silent |= (working.max(axis=0) <= 0) & (working.sum(axis=0) <= -_BELIEVED)
+        quoted = np.flatnonzero(~is_silent)
+        return day_start + (int(quoted[-1]) + 1) * _SLOT_MS if len(quoted) else day_start
 
     def _count(self, slots: npt.NDArray[Any], by: int) -> None:
         places = (slots + _EPOCH) % _WEEK

@@ -90,6 +90,10 @@ class AccountMarket:
         mean = now.mean_spread_points if now else 0.0
         return spread_bound(settings.max_spread_points, settings.max_spread_ratio, mean)
 
+    def day_end_s(self, symbol: str, server_s: int) -> int:
+        """When the symbol's quotes of that day end, in seconds of the trade server's clock: see `Week`."""
+        return self._markets.monitor.day_end_ms((self._server, symbol), server_s * 1000) // 1000
+
     def ended(self, entry: Entry) -> None:
         """What the broker made of an order."""
         is_closed = entry.result.reason == "MARKET_CLOSED" and entry.result.retcode > 0

@@ -81,6 +81,11 @@ class MarketMonitor:
         market = self._markets.get(place)
         return market.newest_msc if market else 0
 
+    def day_end_ms(self, place: Place, server_msc: int) -> int:
+        """When its quotes of that day end, by the trade server's clock: see `Week`."""
+        self._settle(place)
+        return self._market(place).day_end_ms(server_msc)
+
     def conditions(self, place: Place, point: float, trade_mode: int) -> Conditions | None:
         """At this moment; None: no tick of it was seen."""
         self._settle(place)

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from mesh.clock import unix_ns
+from mesh.clock import boot_ns, unix_ns
 from pc_agent.domain.books import Books
 from pc_agent.domain.observation import commission_per_lot
 from pc_agent.domain.orders import Entry
+from pc_agent.domain.trade_clock import TradeClock
 from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
 from pc_agent.terminal.messages import ReadBooks
 
-_CLOCK_OFF_S = 15 * 3600
+_NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Look:
 
     books: Books
     taken_unix_ns: int
-    # The trade server's clock, as its newest quote tells it; the PC's where that quote is old, or of a replay.
+    # The trade server's clock, as its quotes tell it; UTC where they are of a replay, or none has moved of late.
     server_s: int
     # Nothing that was answered before this is missing in it.
     asked_monotonic: float
@@ -42,6 +43,7 @@ class AccountBooks:
         self._terminal = terminal
         self._deals = deals
         self._quote_of = quote_of
+        self._clock = TradeClock()
         self._turn = asyncio.Lock()
 
     async def look(self, back_s: int) -> Look | None:
@@ -55,7 +57,8 @@ class AccountBooks:
             # A new ledger begins with what is going on; it meets payments of long ago, which are no news.
             from_s = cursor_s - back_s if cursor_s else int(time.time()) - SERVER_MARGIN_S
             newest: Books | None = None
-            async for newest in pages(self._terminal, ReadBooks(0, from_s, quote_of=self._quote_of())):
+            symbol = self._quote_of()
+            async for newest in pages(self._terminal, ReadBooks(0, from_s, quote_of=symbol)):
                 if newest is None:
                     return None
                 taken = await self._deals.take(newest.deals)
@@ -66,11 +69,13 @@ class AccountBooks:
             if newest is None:
                 return None
             now_ns = unix_ns()
-            server_s = _server_s(newest.server_s, now_ns // 1_000_000_000)
-            self.newest = Look(replace(newest, deals=()), now_ns, server_s, asked, paid_in)
+            self._clock.quoted(symbol, newest.server_s, now_ns // _NS_PER_S, boot_ns() / _NS_PER_S)
+            self.newest = Look(replace(newest, deals=()), now_ns, self._now_s(), asked, paid_in)
             return self.newest
 
+    def server_s(self) -> int:
+        """The trade server's clock at this moment, also while nothing can be read; 0: nothing was read yet."""
+        return self._now_s() if self.newest else 0
 
-def _server_s(quoted_s: int, now_s: int) -> int:
-    """Servers are up to 14 h ahead of UTC."""
-    return quoted_s if abs(quoted_s - now_s) < _CLOCK_OFF_S else now_s
+    def _now_s(self) -> int:
+        return self._clock.at(unix_ns() // _NS_PER_S, boot_ns() / _NS_PER_S)

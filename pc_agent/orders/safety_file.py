@@ -20,7 +20,7 @@ _ENDS = ("", ".txt")
 
 
 class KillSwitch:
-    """A file that anybody may make: for all accounts, or for one with `.LOGIN@SERVER` behind its name; `.txt` or not."""
+    """A file that anybody may make: for all accounts, for one with `.LOGIN@SERVER` behind its name; `.txt` or not."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

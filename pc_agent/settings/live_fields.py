@@ -48,8 +48,9 @@ class LiveFields(MeshSettings):
     )
     dead_man: DeadMan = Field(
         DeadMan.STOP_ENTRIES,
-        description="What to do when the engine is gone for too long. hold: nothing; stop_entries: no entries, and our"
-        " pending orders are removed; flatten: our positions are closed too, and no entries until `suho agent resume`.",
+        description="What to do when the engine is gone for too long. hold: nothing; stop_entries: no entries, and"
+        " pending orders that signals placed are removed; flatten: their positions, and adopted ones, are closed too,"
+        " and no entries until `suho agent resume`. What is foreign stays as it is.",
     )
     dead_man_after_s: float = Field(300, gt=0, description="How long the engine may be gone before that.")
     reconcile_interval_s: float = Field(

@@ -169,6 +169,25 @@ def test_a_week_is_learnt_from_its_ticks() -> None:
     assert week.is_open(at + 12 * 3_600_000)
 
 
+def test_a_days_last_quotes_are_known_after_two_silent_nights() -> None:
+    """Of a working day by the others too, of a weekend by itself; one night may have been a line that was cut."""
+    minutes = np.arange(0, 3 * WEEK_MS, 60_000)
+    of_day, day = minutes % DAY_MS // 60_000, minutes // DAY_MS
+    monday = MONDAY_MSC - 10 * 3_600_000
+    eleven, five = 23 * 60, 17 * 60
+    open_at = minutes[(day % 7 < 5) & (of_day < np.where(day % 7 == 4, five, eleven))]
+    week, ends = Week(), dict[int, int]()
+    for today in range(19):
+        if today % 7 < 5:
+            week.learn(monday + open_at[open_at // DAY_MS == today])
+        begin = monday + (today + 1) * DAY_MS
+        ends[today + 1] = (week.day_end_ms(begin + 12 * 3_600_000) - begin) // 60_000
+    assert [ends[day] for day in (1, 2)] == [24 * 60] * 2  # Monday's silence is known on Tuesday
+    assert [ends[day] for day in (3, 4, 7, 8, 11)] == [eleven] * 5  # the first Fridays as the days before them
+    assert [ends[day] for day in (5, 12)] == [24 * 60] * 2
+    assert (ends[18], ends[19]) == (five, 0)
+
+
 def test_the_narrower_bound_of_the_spread_counts() -> None:
     """By number, by times the mean; no bound where neither is set or no mean is known."""
     assert spread_bound(30, 0, 10) == 30
