@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mesh.clock import boot_ns
+from mesh.orders import ENTRIES
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.order_queues import Order
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Signal, mark_of
@@ -109,8 +110,10 @@ class Admission:
         return signal.redelivered and self._policy.holds(mark_of(signal.signal_id))
 
     def asks(self, signal: Signal) -> bool:
-        """The person must confirm it; what the agent does by itself was his own word."""
-        return signal.seq > 0 and self._policy.preferences.trade_confirmation
+        """The person must confirm it. What makes nothing larger never waits for him; what the agent does by itself was
+        his own word.
+        """
+        return signal.seq > 0 and signal.kind in ENTRIES and self._policy.preferences.trade_confirmation
 
     def until_unix_ms(self, order: Order) -> int:
         """When its time is over, by the PC's clock."""

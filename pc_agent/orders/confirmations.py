@@ -14,7 +14,7 @@ class Preferences(Protocol):
 
     @property
     def trade_confirmation(self) -> bool:
-        """No entry is sent to the terminal before the person said yes to it; what makes nothing larger is not asked for."""
+        """No entry is sent to the terminal before the person said yes to it. What makes nothing larger is not asked."""
 
     @property
     def auto_close_trades(self) -> bool:

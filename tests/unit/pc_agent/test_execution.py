@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.orders import Kind
-from pc_agent.domain.orders import Account, Entry, OrderState, Result, mark_of
+from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, mark_of
 from pc_agent.orders.confirmations import NothingToConfirmError
 from pc_agent.terminal.order_tasks import Again, OrderDone
 from tests.support import eventually
@@ -159,11 +159,15 @@ async def test_the_agents_own_signals_need_neither_lease_nor_clock_and_are_not_r
 
 
 async def test_nothing_is_sent_before_the_person_said_yes(desk: Desk) -> None:
-    """Refused is NOT_CONFIRMED, unanswered is EXPIRED, confirmed is executed; one signal does not wait for another."""
+    """Refused is NOT_CONFIRMED, unanswered is EXPIRED, confirmed is executed; one signal does not wait for another.
+    What closes is sent at once.
+    """
     desk.trade_confirmation = True
     soon = time.time_ns() // 1_000_000 + 150
     async with desk.running():
         await desk.take(signal("no"), signal("yes"), signal("late", not_after_unix_ms=soon))
+        await desk.take(signal("out", kind=Kind.CLOSE, position=7, side=Side.SELL))
+        await desk.becomes("out", OrderState.FILLED)
         await desk.becomes("late", OrderState.EXPIRED)
         assert [question.signal.signal_id for question in desk.confirmations.waiting] == ["no", "yes"]
         desk.confirmations.answer("no", False)
@@ -172,7 +176,8 @@ async def test_nothing_is_sent_before_the_person_said_yes(desk: Desk) -> None:
         await desk.becomes("no", OrderState.REJECTED)
         with pytest.raises(NothingToConfirmError):
             desk.confirmations.answer("late", True)
-    assert desk.terminal.sent == ["yes"]
-    refused = await desk.ledger.entry("no")
+    assert desk.terminal.sent == ["out", "yes"]
+    refused, late = await desk.ledger.entry("no"), await desk.ledger.entry("late")
     assert refused
-    assert refused.result.reason == "NOT_CONFIRMED"
+    assert late
+    assert (refused.result.reason, "nobody confirmed it" in late.result.message) == ("NOT_CONFIRMED", True)
