@@ -22,7 +22,7 @@ log = get_logger(__name__)
 _LOOK_AGAIN_S = 0.02
 # A broker that refuses a price so often does not want it.
 _MOST_ATTEMPTS = 10
-_LATE = Result(OrderState.EXPIRED, "EXPIRED", "nobody confirmed it at the PC (trade_confirmation) before its time ran out")
+_LATE = Result(OrderState.EXPIRED, "EXPIRED", "nobody confirmed it (trade_confirmation) before its time ran out")
 _REFUSED = Result(OrderState.REJECTED, "NOT_CONFIRMED", "the person at the PC refused it")
 _RESTARTED = Result(OrderState.UNKNOWN, "AGENT_RESTARTED", "the agent ended between intent and result")
 
