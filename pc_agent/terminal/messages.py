@@ -190,9 +190,13 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class SymbolsShown:
-    """All that the terminal carries, and what it says of them now; told when it changed and every few minutes."""
+    """All that the terminal carries, and what it says of them now; told when it changed and every few minutes.
+
+    In parts where they are many: of all but the last there is `more`.
+    """
 
     symbols: tuple[SymbolFacts, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """A terminal's symbols and what it says of them, through a module shaped like the MetaTrader5 package."""
 
 import time
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
 from mesh.log import get_logger
+from pc_agent.domain.symbol_groups import groups_of
 from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.domain.symbols import DISABLED, SymbolFacts
 from pc_agent.terminal.messages import SymbolsShown
@@ -15,6 +17,8 @@ log = get_logger(__name__)
 # Orders wait behind a step; steps take at most one part in so many of the worker's time.
 _STEP_NS = 1_000_000
 _STEP_SHARE = 10
+# So many symbols are listed at once, and so many are told in one message.
+_LISTED, _TOLD = 50, 200
 # Margins and tick values move with the market: they are told anew after so long even where nothing else changed.
 _TELL_S = 180.0
 
@@ -22,9 +26,9 @@ _TELL_S = 180.0
 class SymbolBook:
     """The broker's symbols: which of them the terminal carries for us, and their facts.
 
-    Thousands of symbols take seconds to be read at once, in which no order is executed. So that is done when the
-    terminal has just been joined, and again only when the broker has others; in between they are looked at one after
-    another, a millisecond at a time, each about every `look_s`.
+    Thousands of symbols take seconds to be read at once, in which no order is executed. So that is done only when the
+    terminal has just been joined. From then on they are looked at one after another, a millisecond at a time, each
+    about every `look_s`; they are listed anew, a part at a time, when the broker has others.
     """
 
     def __init__(self, mt5: Any, names: SymbolNames, wanted: tuple[str, ...], look_s: float) -> None:
@@ -33,11 +37,19 @@ class SymbolBook:
         self._names = names
         self._wanted = wanted
         self._look_s = look_s
+        # What the broker has, and how many it said that they were.
         self._every: list[str] = []
+        self._total = 0
         self._facts: dict[str, SymbolFacts] = {}  # by the broker's name
         self._told: dict[str, SymbolFacts] = {}
         self._told_at = self._next_round = self._next_step = 0.0
+        # Still to be listed, and what was; still to be looked at; still to be told.
+        self._groups: list[str] = []
+        self._listed: dict[str, None] = {}
         self._round: list[str] = []
+        self._untold: deque[SymbolsShown] = deque()
+        self._is_news = False
+        self._missing: set[str] = set()
 
     def read_all(self) -> tuple[SymbolFacts, ...]:
         """All that is carried; symbols that are wanted are shown from here on.
@@ -45,6 +57,9 @@ class SymbolBook:
         Raises:
             TerminalGoneError: it does not answer, or has not got what is wanted.
         """
+        self._groups, self._round = [], []
+        self._untold.clear()
+        self._total = needed(self._mt5, self._mt5.symbols_total(), "symbols_total")
         infos = {info.name: info for info in needed(self._mt5, self._mt5.symbols_get(), "symbols_get")}
         self._every = list(infos)
         self._names.learn(infos)
@@ -57,9 +72,9 @@ class SymbolBook:
         return self._tell()
 
     def carry(self, wanted: tuple[str, ...]) -> None:
-        """These from now on; told with the next look."""
+        """These from now on; told with the next look at all of them."""
         if wanted != self._wanted:
-            self._wanted, self._every = wanted, []
+            self._wanted = wanted
             self.refresh()
 
     def refresh(self) -> None:
@@ -68,47 +83,104 @@ class SymbolBook:
         self._next_round = self._next_step = 0.0
 
     def look(self) -> SymbolsShown | None:
-        """A step, when it is time for one; at the end of a round what is to be told.
+        """A step, when it is time for one; at the end of a round what is to be told, a part at each look.
 
         Raises:
             TerminalGoneError: the terminal does not answer.
         """
+        if self._untold:
+            return self._untold.popleft()
         now = time.monotonic()
-        if now < self._next_step or (not self._round and now < self._next_round):
+        is_between = not (self._groups or self._round)
+        if now < self._next_step or (is_between and now < self._next_round):
             return None
-        if not self._round and not self._begin_round():
-            return SymbolsShown(self.read_all())
-        self._step()
-        spent = time.monotonic() - now
-        self._next_step = now + _STEP_SHARE * spent
-        if self._round:
-            return None
-        self._next_round = now + self._look_s
-        return SymbolsShown(self._tell()) if self._is_news(now) else None
+        if is_between:
+            self._begin_round()
+        if self._groups:
+            self._list_group()
+        else:
+            self._step()
+        self._next_step = now + _STEP_SHARE * (time.monotonic() - now)
+        if not (self._groups or self._round):
+            self._end_round(now)
+        return self._untold.popleft() if self._untold else None
 
-    def _begin_round(self) -> bool:
-        """False: the broker has other symbols than before."""
-        if needed(self._mt5, self._mt5.symbols_total(), "symbols_total") != len(self._every):
-            return False
+    def _begin_round(self) -> None:
+        total = needed(self._mt5, self._mt5.symbols_total(), "symbols_total")
+        if total == self._total:
+            self._fill_round()
+        else:
+            self._total, self._groups, self._listed = total, groups_of(self._every, _LISTED), {}
+
+    def _list_group(self) -> None:
+        group = self._groups.pop()
+        infos = answered(self._mt5, self._mt5.symbols_get(group=group), f"symbols_get {group}")
+        self._listed |= dict.fromkeys(info.name for info in infos or ())
+        if self._groups:
+            return
+        if len(self._listed) < self._total:  # as no terminal should answer; then better late than not at all
+            infos = needed(self._mt5, self._mt5.symbols_get(), "symbols_get")
+            self._listed = dict.fromkeys(info.name for info in infos)
+        self._every = list(self._listed)
+        self._names.learn(self._every)
+        self._rename()
+        self._fill_round()
+
+    def _rename(self) -> None:
+        """Another symbol may have come by a name: what that means here, the agent must know at once."""
+        renamed = {name: mesh for name, one in self._facts.items() if (mesh := self._names.mesh(name)) != one.symbol}
+        if renamed:
+            self._facts |= {name: replace(self._facts[name], symbol=mesh) for name, mesh in renamed.items()}
+            self._tell_in_parts()
+
+    def _fill_round(self) -> None:
         self._round = [self._names.broker(name) for name in self._wanted] or list(self._every)
-        return True
+        for name in self._facts.keys() - set(self._round):
+            self._drop(name)
+        self._missing.intersection_update(self._round)
 
     def _step(self) -> None:
         until = time.monotonic_ns() + _STEP_NS
         while self._round:
             name = self._round.pop()
             info = answered(self._mt5, self._mt5.symbol_info(name), f"symbol_info {name}")
-            if info is not None and (info.select or self._wanted):
-                self._facts[name] = self._facts_of(info)
+            if info is not None and self._is_shown(info):
+                self._take(name, self._facts_of(info))
             else:
-                self._facts.pop(name, None)
+                self._drop(name)
+                self._miss(name)
             if time.monotonic_ns() > until:
                 return
 
-    def _is_news(self, now: float) -> bool:
-        return now - self._told_at > _TELL_S or _rules(self._facts) != _rules(self._told)
+    def _is_shown(self, info: Any) -> bool:
+        """What is wanted is shown again where a person has hidden it."""
+        return bool(info.select or (self._wanted and self._mt5.symbol_select(info.name, True)))
+
+    def _take(self, name: str, facts: SymbolFacts) -> None:
+        self._facts[name], told = facts, self._told.get(name)
+        self._is_news = self._is_news or told is None or _rules(facts) != _rules(told)
+        self._missing.discard(name)
+
+    def _drop(self, name: str) -> None:
+        self._is_news = self._facts.pop(name, None) is not None or self._is_news
+
+    def _miss(self, name: str) -> None:
+        if self._wanted and name not in self._missing:
+            self._missing.add(name)
+            log.warning("the terminal has no such symbol", symbol=name, do="correct the setting 'symbols'")
+
+    def _end_round(self, now: float) -> None:
+        self._next_round = now + self._look_s
+        if self._is_news or now - self._told_at > _TELL_S:
+            self._tell_in_parts()
+
+    def _tell_in_parts(self) -> None:
+        told = self._tell()
+        parts = [told[at : at + _TOLD] for at in range(0, len(told), _TOLD)] or [()]
+        self._untold.extend(SymbolsShown(part, more=part is not parts[-1]) for part in parts)
 
     def _tell(self) -> tuple[SymbolFacts, ...]:
+        self._is_news = False
         self._told, self._told_at = dict(self._facts), time.monotonic()
         self._next_round = self._told_at + self._look_s
         return tuple(self._told.values())
@@ -154,6 +226,6 @@ class SymbolBook:
         return answered(mt5, margin, "order_calc_margin") or 0.0
 
 
-def _rules(facts: dict[str, SymbolFacts]) -> dict[str, SymbolFacts]:
+def _rules(facts: SymbolFacts) -> SymbolFacts:
     """Without what moves with the market."""
-    return {name: replace(one, newest_msc=0, tick_value=0.0, margin_per_lot=0.0) for name, one in facts.items()}
+    return replace(facts, newest_msc=0, tick_value=0.0, margin_per_lot=0.0)

@@ -97,6 +97,8 @@ class TerminalWorker:
         self.connected = False
         # What the terminal carries now.
         self.symbols: dict[str, SymbolFacts] = {}
+        # A part of what it carries, the rest of which is to come.
+        self._shown: list[SymbolFacts] = []
         self.listener: WorkerListener | None = None
         self.restarts = 0
         self.seen: HealthSeen | None = None
@@ -302,13 +304,15 @@ class TerminalWorker:
             self.listener.terminal_joined(self)
 
     def _take_symbols(self, shown: SymbolsShown) -> None:
-        if self.facts:
-            self.facts = replace(self.facts, symbols=shown.symbols)
+        self._shown += shown.symbols
+        if self.facts and not shown.more:
+            self.facts = replace(self.facts, symbols=tuple(self._shown))
             self._note_symbols()
             self._tell_change()
 
     def _note_symbols(self) -> None:
         assert self.facts is not None
+        self._shown.clear()
         self.symbols.clear()
         self.symbols.update({symbol.symbol: symbol for symbol in self.facts.symbols})
 

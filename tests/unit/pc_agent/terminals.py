@@ -11,6 +11,7 @@ import numpy as np
 from mesh.market import TickId
 from mesh.market.batch import COLUMNS, ordinals
 from pc_agent.terminal.messages import WorkerTerms
+from pc_agent.twin.symbols import in_group
 
 TICK = np.dtype(
     [
@@ -60,6 +61,7 @@ class FakeMt5:
         self.gone = False
         self.back_after: int | None = None  # so many more calls of initialize
         self.calls: list[str] = []
+        self.most_listed = 0  # by one group
         # Of terminal_info and account_info.
         self.terminal = {
             "connected": True, "trade_allowed": True, "tradeapi_disabled": False, "dlls_allowed": False,
@@ -95,9 +97,11 @@ class FakeMt5:
     def symbols_total(self) -> Any:
         return None if self.gone else len(self.ticks)
 
-    def symbols_get(self) -> Any:
-        self.calls.append("symbols_get")
-        return [self._symbol(name) for name in self.ticks]
+    def symbols_get(self, group: str = "") -> Any:
+        self.calls.append(f"symbols_get {group}".strip())
+        found = [self._symbol(name) for name in self.ticks if in_group(name, group or None)]
+        self.most_listed = max(self.most_listed, len(found) if group else 0)
+        return found
 
     def symbol_info(self, name: str) -> Any:
         self.calls.append(f"symbol_info {name}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.market import BEFORE_FIRST
 from pc_agent import mt5_worker
@@ -90,6 +91,61 @@ def test_symbols_that_a_setting_names_are_not_looked_for() -> None:
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
     run(mt5, lambda _: None, lambda _: mt5.shown.clear(), lambda _: None, symbols=("EURUSD",))
     assert mt5.calls.count("symbols_get") == 1
+
+
+def test_a_brokers_new_symbols_are_listed_read_and_told_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands at once are read only when the terminal is joined: an order would wait for all of them."""
+    for name, value in {"_STEP_SHARE": 0, "_STEP_NS": 0, "_LISTED": 2, "_TOLD": 3}.items():
+        monkeypatch.setattr(mt5_symbols, name, value)
+    ticks = ticks_at([FROM])
+    mt5 = FakeMt5(**dict.fromkeys(("EURUSD", "EURGBP", "GBPUSD", "USDJPY"), ticks))
+
+    def add(_: Script) -> None:
+        mt5.ticks |= dict.fromkeys(("EURSEK", "#X"), ticks)
+        mt5.shown |= {"EURSEK", "#X"}
+
+    pipe = run(mt5, add, *[lambda _: None] * 20)
+    parts = [(len(event.symbols), event.more) for event in pipe.said(SymbolsShown)]
+    assert parts == [(3, True), (3, False)]
+    assert {one.symbol for event in pipe.said(SymbolsShown) for one in event.symbols} == mt5.ticks.keys()
+    assert (mt5.calls.count("symbols_get"), mt5.most_listed) == (1, 3)
+
+
+def test_a_terminal_that_does_not_list_by_groups_is_asked_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late is better than not at all; it is not asked again until its number changes."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    monkeypatch.setattr(mt5_symbols, "groups_of", lambda *_: ["nothing"])
+    mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
+    pipe = run(mt5, lambda _: mt5.ticks.pop("GBPUSD"), *[lambda _: None] * 5)
+    assert [[one.symbol for one in event.symbols] for event in pipe.said(SymbolsShown)] == [["EURUSD"]]
+    assert mt5.calls.count("symbols_get") == 2
+
+
+def test_a_name_that_means_another_symbol_now_is_told_before_that_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EURUSD was EURUSD.r until the broker had a EURUSD: nobody may hold the one's facts for the other's."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM])})
+
+    def add(_: Script) -> None:
+        mt5.ticks["EURUSD"] = ticks_at([FROM])
+        mt5.shown.add("EURUSD")
+
+    pipe = run(mt5, add, *[lambda _: None] * 5, names=NameRules(suffixes=(".r",)))
+    told = [{(one.symbol, one.terminal_symbol) for one in event.symbols} for event in pipe.said(SymbolsShown)]
+    assert told == [{("EURUSD.r", "EURUSD.r")}, {("EURUSD.r", "EURUSD.r"), ("EURUSD", "EURUSD")}]
+
+
+def test_a_wanted_symbol_that_the_terminal_has_not_got_takes_no_other_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of once; a person who hides one that is wanted sees it shown again."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
+    with capture_logs() as logs:
+        change = ask(Adjust(("GBPUSD", "NONE"), 30.0, 500, "error"))
+        pipe = run(mt5, change, *[lambda _: None] * 5, lambda _: mt5.shown.clear(), *[lambda _: None] * 3)
+    assert [[one.symbol for one in event.symbols] for event in pipe.said(SymbolsShown)] == [["GBPUSD"]]
+    assert not pipe.said(Disconnected)
+    assert [log["symbol"] for log in logs if log["log_level"] == "warning"] == ["NONE"]
+    assert mt5.shown == {"GBPUSD"}
 
 
 def test_history_is_read_behind_live_ticks_a_page_a_round() -> None:

@@ -42,7 +42,9 @@ def test_what_may_be_traded_is_what_the_terminal_shows_now() -> None:
     worker.listener = listener
     worker._on(Connected(AccountFacts("broker", 1, 0), shown("EURUSD")))
     assert worker.symbols.keys() == {"EURUSD"}
-    worker._on(SymbolsShown(shown("GBPUSD", "USDJPY")))
+    worker._on(SymbolsShown(shown("GBPUSD"), more=True))
+    assert worker.symbols.keys() == {"EURUSD"}
+    worker._on(SymbolsShown(shown("USDJPY")))
     assert worker.symbols.keys() == {"GBPUSD", "USDJPY"}
     assert worker.facts
     assert worker.facts.symbols == shown("GBPUSD", "USDJPY")
