@@ -130,7 +130,7 @@ async def _open_state(settings: AgentSettings, stack: AsyncExitStack) -> Kept:
     except (LockedError, LedgerFileError, StoreMigrationError) as error:
         raise SettingsError(f"setting 'state_dir': {error}") from None
     user = settings.user_id or user_id(settings.instance)
-    preferences = LivePreferences(store, user, settings.instance)
+    preferences = LivePreferences(store, user, settings.instance, shared=settings.user_id is not None)
     await preferences.begin()
     safety = SafetyState(KillSwitch(settings.state_dir), SafetyFile(settings.state_dir))
     return Kept(ledger, store, preferences, safety, user)

@@ -2,25 +2,33 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from mesh.clock import unix_ms
 from mesh.log import get_logger
-from pc_agent.domain.reference import Preferences
+from pc_agent.domain.reference import Key, Kind, Preferences
 from pc_agent.store.store import Store
 
 log = get_logger(__name__)
 
 
 class LivePreferences:
-    """One person's preferences, from the store; a change is in force at once."""
+    """One person's preferences, from the store; a change is in force at once.
 
-    def __init__(self, store: Store, user: UUID, by: str) -> None:
+    `shared`: they may have been set at another PC. While the database has never told of them, trades wait for the
+    person's word: he may have wanted that.
+    """
+
+    def __init__(self, store: Store, user: UUID, by: str, *, shared: bool = False) -> None:
         self._store = store
         self._user = user
         self._by = by
+        self._shared = shared
         self._now = Preferences(user)
+        # Nobody has said whether trades are to be confirmed.
+        self._unknown = False
         self._changed = asyncio.Event()
 
     @property
@@ -42,21 +50,29 @@ class LivePreferences:
         return self._now
 
     async def begin(self) -> None:
-        """Read them. Where the store was lost, trades wait for the person's word until it is known what he wants."""
+        """Read them. Where the store is damaged, trades wait for the person's word until it is known what he wants."""
         if self._store.damaged:
             await self._store.assume(Preferences(self._user, trade_confirmation=True), unix_ms(), self._by)
-        await self.look()
+        self._unknown = self._shared and not await self._store.is_agreed(Key(Kind.PREFERENCES, self._user))
+        if self._unknown:
+            log.warning("trades wait for confirmation until the database has told the person's preferences")
+        self._take(await self._store.preferences(self._user))
 
-    async def look(self) -> None:
-        """Take what the store has, after a sync."""
+    async def exchanged(self) -> None:
+        """Take what the store has after an exchange with the database."""
+        self._unknown = False
         self._take(await self._store.preferences(self._user))
 
     async def set(self, values: Mapping[str, Any]) -> Preferences:
         """Change the fields that `values` names."""
+        if "trade_confirmation" in values:
+            self._unknown = False
         self._take(await self._store.prefer(self._user, values, unix_ms(), self._by))
         return self._now
 
     def _take(self, preferences: Preferences) -> None:
+        if self._unknown:
+            preferences = replace(preferences, trade_confirmation=True)
         if preferences != self._now:
             self._now = preferences
             log.info(

@@ -70,6 +70,11 @@ class Store:
         """Everything, tombstones too."""
         return await self._do(record_table.read_all)
 
+    async def is_agreed(self, key: Key) -> bool:
+        """The database has told of it, or taken a change of it."""
+        record = await self._do(lambda db: record_table.read(db, key))
+        return record is not None and record.version > 0
+
     async def observe(self, seen: Sequence[Content], now_ms: int, by: str) -> None:
         """Take in how things are, each after what it refers to."""
 

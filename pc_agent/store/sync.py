@@ -92,7 +92,7 @@ class RecordSync:
             [record_of(message) for message in response.records],
             [Key(kind_of(key.kind), UUID(key.id)) for key in response.missing],
         )
-        await self._preferences.look()
+        await self._preferences.exchanged()
         if left:  # merged with another's, or made meanwhile
             self._store.changed.set()
 

@@ -106,8 +106,36 @@ async def test_a_store_that_can_not_be_read_makes_trades_wait_for_a_person(tmp_p
         assert preferences.trade_confirmation
         assert await store.to_send(10) == []
         await store.settle([], [Record(Preferences(USER, theme=Theme.LIGHT), 3, False, 5, 5, "suho-cli")], [])
-        await preferences.look()
+        await preferences.exchanged()
         assert preferences.now == Preferences(USER, theme=Theme.LIGHT)
+
+
+@pytest.mark.parametrize("theirs", [None, Preferences(USER, language="fr")])
+async def test_preferences_that_another_pc_may_have_set_are_waited_for(
+    store: Store, theirs: Preferences | None
+) -> None:
+    """In a new or deleted store trades wait for the person's word until the database has answered, also that it has
+    none; or until he says it here. An agent whose preferences are its own need not ask."""
+    preferences = LivePreferences(store, USER, "pc-1", shared=True)
+    await preferences.begin()
+    assert preferences.trade_confirmation
+    assert (await preferences.set({"auto_close_trades": True})).trade_confirmation
+    again, own = LivePreferences(store, USER, "pc-1", shared=True), LivePreferences(store, USER, "pc-1")
+    for one in (again, own):
+        await one.begin()
+    assert (again.trade_confirmation, own.trade_confirmation) == (True, False)
+    assert not (await again.set({"trade_confirmation": False})).trade_confirmation
+    await store.settle([], [Record(theirs, 3, False, 5, 5, "suho-cli")] if theirs else [], [])
+    await preferences.exchanged()
+    assert not preferences.trade_confirmation
+
+
+async def test_preferences_that_the_database_told_are_known_after_a_restart(store: Store) -> None:
+    """Nobody is asked though the mesh is away."""
+    await store.settle([], [Record(Preferences(USER), 1, False, 5, 5, "suho-cli")], [])
+    preferences = LivePreferences(store, USER, "pc-1", shared=True)
+    await preferences.begin()
+    assert not preferences.trade_confirmation
 
 
 async def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
