@@ -4,6 +4,7 @@ They work while the mesh is away.
 """
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,10 +19,12 @@ from cli.agent_connection import (
     AgentStateOption,
     run_agent,
 )
+from cli.answers import Answer, ask_each, failures, tell_failures
+from cli.closing import choose, refuse_unclear, sort_out, tell_gone
 from cli.connection import JsonOption
 from cli.output import EXIT_REFUSED, EXIT_UNREACHABLE, fail, print_json, print_table, to_dict, utc
 
-_CLOSED = order_pb2.ORDER_STATE_FILLED
+_AS_ASKED = (order_pb2.ORDER_STATE_FILLED, order_pb2.ORDER_STATE_DONE)
 _UNKNOWN = order_pb2.ORDER_STATE_UNKNOWN
 
 
@@ -111,7 +114,7 @@ def positions(agent_state: AgentStateOption = DEFAULT_AGENT_STATE, as_json: Json
 
 
 def close(
-    tickets: Annotated[list[int] | None, typer.Argument(metavar="[TICKET]...", help="Positions; none: --all.")] = None,
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[TICKET|SYMBOL]...", help="What to close.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every position that is ours.")] = False,
     account: AccountOption = "",
     request_id: Annotated[str, typer.Option("--id", help="The same id closes a position once.")] = "",
@@ -119,20 +122,40 @@ def close(
     as_json: JsonOption = False,
 ) -> None:
     """Close positions that are ours at the market; the kill switch does not stop it."""
-    if tickets and every:
-        raise typer.BadParameter("give tickets or --all, not both")
-    if not tickets and not every:
-        raise typer.BadParameter("name tickets, or say --all")
-    name = request_id or str(uuid.uuid4())
+    refuse_unclear(targets or (), every)
+    request = pb.ClosePositionsRequest(request_id=request_id or str(uuid.uuid4()))
 
-    async def ask(agent: AgentCalls) -> pb.ClosePositionsResponse:
-        request = pb.ClosePositionsRequest(
-            positions=tickets or (), request_id=name, account=await agent.account(account)
+    async def ask(agent: AgentCalls) -> tuple[list[pb.ClosePositionsResponse], list[str], list[Answer[Any]]]:
+        if (named := await agent.account(account)) is not None:
+            request.account.CopyFrom(named)
+        if every:
+            return [await agent(agent.stub.ClosePositions, request, CLOSING_TIMEOUT_S)], [], []
+        return await _close(agent, request, targets or ())
+
+    answers, gone, failed = run_agent(agent_state, ask)
+    closed = [one for answer in answers for one in answer.positions]
+    _tell_closed(closed, as_json, quiet=False, gone=gone, failed=failed)
+
+
+async def _close(
+    agent: AgentCalls, request: pb.ClosePositionsRequest, targets: Sequence[str]
+) -> tuple[list[pb.ClosePositionsResponse], list[str], list[Answer[Any]]]:
+    """Each position by a request of its own, so that one that can not be closed keeps no other one open."""
+    listed: pb.ListPositionsResponse = await agent(agent.stub.ListPositions, pb.ListPositionsRequest())
+    named = request.HasField("account")
+    meant = [one for one in listed.terminals if not named or one.account == request.account]
+    held, unfit = choose(meant, targets, () if named else listed.silent)
+    closes = {
+        one.title: pb.ClosePositionsRequest(
+            account=one.account, positions=[one.position.ticket], request_id=request.request_id
         )
-        answer: pb.ClosePositionsResponse = await agent(agent.stub.ClosePositions, request, CLOSING_TIMEOUT_S)
-        return answer
-
-    _tell_closed(run_agent(agent_state, ask).positions, as_json, quiet=False)
+        for one in held
+    }
+    answers = await ask_each(
+        {title: agent(agent.stub.ClosePositions, close, CLOSING_TIMEOUT_S) for title, close in closes.items()}
+    )
+    done, gone, failed = sort_out(answers)
+    return done, gone, [*unfit, *failed]
 
 
 def adopt(
@@ -209,20 +232,36 @@ def add_to(app: typer.Typer) -> None:
     app.command("allow-live")(allow_live)
 
 
-def _tell_closed(closed: Any, as_json: bool, *, quiet: bool, removed: Any = ()) -> None:
+def _tell_closed(
+    closed: Sequence[pb.ClosedPosition],
+    as_json: bool,
+    *,
+    quiet: bool,
+    removed: Sequence[pb.RemovedOrder] = (),
+    gone: Sequence[str] = (),
+    failed: Sequence[Answer[Any]] = (),
+) -> None:
     """Status 1 when one was refused, 3 when nobody knows of one."""
+    outcomes: list[pb.ClosedPosition | pb.RemovedOrder] = [*closed, *removed]
     if as_json:
-        print_json({"positions": [to_dict(one) for one in closed], "orders": [to_dict(one) for one in removed]})
-    elif closed or not quiet:
+        told = {"positions": [to_dict(one) for one in closed], "orders": [to_dict(one) for one in removed]}
+        print_json({**told, "gone": list(gone), "failed": failures(failed)})
+    elif closed or not (quiet or gone or failed):
         if removed:
-            gone = [(one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message) for one in removed]
-            print_table(("ORDER", "STATE", "REASON", "MESSAGE"), gone, "")
-        rows = [(one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message) for one in closed]
+            print_table(("ORDER", "STATE", "REASON", "MESSAGE"), [_outcome(one) for one in removed], "")
+        rows = [_outcome(one) for one in closed]
         print_table(("POSITION", "STATE", "REASON", "MESSAGE"), rows, "nothing of ours was open")
-    if any(one.state == _UNKNOWN for one in (*closed, *removed)):
+    if not as_json:
+        tell_gone(gone)
+    status = tell_failures(failed)
+    if any(one.state == _UNKNOWN for one in outcomes):
         fail("an order may have been executed: the agent looks for it, `suho agent positions` tells", EXIT_UNREACHABLE)
-    if any(one.state not in (_CLOSED, order_pb2.ORDER_STATE_DONE, _UNKNOWN) for one in (*closed, *removed)):
-        raise typer.Exit(EXIT_REFUSED)
+    if status or any(one.state not in _AS_ASKED for one in outcomes):
+        raise typer.Exit(status or EXIT_REFUSED)
+
+
+def _outcome(one: pb.ClosedPosition | pb.RemovedOrder) -> tuple[object, ...]:
+    return one.ticket, _short(one.state, "ORDER_STATE_"), one.reason, one.message
 
 
 def _name(terminal: pb.TerminalPositions) -> str:

@@ -45,13 +45,14 @@ def refuse_unclear(targets: Sequence[str], everything: bool) -> None:
         raise typer.BadParameter("say which: tickets or symbols, or --all")
 
 
-def choose(listed: Sequence[Listed], targets: Sequence[str]) -> Chosen:
+def choose(listed: Sequence[Listed], targets: Sequence[str], unlisted: Sequence[str] = ()) -> Chosen:
     """Positions of ours that bear one of the tickets or symbols; without any all that are ours. What can not be chosen
-    keeps nothing else from being closed."""
+    keeps nothing else from being closed. `unlisted`: who should be listed and is not, in words."""
     told = [item for item in listed if item.HasField("snapshot")]
     every = [Held(item.account, position) for item in told for position in item.snapshot.positions]
     named = [held for held in every if not targets or _names(held.position) & set(targets)]
     silent = [_silent(item) for item in listed if not item.HasField("snapshot")]
+    silent += [Answer("agent", None, f"{words}, nothing was closed there", status=EXIT_REFUSED) for words in unlisted]
     unfit = [why for target in dict.fromkeys(targets) if (why := _unfit(target, every))]
     # Tickets that were all found are nobody else's.
     by_ticket = bool(targets) and all(target.isdecimal() for target in targets)

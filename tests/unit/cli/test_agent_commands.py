@@ -151,15 +151,39 @@ async def test_what_was_closed_is_told_and_the_worst_decides_the_status(
     assert (agent.asked[1].request_id, list(agent.asked[1].positions)) == ("r1", [])
 
 
-async def test_tickets_are_closed_on_the_account_that_is_named(agent: FakeAgent, suho: Suho) -> None:
-    """Without tickets and without --all nothing is asked; nor with both, nor on an account that is not here."""
-    assert (await suho("close", "11", "12", "--account", "7")).exit_code == 0
+@pytest.mark.parametrize("targets", [("11",), ("EURUSD",), ("11", "EURUSD", "--account", "7")])
+async def test_what_is_ours_is_closed_by_ticket_or_symbol(
+    agent: FakeAgent, suho: Suho, targets: tuple[str, ...]
+) -> None:
+    """Each once, on the account that has it; an account that has not been read hides no ticket that was found."""
+    told = await suho("close", *targets)
+    assert told.exit_code == (EXIT_REFUSED if targets == ("EURUSD",) else 0), told.output
     (request,) = agent.asked
-    assert (list(request.positions), request.account, bool(request.request_id)) == ([11, 12], ACCOUNT, True)
+    assert (list(request.positions), request.account, bool(request.request_id)) == ([11], ACCOUNT, True)
+
+
+async def test_what_can_not_be_closed_keeps_nothing_else_open(agent: FakeAgent, suho: Suho) -> None:
+    """Foreign ones, unknown ones, accounts that have not been read: told, with status 1; what is gone meanwhile is no
+    failure."""
+    told = await suho("close", "EURUSD", "12", "XYZ", "--json")
+    assert told.exit_code == EXIT_REFUSED
+    failed = [(one["of"], one["message"]) for one in json.loads(told.stdout)["failed"]]
+    begin = [("12", "position 12 was not opened here"), ("XYZ", "no position bears"), ("8@Demo-1", "what it holds"),
+             ("agent", "terminal north has not answered")]  # fmt: skip
+    assert [of for of, _ in failed] == [of for of, _ in begin]
+    assert all(message.startswith(words) for (_, message), (_, words) in zip(failed, begin, strict=True))
+    assert [list(one.positions) for one in agent.asked] == [[11]]
+    agent.refusal = MeshError(Reason.UNKNOWN_TICKET, "position 11 is not open")
+    gone = await suho("close", "11")
+    assert (gone.exit_code, "position 11 of 7@Live-1 was closed meanwhile" in gone.stdout) == (0, True)
+
+
+async def test_nothing_is_closed_unless_it_is_said_what(agent: FakeAgent, suho: Suho) -> None:
+    """Neither without targets and --all, nor with both, nor on an account that is not here."""
     assert [(await suho("close", *words)).exit_code for words in ((), ("11", "--all"))] == [2, 2]
     unknown = await suho("close", "11", "--account", "9")
     assert (unknown.exit_code, "accounts: 7@Live-1, 8@Demo-1" in unknown.stderr) == (EXIT_REFUSED, True)
-    assert len(agent.asked) == 1
+    assert not agent.asked
 
 
 async def test_what_could_not_be_closed_is_said_in_the_agents_words(agent: FakeAgent, suho: Suho) -> None:
