@@ -75,7 +75,7 @@ def report_id(text: str) -> str:
 def side(value: int) -> Side:
     """Raises MeshError INVALID_ARGUMENT."""
     if value not in set(Side):
-        raise invalid("side is not set; say BUY or SELL")
+        raise invalid(f"side is {value or 'not set'}; say BUY or SELL")
     return Side(value)
 
 

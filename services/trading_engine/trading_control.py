@@ -133,7 +133,7 @@ def checked(request: pb.SetTradingStateRequest) -> pb.SetTradingStateRequest:
     """Raises MeshError INVALID_ARGUMENT."""
     account_id(request.account)
     if not request.trading_state or request.trading_state not in order_pb2.TradingState.values():
-        raise invalid("trading_state is not set; say ACTIVE, REDUCING or HALTED")
+        raise invalid(f"trading_state is {request.trading_state or 'not set'}; say ACTIVE, REDUCING or HALTED")
     if request.flatten:
         if request.trading_state != order_pb2.TRADING_STATE_HALTED:
             raise invalid("flatten is set; it goes with HALTED only, else what is closed could be opened again")

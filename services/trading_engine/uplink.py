@@ -80,7 +80,7 @@ class Uplink:
         except ArithmeticError:
             raise invalid("snapshot: a position's volume is no decimal number") from None
         except ValueError:
-            raise invalid("snapshot: a position's side is not set") from None
+            raise invalid("snapshot: a position's side is not BUY or SELL") from None
         self._exposures_asked.set()
 
     def _checked(self, report: order_pb2.ExecutionReport) -> order_pb2.ExecutionReport:

@@ -10,7 +10,16 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mesh.orders import ENTRIES, Kind
-from services.trading_engine.domain.order import AccountView, Exposure, Intent, Side, SymbolSpec, TradingState
+from services.trading_engine.domain.order import (
+    AccountView,
+    Exposure,
+    HeldPosition,
+    Intent,
+    Side,
+    SymbolSpec,
+    TradingState,
+    WorkingOrder,
+)
 from services.trading_engine.domain.order import SymbolTradeMode as Mode
 
 
@@ -101,15 +110,23 @@ def stops_on_their_sides(intent: Intent, view: AccountView) -> Denial | None:
 
 
 def not_foreign(intent: Intent, view: AccountView) -> Denial | None:
-    if view.books is None:
-        return None
-    positions = [view.books.positions.get(ticket) for ticket in (intent.position, intent.opposite_position)]
-    for found in (*positions, view.books.orders.get(intent.order_ticket)):
-        if found is not None and not found.signal_id:
+    for found in _named(intent, view):
+        if not found.signal_id:
             return Denial(
                 "FOREIGN_TICKET",
                 f"ticket {found.ticket} on {found.symbol} was not opened here and is never touched; a position can be"
                 " adopted on the PC first",
+            )
+    return None
+
+
+def tickets_of_its_symbol(intent: Intent, view: AccountView) -> Denial | None:
+    """What is checked of the symbol must hold for the ticket."""
+    for found in _named(intent, view):
+        if found.symbol != intent.symbol:
+            return Denial(
+                "WRONG_SYMBOL",
+                f"ticket {found.ticket} is on {found.symbol}, not on {intent.symbol}; the symbol may be left out",
             )
     return None
 
@@ -145,9 +162,10 @@ def one_order(intent: Intent, view: AccountView) -> Denial | None:
 
 def one_position(intent: Intent, view: AccountView) -> Denial | None:
     """A strategy has one position a symbol, which it may only make smaller."""
-    net = view.exposure(intent.symbol, intent.strategy).net_volume
-    if not intent.strategy or net == 0 or _reduces(intent, net):
+    held = view.exposure(intent.symbol, intent.strategy)
+    if not intent.strategy or held.net_volume == 0 or _reduces(intent, view, held):
         return None
+    net = held.net_volume
     return Denial("POSITION_OPEN", f"{intent.strategy} holds {net:+f} lots of {intent.symbol}; close it first")
 
 
@@ -158,7 +176,7 @@ def market_fits(intent: Intent, view: AccountView) -> Denial | None:
         return None
     if not market.session_open:
         return Denial("MARKET_CLOSED", f"the session of {intent.symbol} is closed")
-    if market.news and not _reduces(intent, view.exposure(intent.symbol, intent.strategy).net_volume):
+    if market.news and not _reduces(intent, view, view.exposure(intent.symbol, intent.strategy)):
         return Denial("NEWS_WINDOW", f"{intent.symbol} is within the window of {market.news!r}")
     return None
 
@@ -201,6 +219,7 @@ CHANGE_CHECKS: tuple[Check, ...] = (
     agent_connected,
     in_time,
     not_foreign,
+    tickets_of_its_symbol,
     closes_what_is_held,
     stops_on_their_sides,
     symbol_not_frozen,
@@ -216,20 +235,28 @@ def _volume(intent: Intent) -> Decimal:
     return intent.volume or Decimal(0)
 
 
+def _named(intent: Intent, view: AccountView) -> list[HeldPosition | WorkingOrder]:
+    """The tickets that it names, as far as the agent has told of them."""
+    if view.books is None:
+        return []
+    positions, orders = view.books.positions, view.books.orders
+    found = [positions.get(intent.position), positions.get(intent.opposite_position), orders.get(intent.order_ticket)]
+    return [one for one in found if one is not None]
+
+
 def _position_side(intent: Intent, view: AccountView) -> Side | None:
     held = view.books.positions.get(intent.position) if view.books else None
     return held.side if held else None
 
 
-def _reduces(intent: Intent, net: Decimal) -> bool:
-    """Towards zero and not past it, at once."""
-    if intent.kind is not Kind.MARKET or intent.side is None:
+def _reduces(intent: Intent, view: AccountView, held: Exposure) -> bool:
+    """Towards zero and not past it, at once. Where positions stand beside each other, an entry is always one more."""
+    if view.hedging or intent.kind is not Kind.MARKET or intent.side is None:
         return False
-    return net * intent.side.sign < 0 and _volume(intent) <= abs(net)
+    return held.net_volume * intent.side.sign < 0 and _volume(intent) <= abs(held.net_volume)
 
 
 def _only_reduces(intent: Intent, view: AccountView) -> bool:
-    total: Exposure = view.total(intent.symbol)
-    # What is under way may already be closing the position: a second order could turn it round. And where positions
-    # stand beside each other, an order of the other side is one more.
-    return not view.hedging and total.open_orders == 0 and _reduces(intent, total.net_volume)
+    total = view.total(intent.symbol)
+    # What is under way may already be closing the position: a second order could turn it round.
+    return total.open_orders == 0 and _reduces(intent, view, total)

@@ -63,7 +63,7 @@ class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
 def hello_of(message: link.AgentHello) -> Hello:
     """Raises MeshError INVALID_ARGUMENT."""
     if message.trade_mode == order_pb2.TRADE_MODE_UNSPECIFIED or message.trade_mode not in order_pb2.TradeMode.values():
-        raise invalid("hello.trade_mode is not set; say DEMO, CONTEST or REAL")
+        raise invalid(f"hello.trade_mode is {message.trade_mode or 'not set'}; say DEMO, CONTEST or REAL")
     return Hello(
         agent=name("hello.agent", message.agent),
         account=account_id(message.account),

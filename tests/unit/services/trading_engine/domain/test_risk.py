@@ -57,7 +57,7 @@ def tradable(mode: SymbolTradeMode, view: AccountView = VIEW) -> AccountView:
 
 OURS = HeldPosition(7, "EURUSD", Side.BUY, D("1.005"), "s0")
 FOREIGN = HeldPosition(8, "EURUSD", Side.BUY, D(1), "")
-BOOKS = Books({7: OURS, 8: FOREIGN}, {9: WorkingOrder(9, "EURUSD", "")})
+BOOKS = Books({7: OURS, 8: FOREIGN}, {9: WorkingOrder(9, "EURUSD", ""), 10: WorkingOrder(10, "EURUSD", "s1")})
 HOLDING = replace(VIEW, books=BOOKS)
 HALTED = replace(HOLDING, trading_state=TradingState.HALTED, halt=Halt("DAILY_LOSS", "5 % were lost today"))
 OWN = "bollinger"
@@ -78,6 +78,7 @@ DENIED = [
     (wanting("1", strategy=OWN), held("0", open_orders=1, strategy=OWN), "ORDER_IN_FLIGHT"),
     (wanting("1", strategy=OWN), held("1", strategy=OWN), "POSITION_OPEN"),
     (wanting("2", Side.SELL, strategy=OWN), held("1", strategy=OWN), "POSITION_OPEN"),
+    (wanting("1", Side.SELL, strategy=OWN), replace(held("1", strategy=OWN), hedging=True), "POSITION_OPEN"),
     (INTENT, replace(VIEW, trading_state=TradingState.HALTED), "TRADING_HALTED"),
     (INTENT, replace(VIEW, trading_state=REDUCING), "TRADING_STATE_REDUCING"),
     (wanting("2", Side.SELL), replace(held("1"), trading_state=REDUCING), "TRADING_STATE_REDUCING"),
@@ -106,6 +107,10 @@ DENIED = [
     (change(Kind.MODIFY_POSITION, position=8), HOLDING, "FOREIGN_TICKET"),
     (change(Kind.MODIFY_POSITION, position=7, stop_loss=D(2), take_profit=D(1)), HOLDING, "STOPS_CROSSED"),
     (change(Kind.CLOSE_BY, position=7, opposite_position=8), VIEW, "HEDGING_ONLY"),
+    # What is frozen, or may not be traded, is a symbol: a ticket is not to be named after another one.
+    (close("1", symbol="XAUUSD"), HALTED, "WRONG_SYMBOL"),
+    (change(Kind.CLOSE_BY, symbol="XAUUSD", position=99, opposite_position=7), HOLDING, "WRONG_SYMBOL"),
+    (change(Kind.CANCEL_ORDER, symbol="XAUUSD", order_ticket=10), HOLDING, "WRONG_SYMBOL"),
 ]
 
 ALLOWED = [
