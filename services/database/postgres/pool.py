@@ -20,13 +20,17 @@ Connection = Any  # asyncpg's own, or one that its pool lends
 _MIGRATION_LOCK = 0x5355484F_01
 _COMMAND_TIMEOUT_S = 10
 
-# What is raised while the engine is away or going down. An OSError covers refused and reset connections, and timeouts.
+# What is raised while the engine is away, going down, or can not write for a while: the same statement may succeed
+# later. An OSError covers refused and reset connections, and timeouts.
 UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     # Of a connection that was cut while it greeted: the first statement finds it in no state for one.
     asyncpg.InternalClientError,
@@ -52,7 +56,8 @@ class Postgres:
                 yield connection
         except UNAVAILABLE as error:
             raise MeshError(
-                Reason.ENGINE_UNAVAILABLE, f"PostgreSQL does not answer ({type(error).__name__}); try again"
+                Reason.ENGINE_UNAVAILABLE,
+                f"PostgreSQL is away or can not do it now ({type(error).__name__}); try again",
             ) from error
 
     @asynccontextmanager

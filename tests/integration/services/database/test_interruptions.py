@@ -16,6 +16,7 @@ from compose.embedded.alone import running
 from compose.embedded.clickhouse import ClickHouse
 from compose.embedded.nats import Nats
 from mesh.bus import open_bus
+from mesh.errors import MeshError, Reason
 from services.database.app import Engines, follow, open_engines
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.ticks import StoredTicks
@@ -165,3 +166,32 @@ async def test_a_cut_connection_fails_no_later_call(service: Stubs, engines: Eng
     refusals = [await refused() for _ in range(6)]
     assert set(refusals) <= {None, grpc.StatusCode.UNAVAILABLE}
     assert refusals[-3:] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("SET TRANSACTION READ ONLY", "UPDATE accounts SET revision = revision"),
+        ("SET LOCAL statement_timeout = 1", "SELECT pg_sleep(1)"),
+    ],
+)
+async def test_what_postgresql_can_not_do_for_a_while_is_to_be_tried_again(
+    engines: Engines, statements: tuple[str, ...]
+) -> None:
+    """A database that only reads, or is too slow, is away: no report is refused for good because of it."""
+
+    async def together() -> None:
+        async with engines.postgres.transaction() as connection:
+            for statement in statements:
+                await connection.execute(statement)
+
+    with pytest.raises(MeshError) as caught:
+        await together()
+    assert caught.value.reason is Reason.ENGINE_UNAVAILABLE
+
+
+async def test_what_a_statement_itself_did_wrong_is_not_called_an_absence(engines: Engines) -> None:
+    """It would be tried again for ever."""
+    async with engines.postgres.connection() as connection:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await connection.execute("INSERT INTO accounts DEFAULT VALUES")
