@@ -64,7 +64,7 @@ class AgentLane:
         self._lanes = lanes
         self._standing = standing
         self._board = board
-        self._lease = AgentLease(hello.account, hello.agent, terms.engine, terms.valid_for_ms, database)
+        self._lease = AgentLease(hello, terms.engine, terms.valid_for_ms, database)
         self._state = order_pb2.TRADING_STATE_UNSPECIFIED
         self._relay: SignalRelay | None = None
         self._outgoing: asyncio.Queue[link.StreamSignalsResponse | MeshError | None] = asyncio.Queue(_WAITING_RESPONSES)

@@ -10,7 +10,7 @@ from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.waiting import backoff
 from services.trading_engine.database import Database, DatabaseAwayError
-from services.trading_engine.domain.order import AccountId
+from services.trading_engine.lanes import Hello
 
 log = get_logger(__name__)
 
@@ -21,9 +21,9 @@ _ASK_AGAIN_S = 0.5
 class AgentLease:
     """One stream's. What it grants never outlives what the database gave: that is counted from before it was asked."""
 
-    def __init__(self, account: AccountId, agent: str, engine: str, valid_for_ms: int, database: Database) -> None:
-        self._account = account
-        self._agent = agent
+    def __init__(self, hello: Hello, engine: str, valid_for_ms: int, database: Database) -> None:
+        self._hello = hello
+        self._account = hello.account
         self._engine = engine
         self._valid_for_ms = valid_for_ms
         self._database = database
@@ -49,7 +49,7 @@ class AgentLease:
                     raise
                 if error.metadata["agent"] != told:
                     told = error.metadata["agent"]
-                    log.info("agent stands by", agent=self._agent, account=str(self._account), executes=told)
+                    log.info("agent stands by", agent=self._hello.agent, account=str(self._account), executes=told)
                     await standby(told)
                 await asyncio.sleep(min(_ASK_AGAIN_S, int(error.metadata["ms"]) / 1000 + 0.001))
 
@@ -76,12 +76,10 @@ class AgentLease:
         """Give it up early; while the database is away it lapses by itself."""
         self._until_s = 0.0
         with suppress(DatabaseAwayError):
-            await self._database.release_lease(self._account, self._agent, self._engine)
+            await self._database.release_lease(self._hello, self._engine)
 
     async def _ask(self, renew: bool) -> db.Account:
         asked_s = asyncio.get_running_loop().time()
-        account = await self._database.acquire_lease(
-            self._account, self._agent, self._engine, self._valid_for_ms, renew
-        )
+        account = await self._database.acquire_lease(self._hello, self._engine, self._valid_for_ms, renew)
         self._until_s = asked_s + self._valid_for_ms / 1000
         return account

@@ -12,6 +12,7 @@ from suho.trading.v1 import order_pb2
 
 from mesh.errors import MeshError, Reason
 from services.trading_engine.domain.order import AccountId
+from services.trading_engine.lanes import Hello
 from services.trading_engine.messages import account_ref
 
 T = TypeVar("T")
@@ -125,17 +126,22 @@ class Database:
     async def deals(self, request: db.ListDealsRequest) -> db.ListDealsResponse:
         return await _answer(self._orders.ListDeals(request, timeout=_TIMEOUT_S))
 
-    async def acquire_lease(
-        self, account: AccountId, agent: str, engine: str, valid_for_ms: int, renew: bool
-    ) -> db.Account:
+    async def acquire_lease(self, hello: Hello, engine: str, valid_for_ms: int, renew: bool) -> db.Account:
         """Raises MeshError LEASE_HELD."""
         request = db.AcquireLeaseRequest(
-            account=account_ref(account), agent=agent, engine=engine, valid_for_ms=valid_for_ms, renew=renew
+            account=account_ref(hello.account),
+            agent=hello.agent,
+            ledger=hello.ledger,
+            engine=engine,
+            valid_for_ms=valid_for_ms,
+            renew=renew,
         )
         return (await _answer(self._orders.AcquireLease(request, timeout=_TIMEOUT_S))).account
 
-    async def release_lease(self, account: AccountId, agent: str, engine: str) -> None:
-        request = db.ReleaseLeaseRequest(account=account_ref(account), agent=agent, engine=engine)
+    async def release_lease(self, hello: Hello, engine: str) -> None:
+        request = db.ReleaseLeaseRequest(
+            account=account_ref(hello.account), agent=hello.agent, ledger=hello.ledger, engine=engine
+        )
         await _answer(self._orders.ReleaseLease(request, timeout=_TIMEOUT_S))
 
     async def order(self, signal_id: str) -> order_pb2.Order:

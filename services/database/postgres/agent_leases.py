@@ -1,5 +1,6 @@
 """Which agent may execute for an account, and through which engine; by PostgreSQL's clock."""
 
+from dataclasses import astuple, dataclass
 from datetime import timedelta
 
 from mesh.errors import MeshError, Reason
@@ -8,15 +9,30 @@ from services.database.postgres.accounts import load, unknown_account
 from services.database.postgres.pool import Connection, Postgres
 
 _ACQUIRE = (
-    "INSERT INTO leases AS l (account_id, agent, engine, until)"
-    " SELECT id, $3, $4, clock_timestamp() + $5 FROM accounts WHERE server = $1 AND login = $2"
-    " ON CONFLICT (account_id) DO UPDATE SET agent = $3, engine = $4, until = clock_timestamp() + $5"
-    " WHERE l.agent = $3 OR l.until <= clock_timestamp()"
+    "INSERT INTO leases AS l (account_id, agent, ledger, engine, until)"
+    " SELECT id, $3, $4, $5, clock_timestamp() + $6 FROM accounts WHERE server = $1 AND login = $2"
+    " ON CONFLICT (account_id)"
+    " DO UPDATE SET agent = $3, ledger = $4, engine = $5, until = clock_timestamp() + $6"
+    " WHERE (l.agent, l.ledger) = ($3, $4) OR l.until <= clock_timestamp()"
 )
 _RENEW = (
-    "UPDATE leases l SET until = clock_timestamp() + $5 FROM accounts a"
-    " WHERE a.id = l.account_id AND a.server = $1 AND a.login = $2 AND l.agent = $3 AND l.engine = $4"
+    "UPDATE leases l SET until = clock_timestamp() + $6 FROM accounts a WHERE a.id = l.account_id"
+    " AND a.server = $1 AND a.login = $2 AND (l.agent, l.ledger, l.engine) = ($3, $4, $5)"
 )
+_RELEASE = (
+    "UPDATE leases l SET until = clock_timestamp() FROM accounts a WHERE a.id = l.account_id"
+    " AND a.server = $1 AND a.login = $2 AND (l.agent, l.ledger, l.engine) = ($3, $4, $5)"
+)
+_NAMESAKE = ", with another ledger: is it another PC of the same name? Give each an instance name of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An agent with its ledger (two PCs may bear one name), and the engine that has its stream."""
+
+    agent: str
+    ledger: str
+    engine: str
 
 
 class AgentLeases:
@@ -25,7 +41,7 @@ class AgentLeases:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def acquire(self, ref: AccountRef, agent: str, engine: str, valid_for_ms: int, renew: bool) -> Account:
+    async def acquire(self, ref: AccountRef, holder: Holder, valid_for_ms: int, renew: bool) -> Account:
         """Hold it for `valid_for_ms` from now.
 
         Args:
@@ -37,26 +53,20 @@ class AgentLeases:
         """
         span = timedelta(milliseconds=valid_for_ms)
         async with self._postgres.connection() as connection:
-            done = await connection.execute(_RENEW if renew else _ACQUIRE, *ref, agent, engine, span)
+            done = await connection.execute(_RENEW if renew else _ACQUIRE, *ref, *astuple(holder), span)
             if done.endswith(" 0"):
-                raise await _held(connection, ref)
+                raise await _held(connection, ref, holder)
             return await load(connection, ref)
 
-    async def release(self, ref: AccountRef, agent: str, engine: str) -> None:
+    async def release(self, ref: AccountRef, holder: Holder) -> None:
         """Give it up; nothing when another one has it."""
         async with self._postgres.connection() as connection:
-            await connection.execute(
-                "UPDATE leases l SET until = clock_timestamp() FROM accounts a WHERE a.id = l.account_id"
-                " AND a.server = $1 AND a.login = $2 AND l.agent = $3 AND l.engine = $4",
-                *ref,
-                agent,
-                engine,
-            )
+            await connection.execute(_RELEASE, *ref, *astuple(holder))
 
 
-async def _held(connection: Connection, ref: AccountRef) -> MeshError:
+async def _held(connection: Connection, ref: AccountRef, asking: Holder) -> MeshError:
     row = await connection.fetchrow(
-        "SELECT l.agent, l.engine, EXTRACT(EPOCH FROM l.until - clock_timestamp())::float * 1000 AS ms"
+        "SELECT l.agent, l.ledger, l.engine, EXTRACT(EPOCH FROM l.until - clock_timestamp())::float * 1000 AS ms"
         " FROM accounts a LEFT JOIN leases l ON l.account_id = a.id WHERE server = $1 AND login = $2",
         *ref,
     )
@@ -64,7 +74,8 @@ async def _held(connection: Connection, ref: AccountRef) -> MeshError:
         return unknown_account(ref)
     return MeshError(
         Reason.LEASE_HELD,
-        f"agent {row['agent']!r} executes for account {ref.login} on {ref.server}, through engine {row['engine']!r}",
+        f"agent {row['agent']!r} executes for account {ref.login} on {ref.server}, through engine {row['engine']!r}"
+        + (_NAMESAKE if row["agent"] == asking.agent and row["ledger"] != asking.ledger else ""),
         agent=row["agent"] or "",
         engine=row["engine"] or "",
         ms=max(0, round(row["ms"] or 0)),

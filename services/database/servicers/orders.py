@@ -8,7 +8,7 @@ from suho.database.v1 import order_service_pb2 as pb
 from suho.database.v1 import order_service_pb2_grpc
 
 from services.database.postgres.accounts import Accounts
-from services.database.postgres.agent_leases import AgentLeases
+from services.database.postgres.agent_leases import AgentLeases, Holder
 from services.database.postgres.deals import Deals
 from services.database.postgres.epochs import Epochs
 from services.database.postgres.orders import Orders
@@ -109,17 +109,14 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
         account = await self._leases.acquire(
             account_ref(request.account),
-            word("agent", request.agent),
-            word("engine", request.engine),
+            _holder(request),
             number("valid_for_ms", request.valid_for_ms, least=1),
             request.renew,
         )
         return pb.AcquireLeaseResponse(account=edge.account_message(account))
 
     async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
-        await self._leases.release(
-            account_ref(request.account), word("agent", request.agent), word("engine", request.engine)
-        )
+        await self._leases.release(account_ref(request.account), _holder(request))
         return pb.ReleaseLeaseResponse()
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
@@ -146,3 +143,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             signal_executed_p50_ms=latency.p50_ms,
             signal_executed_p99_ms=latency.p99_ms,
         )
+
+
+def _holder(request: pb.AcquireLeaseRequest | pb.ReleaseLeaseRequest) -> Holder:
+    return Holder(word("agent", request.agent), request.ledger, word("engine", request.engine))

@@ -576,11 +576,14 @@ class AcquireLeaseRequest(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     VALID_FOR_MS_FIELD_NUMBER: _builtins.int
     RENEW_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     engine: _builtins.str
     valid_for_ms: _builtins.int
     renew: _builtins.bool
     """Only if `engine` has it for `agent` already: a newer stream of the same agent may be at another engine."""
+    ledger: _builtins.str
+    """Two PCs may bear one name, never one ledger."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -591,10 +594,11 @@ class AcquireLeaseRequest(_message.Message):
         engine: _builtins.str = ...,
         valid_for_ms: _builtins.int = ...,
         renew: _builtins.bool = ...,
+        ledger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "renew", b"renew", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "ledger", b"ledger", "renew", b"renew", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -627,8 +631,10 @@ class ReleaseLeaseRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     engine: _builtins.str
+    ledger: _builtins.str
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -637,10 +643,11 @@ class ReleaseLeaseRequest(_message.Message):
         account: _account_pb2.AccountRef | None = ...,
         agent: _builtins.str = ...,
         engine: _builtins.str = ...,
+        ledger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "ledger", b"ledger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,8 +24,16 @@ BUY, SELL = order_pb2.ORDER_SIDE_BUY, order_pb2.ORDER_SIDE_SELL
 FILLED = order_pb2.ORDER_STATE_FILLED
 
 
-def lease(agent: str, engine: str = "engine-1", valid_for_ms: int = 60_000, renew: bool = False) -> Any:
-    return pb.AcquireLeaseRequest(account=ACCOUNT, agent=agent, engine=engine, valid_for_ms=valid_for_ms, renew=renew)
+def lease(
+    agent: str, engine: str = "engine-1", valid_for_ms: int = 60_000, *, renew: bool = False, ledger: str = "l1"
+) -> Any:
+    return pb.AcquireLeaseRequest(
+        account=ACCOUNT, agent=agent, ledger=ledger, engine=engine, valid_for_ms=valid_for_ms, renew=renew
+    )
+
+
+def given_up(agent: str, ledger: str = "l1") -> pb.ReleaseLeaseRequest:
+    return pb.ReleaseLeaseRequest(account=ACCOUNT, agent=agent, ledger=ledger, engine="engine-1")
 
 
 def deal(
@@ -78,6 +86,18 @@ async def test_one_agent_has_the_lease(service: Stubs, account: pb.Account) -> N
     assert (await service.orders.AcquireLease(lease("pc-1", "engine-2", renew=True))).account.engine == "engine-2"
 
 
+async def test_two_pcs_of_one_name_stand_by_for_each_other(service: Stubs, account: pb.Account) -> None:
+    """The ledger tells them apart: the second one is told what to do, and can not give up what the first one has."""
+    await service.orders.AcquireLease(lease("pc-1"))
+    for renew in (False, True):
+        refused = await refusal(service.orders.AcquireLease(lease("pc-1", ledger="l2", renew=renew)))
+        assert refused.reason is Reason.LEASE_HELD
+        assert "Give each an instance name of its own" in refused.message
+    await service.orders.ReleaseLease(given_up("pc-1", "l2"))
+    assert (await current(service)).agent == "pc-1"
+    await service.orders.AcquireLease(lease("pc-1", renew=True))
+
+
 async def test_a_lease_lapses_or_is_given_up(service: Stubs, account: pb.Account) -> None:
     """By the database's clock; who does not have it can not give it up."""
     await service.orders.AcquireLease(lease("pc-1", valid_for_ms=1))
@@ -87,9 +107,9 @@ async def test_a_lease_lapses_or_is_given_up(service: Stubs, account: pb.Account
 
     await eventually(lapsed)
     await service.orders.AcquireLease(lease("pc-2"))
-    await service.orders.ReleaseLease(pb.ReleaseLeaseRequest(account=ACCOUNT, agent="pc-1", engine="engine-1"))
+    await service.orders.ReleaseLease(given_up("pc-1"))
     assert (await current(service)).agent == "pc-2"
-    await service.orders.ReleaseLease(pb.ReleaseLeaseRequest(account=ACCOUNT, agent="pc-2", engine="engine-1"))
+    await service.orders.ReleaseLease(given_up("pc-2"))
     assert (await service.orders.AcquireLease(lease("pc-1"))).account.agent == "pc-1"
 
 
@@ -101,7 +121,7 @@ async def test_an_order_knows_which_agent_has_it(service: Stubs, account: pb.Acc
     watch = pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, to_seq=2, ledger="l1")
     async for _ in service.orders.WatchOutbox(watch):
         pass
-    await service.orders.ReleaseLease(pb.ReleaseLeaseRequest(account=ACCOUNT, agent="pc-1", engine="engine-1"))
+    await service.orders.ReleaseLease(given_up("pc-1"))
     await service.orders.AcquireLease(lease("pc-2"))
     async for _ in service.orders.WatchOutbox(pb.WatchOutboxRequest(account=ACCOUNT, epoch=account.epoch, to_seq=2,
                                                                     ledger="l2")):  # fmt: skip

@@ -120,7 +120,7 @@ class Pcs:
 
     async def pc(self, name: str) -> Pc:
         store = await self._stack.enter_async_context(open_store(self._folder / name))
-        preferences = LivePreferences(store, self.user, name)
+        preferences = LivePreferences(store, self.user, name, shared=True)
         await preferences.begin()
         return Pc(name, store, preferences, RecordSync(self._database.channel, store, preferences, self.user, 60))
 
