@@ -33,10 +33,10 @@ class Rig:
         self.agent: asyncio.subprocess.Process | None = None
         self._stack = stack
 
-    async def start_terminal(self, feeds: Sequence[str], speed: str, name: str = "terminal") -> None:
+    async def start_terminal(self, feeds: Sequence[str], speed: str, name: str = "terminal", **settings: Value) -> None:
         config = self.folder / f"{name}.toml"
-        lines = [f"folder = '{self.folder / name}'", f"feeds = {list(feeds)!r}", f"speed = '{speed}'"]
-        config.write_text("\n".join([*lines, f"password = '{PASSWORD}'"]))
+        own: dict[str, Value] = {"folder": str(self.folder / name), "feeds": tuple(feeds), "speed": speed}
+        config.write_text(toml_of({**own, "password": PASSWORD, **settings}))
         await self._spawn("-m", "pc_agent.twin", "--config", str(config), log=self.folder / f"{name}.log")
 
     async def start_agent(self, failpoints: str = "", **settings: Value) -> None:

@@ -196,7 +196,8 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
         self.markets: dict[str, order_pb2.MarketConditions] = {}
         self.acknowledged = 0
         self.missing: list[link.MissingSignals] = []
-        self.handed_out = 0
+        # By server: how far it was told.
+        self.handed_out: dict[str, int] = {}
         self.skip: set[int] = set()
         self._changed = asyncio.Condition()
 
@@ -258,8 +259,9 @@ class EngineEnd(agent_link_pb2_grpc.AgentLinkServiceServicer):
     async def _hand_out(self, signal: link.Signal, answers: asyncio.Queue[Any]) -> None:
         sent = link.Signal()
         sent.CopyFrom(signal)
-        sent.redelivered = signal.redelivered or signal.seq <= self.handed_out
-        self.handed_out = max(self.handed_out, signal.seq)
+        before = self.handed_out.get(signal.account.server, 0)
+        sent.redelivered = signal.redelivered or signal.seq <= before
+        self.handed_out[signal.account.server] = max(before, signal.seq)
         await answers.put(link.StreamSignalsResponse(signals=link.Signals(signals=[sent])))
 
     async def _read(self, requests: Any, answers: asyncio.Queue[Any]) -> None:
