@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli.agent_config import FileOption, checked_file, file_named
+from cli.agent_config import FileOption, checked_file
 from cli.connection import JsonOption
 from cli.output import fail, print_json
-from pc_agent.autostart import AutostartError, file_of, forgetting, registering, run, start_of, text_of
+from pc_agent.autostart import AutostartError, file_of, forgetting, is_known, registering, run, start_of, text_of
 from pc_agent.paths import log_folder
 
 _SYSTEMS = {"windows": "win32", "macos": "darwin", "linux": "linux"}
@@ -42,7 +42,7 @@ def install(
     file, settings = checked_file(config)
     file = file.absolute()
     text, encoding = text_of(start_of(file, None if settings.log_dir else log_folder()), target)
-    place = output or file_of(target, Path.home(), file)
+    place = output or file_of(target, Path.home())
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding, newline="\n")
     commands = registering(target, place)
@@ -54,17 +54,21 @@ def install(
         print(f"the agent runs, and starts when you log on; its settings are {file}")
     else:
         # Only Windows takes the file from anywhere.
-        belongs = file_of(target, Path("~") if target != _OWN else Path.home(), file)
+        belongs = file_of(target, Path("~") if target != _OWN else Path.home())
         move = [] if target == "win32" or place.absolute() == belongs else [f"put it to {belongs}"]
         steps = [*move, *(" ".join(command) for command in registering(target, place if not move else belongs))]
         print(f"{place} is written; the system does not know it yet: {'; '.join(steps)}")
 
 
-def uninstall(config: FileOption = None, as_json: JsonOption = False) -> None:
-    """Do not start the agent any more."""
-    place = file_of(_OWN, Path.home(), file_named(config).absolute())
-    if not place.exists():
-        fail(f"nothing is installed: there is no {place}")
+def uninstall(as_json: JsonOption = False) -> None:
+    """Do not start the agent any more, whichever settings it was installed with."""
+    place = file_of(_OWN, Path.home())
+    try:
+        known = is_known(_OWN, place)
+    except AutostartError as error:
+        fail(f"the system does not tell: {error}")
+    if not known:
+        fail("nothing is installed: the system knows no agent that it would start")
     _run(forgetting(_OWN, place), "the system does not let it go")
     place.unlink(missing_ok=True)
     if as_json:

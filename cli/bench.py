@@ -9,7 +9,10 @@ import typer
 from cli.connection import JsonOption
 from cli.output import fail
 
-app = typer.Typer(no_args_is_help=True, help="Measure the tick path and the hub beside their peers and limits.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure the ways of ticks and of signals, storage, terminals and the hub, beside their peers and limits.",
+)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder with recorded ticks (docs/architecture.md); generated otherwise.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.environment import environment
+from pc_agent.paths import config_file
 from pc_agent.windows.task import task_xml
 
 TASK = "suho-agent"
@@ -78,10 +79,10 @@ def text_of(start: Start, system: str) -> tuple[str, str]:
     return (plist_text(start), "utf-8") if system == "darwin" else (unit_text(start), "utf-8")
 
 
-def file_of(system: str, home: Path, config: Path) -> Path:
-    """Where the text belongs; Windows takes it from anywhere, so it lies beside the settings."""
+def file_of(system: str, home: Path) -> Path:
+    """Where the text belongs, whatever settings it names: there is one agent. Windows takes it from anywhere."""
     if system == "win32":
-        return config.with_name("suho-agent-task.xml")
+        return config_file().with_name("suho-agent-task.xml")
     if system == "darwin":
         return home / "Library" / "LaunchAgents" / f"{_LABEL}.plist"
     return home / ".config" / "systemd" / "user" / _UNIT
@@ -106,16 +107,27 @@ def forgetting(system: str, file: Path) -> list[list[str]]:
     return [["systemctl", "--user", "disable", "--now", _UNIT]]
 
 
+def is_known(system: str, file: Path) -> bool:
+    """Whether the system would start the agent: Windows keeps the task by its name, the others read the file."""
+    if system == "win32":
+        return _done(["schtasks", "/Query", "/TN", TASK]).returncode == 0
+    return file.exists()
+
+
 def run(commands: Sequence[Sequence[str]]) -> None:
     """One after another. Raises AutostartError with what the first that failed said."""
     for command in commands:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        except OSError as error:
-            raise AutostartError(f"{command[0]} can not be run: {error.strerror}") from None
+        done = _done(command)
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
             raise AutostartError(f"`{' '.join(command)}` failed: {said}")
+
+
+def _done(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise AutostartError(f"{command[0]} can not be run: {error.strerror}") from None
 
 
 def _quoted(word: str) -> str:

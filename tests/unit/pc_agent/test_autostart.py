@@ -70,8 +70,35 @@ def test_an_unfit_file_is_not_installed_and_another_systems_only_written(tmp_pat
 def test_what_is_not_installed_is_not_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said so, with status 1; the system is not asked."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    refused = CliRunner().invoke(app, ["agent", "uninstall", "--config", str(tmp_path / "agent.toml")])
+    refused = CliRunner().invoke(app, ["agent", "uninstall"])
     assert (refused.exit_code, "nothing is installed" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("system", ["linux", "win32"])
+def test_what_was_installed_with_any_settings_is_taken_back_without_naming_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """The system is asked for what it knows under the agent's name; then it knows nothing any more."""
+    told, config = tmp_path / "told", tmp_path / "elsewhere" / "agent.toml"
+    for name, value in (("HOME", tmp_path), ("XDG_CONFIG_HOME", tmp_path / "config"), ("PATH", tmp_path)):
+        monkeypatch.setenv(name, str(value))
+    for program in ("systemctl", "schtasks"):
+        script = tmp_path / program
+        script.write_text(
+            f'#!/bin/sh\necho "$*" >> "{told}"\n'
+            f'case "$1" in /Create) : > "{told}.task";; /Delete) /bin/rm "{told}.task";;'
+            f' /Query) [ -e "{told}.task" ];; esac\n'
+        )
+        script.chmod(0o755)
+    monkeypatch.setattr("cli.agent_install._OWN", system)
+    assert CliRunner().invoke(app, ["agent", "config", "init", "--config", str(config)]).exit_code == 0
+    installed = CliRunner().invoke(app, ["agent", "install", "--config", str(config)])
+    assert installed.exit_code == 0, installed.output
+    taken = CliRunner().invoke(app, ["agent", "uninstall"])
+    assert taken.exit_code == 0, taken.output
+    wanted = {"linux": "--user disable --now suho-agent.service", "win32": "/Delete /TN suho-agent /F"}
+    assert told.read_text().splitlines()[-1] == wanted[system]
+    assert CliRunner().invoke(app, ["agent", "uninstall"]).exit_code == 1
 
 
 def test_what_the_system_said_is_told(tmp_path: Path) -> None:
