@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pc_agent.domain.books import BookPosition, Books, Money
-from pc_agent.domain.orders import Entry, OrderState, Result, Side, Signal
+from pc_agent.domain.books import BookOrder, BookPosition, Books, Money
+from pc_agent.domain.orders import Entry, Mark, OrderState, Result, Side, Signal, mark_of
 from pc_agent.orders import account_watch as module
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.account_watch import AccountWatch
@@ -47,7 +47,7 @@ class Watched:
     """A watch that looks by itself once in a minute."""
 
     def __init__(self, world: World, terminal: WatchedTerminal) -> None:
-        self.terminal = terminal
+        self.world, self.terminal = world, terminal
         self.looks: list[Look] = []
         self.watch = AccountWatch(
             ACCOUNT, world.ledger, DealLedger(world.ledger, ACCOUNT), world.books, world.reconciler, terminal,
@@ -90,6 +90,20 @@ async def test_what_an_outcome_did_to_the_books_is_told_soon(tmp_path: Path, mon
         watched.end(OrderState.DONE)
         await eventually(lambda: watched.tickets() == [], 0.5)
         assert len(watched.looks) == 3
+
+
+async def test_an_order_is_ours_by_the_mark_of_a_signal_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are foreign, whoever made them: nothing here removes them, not when the engine is gone either."""
+    async with watching(tmp_path, monkeypatch) as watched:
+        await watched.world.entry("s1", OrderState.PLACED)
+        marks = [mark_of("s1"), Mark(mark_of("s1").magic, ""), Mark(0, ""), Mark(77, "grid"), mark_of("of another PC")]
+        orders = [BookOrder(at, mark.magic, mark.comment, "EURUSD", 2, 1) for at, mark in enumerate(marks, 1)]
+        watched.terminal.books = replace(BOOKS, orders=tuple(orders))
+        await watched.watch.look()
+        assert [order.ticket for order in watched.watch.our_orders()] == [1, 2]
+        assert [order.ticket for order in watched.watch.foreign_orders()] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(("state", "looks"), [(OrderState.REJECTED, 1), (OrderState.UNKNOWN, 2)])
