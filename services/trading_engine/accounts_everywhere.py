@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from suho.database.v1 import order_service_pb2 as db
+from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.errors import MeshError
 from mesh.log import get_logger
 from services.trading_engine import peers
+from services.trading_engine.agent_said import books_of
 from services.trading_engine.database import Database
-from services.trading_engine.domain.order import AccountId
+from services.trading_engine.domain.order import AccountId, Books
 from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import account_id, account_ref
 
@@ -22,6 +24,13 @@ M = TypeVar("M", bound=Message)
 
 class Asking(Protocol):
     async def ask(self, engine: str, method: str, request: Message, answer: type[M]) -> M: ...
+
+
+class Held(NamedTuple):
+    """What an account holds, and whether positions stand beside each other there."""
+
+    books: Books
+    hedging: bool
 
 
 class AccountsEverywhere:
@@ -57,6 +66,16 @@ class AccountsEverywhere:
             return self._positions_here(account_id(account.account), account.agent)
 
         return pb.ListPositionsResponse(accounts=await self._of_each(request, of))
+
+    async def held(self, account: AccountId) -> Held | None:
+        """None: no agent tells. Raises MeshError as `positions`."""
+        lane = self._lanes.executing(account)
+        if lane is not None:
+            return Held(lane.said.books, lane.said.hedging) if lane.said.books else None
+        (told,) = (await self.positions(pb.ListPositionsRequest(account=account_ref(account)))).accounts
+        if not told.HasField("snapshot"):
+            return None
+        return Held(books_of(told.snapshot), told.margin_mode == link.MARGIN_MODE_HEDGING)
 
     async def positions_here(self, request: pb.ListPositionsRequest) -> pb.ListPositionsResponse:
         """For another engine that asks for one account."""
@@ -157,7 +176,12 @@ class AccountsEverywhere:
         lane = self._lanes.executing(account)
         if lane is None:
             return pb.AccountPositions(account=account_ref(account), agent=agent)
-        return pb.AccountPositions(account=account_ref(account), agent=lane.hello.agent, snapshot=lane.said.snapshot)
+        return pb.AccountPositions(
+            account=account_ref(account),
+            agent=lane.hello.agent,
+            snapshot=lane.said.snapshot,
+            margin_mode=lane.hello.margin_mode,
+        )
 
     def _market_here(self, account: AccountId, symbols: Sequence[str]) -> pb.AccountMarket:
         lane = self._lanes.executing(account)

@@ -30,10 +30,7 @@ class AgentSaid:
 
     def take_snapshot(self, snapshot: link.AccountSnapshot) -> None:
         """Raises ValueError (InvalidOperation included) when it is not one."""
-        self.books = Books(
-            {item.ticket: _position(item) for item in snapshot.positions},
-            {item.ticket: WorkingOrder(item.ticket, item.symbol, item.signal_id) for item in snapshot.orders},
-        )
+        self.books = books_of(snapshot)
         self.snapshot = snapshot
 
     def take_market(self, report: link.MarketReport) -> None:
@@ -42,6 +39,14 @@ class AgentSaid:
             if item.symbol in self.symbols:
                 self.conditions[item.symbol] = item
                 self.markets[item.symbol] = Market(item.session_open, item.news)
+
+
+def books_of(snapshot: link.AccountSnapshot) -> Books:
+    """Raises ValueError (InvalidOperation included) when it is not one."""
+    return Books(
+        {item.ticket: _position(item) for item in snapshot.positions},
+        {item.ticket: WorkingOrder(item.ticket, item.symbol, item.signal_id) for item in snapshot.orders},
+    )
 
 
 def _position(message: order_pb2.Position) -> HeldPosition:

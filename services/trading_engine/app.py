@@ -81,7 +81,7 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: 
         ]
         running = [tasks.create_task(draining.each_time(lanes.drain), name="drain lanes")]
         if settings.strategy:
-            strategy = _run_strategy(settings, database, desk, lanes, board, bus)
+            strategy = _run_strategy(settings, database, desk, lanes, accounts, board, bus)
             running.append(tasks.create_task(strategy, name="strategy"))
         async with (
             open_server(settings, services, draining) as server,
@@ -93,7 +93,13 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: 
 
 
 async def _run_strategy(
-    settings: EngineSettings, database: Database, desk: Desk, lanes: Lanes, board: OrderBoard, bus: Client
+    settings: EngineSettings,
+    database: Database,
+    desk: Desk,
+    lanes: Lanes,
+    accounts: AccountsEverywhere,
+    board: OrderBoard,
+    bus: Client,
 ) -> None:
     terms = StrategyTerms(
         name=settings.strategy,
@@ -105,7 +111,7 @@ async def _run_strategy(
     )
     await lanes.until_joined(terms.account)
     async with asyncio.TaskGroup() as tasks:
-        runner = StrategyRunner(terms, database, desk, lanes, board, tasks)
+        runner = StrategyRunner(terms, database, desk, accounts, board, tasks)
         async with TickFeed(terms.account.server, runner.take).listening(bus, settings.strategy_symbols):
             log.info("strategy is on", strategy=terms.name, account=str(terms.account), volume=str(terms.volume))
             await asyncio.Event().wait()

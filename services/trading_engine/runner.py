@@ -12,13 +12,12 @@ from mesh.log import get_logger
 from mesh.market import Batch
 from mesh.orders import Kind
 from mesh.waiting import until_available
+from services.trading_engine.accounts_everywhere import AccountsEverywhere, Held
 from services.trading_engine.database import Database, DatabaseAwayError
 from services.trading_engine.desk import Committed, Desk
-from services.trading_engine.domain.completion import ours
 from services.trading_engine.domain.order import AccountId, Intent, OrderState
 from services.trading_engine.domain.signal_id import signal_id, strategy_namespace
 from services.trading_engine.domain.strategies import Decision, Strategy
-from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import state_of, view_of
 from services.trading_engine.order_board import OrderBoard
 
@@ -76,14 +75,14 @@ class StrategyRunner:
         terms: StrategyTerms,
         database: Database,
         desk: Desk,
-        lanes: Lanes,
+        accounts: AccountsEverywhere,
         board: OrderBoard,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._terms = terms
         self._database = database
         self._desk = desk
-        self._lanes = lanes
+        self._accounts = accounts
         self._board = board
         self._tasks = tasks
         self._namespace: UUID = strategy_namespace(terms.name, terms.account)
@@ -118,19 +117,22 @@ class StrategyRunner:
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _intents(self, symbol: str, position: Decimal, decision: Decision) -> list[Intent]:
-        """An entry, or what closes the position: by its tickets where they are known, which a halt lets pass.
+        """An entry, or what closes the position: by its tickets, which a halt lets pass.
 
-        On a hedging account nothing else closes: an order of the other side would be one more position there.
+        What no agent shows may be gone, and an order of the other side would open a position then: it is waited for.
         """
         entry = self._intent(symbol, decision, 0)
         if not decision.closing:
             return [entry]
-        lane = self._lanes.executing(self._terms.account)
-        held = ours(lane.said.books, symbol) if lane and lane.said.books else []
+        shown = await self._shown()
+        if shown is None:
+            return []
+        held = [item for item in shown.books.positions.values() if item.symbol == symbol]
         held = [item for item in held if item.side is decision.side.opposite]
-        if lane and lane.said.hedging:
-            held = [item for item in held if await self._is_own(item.signal_id)]
-        elif not held:
+        if shown.hedging:
+            held = [item for item in held if item.signal_id and await self._is_own(item.signal_id)]
+        elif any(not item.signal_id for item in held):
+            # One position has it all there, and a foreign one is closed by no ticket.
             return [replace(entry, volume=abs(position))]
         return [
             replace(
@@ -141,6 +143,13 @@ class StrategyRunner:
             )
             for n, item in enumerate(held)
         ]
+
+    async def _shown(self) -> Held | None:
+        try:
+            return await self._accounts.held(self._terms.account)
+        except MeshError as error:
+            log.warning("not closed yet", account=str(self._terms.account), because=str(error))
+            return None
 
     async def _is_own(self, opened_by: str) -> bool:
         """Whether this strategy opened a position. One that was adopted has no order."""

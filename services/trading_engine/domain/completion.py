@@ -64,9 +64,9 @@ def asks_the_same(asked: Intent, whole: Intent) -> bool:
     return filled == whole
 
 
-def ours(books: Books, symbol: str = "") -> list[HeldPosition]:
-    """Positions that our signals opened or a person adopted; of one symbol or of all."""
-    return [position for position in books.positions.values() if position.signal_id and symbol in ("", position.symbol)]
+def ours(books: Books) -> list[HeldPosition]:
+    """Positions that our signals opened or a person adopted."""
+    return [position for position in books.positions.values() if position.signal_id]
 
 
 def our_orders(books: Books) -> list[WorkingOrder]:

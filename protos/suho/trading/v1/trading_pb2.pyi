@@ -533,21 +533,27 @@ class AccountPositions(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
+    MARGIN_MODE_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
+    margin_mode: _agent_link_pb2.MarginMode.ValueType
+    """Unspecified: it is away."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     @_builtins.property
-    def snapshot(self) -> _agent_link_pb2.AccountSnapshot: ...
+    def snapshot(self) -> _agent_link_pb2.AccountSnapshot:
+        """Absent: the agent has not told, or is away."""
+
     def __init__(
         self,
         *,
         account: _account_pb2.AccountRef | None = ...,
         agent: _builtins.str = ...,
         snapshot: _agent_link_pb2.AccountSnapshot | None = ...,
+        margin_mode: _agent_link_pb2.MarginMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "margin_mode", b"margin_mode", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,6 +79,7 @@ async def test_it_enters_outside_the_bands_and_leaves_at_the_middle(
         await market.tick(*CALM, 1.5, *CALM, 0.9)
         agent.report(entry, "FILLED")
         await eventually(lambda: agent.acknowledged)
+        await tell(agent, snapshot(position(7, entry.signal_id, "0.01")))
 
         async def left() -> bool:
             await market.tick(*CALM)
@@ -115,6 +116,9 @@ async def test_a_restarted_engine_closes_what_its_predecessor_opened(
             entry = (await agent.until_signals(1))[0]
             assert (entry.side, entry.redelivered, entry.epoch) == (SELL, False, epoch)
             agent.report(entry, "FILLED")
+            held = position(7, entry.signal_id, "0.01")
+            held.side = SELL
+            await tell(agent, snapshot(held))
 
             async def left() -> bool:
                 await market.tick(*CALM)
@@ -122,6 +126,30 @@ async def test_a_restarted_engine_closes_what_its_predecessor_opened(
 
             await eventually(left, interval_s=0.1)
             assert (agent.signals[1].side, agent.signals[1].volume) == (BUY, "0.01")
+
+
+async def test_a_strategy_closes_by_ticket_what_an_agent_at_another_engine_shows(
+    database: DatabaseUnderTest, nats_engine: Nats
+) -> None:
+    """The agent moved on; until it shows a position again nothing is sent: an order of the other side would be a second
+    one."""
+    async with (
+        open_bus(nats_engine.url, "test") as bus,
+        running_engine(database, lane_valid_ms=600, **ON) as one,
+        running_engine(database, instance="engine-2", lane_valid_ms=600) as two,
+    ):
+        market = Market(bus)
+        async with connected(one.channel, hello(hedging=True)) as agent:
+            await heard(market, one, agent, [*CALM, 0.9])
+            entry = agent.signals[0]
+            agent.report(entry, "FILLED", ticket=7)
+            await eventually(lambda: agent.acknowledged)
+        async with connected(two.channel, hello(hedging=True, epoch=entry.epoch, last_seq=1)) as agent:
+            await market.tick(*CALM)
+            await tell(agent, snapshot(position(7, entry.signal_id, "0.01")))
+            await heard(market, one, agent, CALM)
+            (leave,) = agent.signals
+            assert (leave.kind, leave.position, leave.volume) == (order_pb2.ORDER_KIND_CLOSE, 7, "0.01")
 
 
 async def test_a_strategy_closes_its_own_position_and_is_freed_by_a_stop(
