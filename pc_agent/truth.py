@@ -11,6 +11,7 @@ from pc_agent.orders.account_cargo import AccountCargo, Send
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.flattening import Flattening
 from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.local_closes import LocalCloses
 from pc_agent.orders.reconciler import Reconciler
@@ -63,13 +64,17 @@ class Truth:
             lambda: (self.watch.foreign(), self.watch.foreign_orders()),
             lambda flatten, name: self.control.withdraw(flatten, name),
         )
+        self.safety.has_shown = self.deals.has
         self.books = books
         self.watch = AccountWatch(
             account, ledger, self.deals, books, self.reconciler, pool, lambda: live.now.reconcile_interval_s,
             self.safety.looked,
         )  # fmt: skip
         self.closes = LocalCloses(account, self._execute)
-        self.control = AccountControl(account, books, self.watch, self.deals, self.safety, self.closes, self.reconciler)
+        flattening = Flattening(self.watch, self.closes, self._expected, self.deals.has)
+        self.control = AccountControl(
+            account, books, self.watch, self.deals, self.safety, self.closes, flattening, self.reconciler
+        )
         self.cargo = AccountCargo(self.watch, self.deals, self.safety, tell_market)
 
     def execute_by(self, take: Callable[[Signal], Awaitable[Entry]]) -> None:
@@ -82,6 +87,11 @@ class Truth:
             tasks.create_task(self.reconciler.run(), name="reconciler")
             tasks.create_task(self.watch.run(), name="account watch")
             tasks.create_task(self.safety.run(), name="safety")
+
+    def _expected(self) -> dict[str, frozenset[str]]:
+        """Entries that the books are about to show: nobody knows when they tell of what is in doubt."""
+        doubted = {entry.signal.signal_id for entry in self.reconciler.doubts}
+        return {symbol: names - doubted for symbol, names in self.safety.expected.items() if names - doubted}
 
     def _settled(self, entry: Entry) -> None:
         """The books have told of it."""

@@ -1,6 +1,5 @@
 """What a person at the PC may see and do of one account."""
 
-import asyncio
 from collections.abc import Sequence
 
 from suho.agent.v1 import agent_pb2
@@ -8,12 +7,12 @@ from suho.trading.v1 import agent_link_pb2, order_pb2
 
 from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
-from pc_agent.domain.books import BookPosition
 from pc_agent.domain.orders import Account, Entry, Result
 from pc_agent.orders.account_books import AccountBooks
 from pc_agent.orders.account_messages import difference_of, position_of, safety_of
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.flattening import Flattening
 from pc_agent.orders.local_closes import LocalCloses
 from pc_agent.orders.reconciler import NotInDoubtError, Reconciler
 from pc_agent.orders.safety import Safety
@@ -33,6 +32,7 @@ class AccountControl:
         deals: DealLedger,
         safety: Safety,
         closes: LocalCloses,
+        flattening: Flattening,
         reconciler: Reconciler,
     ) -> None:
         self.account = account
@@ -41,6 +41,7 @@ class AccountControl:
         self._watch = watch
         self._deals = deals
         self._closes = closes
+        self._flattening = flattening
         self._reconciler = reconciler
 
     @property
@@ -56,27 +57,28 @@ class AccountControl:
         """
         await self._look()
         wanted = [one for one in self._watch.ours() if not tickets or one.ticket in tickets]
-        return await self._closed(wanted, request_id)
+        entries = await self._closes.close(wanted, request_id)
+        self._watch.look_soon()
+        return entries
 
     async def flatten(self, request_id: str) -> list[Entry]:
-        """Remove pending orders of ours, then close what is ours; entries must have been stopped before.
+        """Remove pending orders of ours, then close what is ours, until nothing is; entries must have been stopped
+        before.
 
         Raises:
             MeshError: TERMINAL_AWAY.
         """
         await self._look()
-        # Each symbol by itself: where one is stuck, the others are closed all the same.
-        symbols = {*(one.symbol for one in self._watch.our_orders()), *(one.symbol for one in self._watch.ours())}
-        done = await asyncio.gather(*(self._flatten(symbol, request_id) for symbol in symbols))
-        return [entry for entries in done for entry in entries]
+        return await self._flattening.flatten(request_id)
 
     async def withdraw(self, flatten: bool, request_id: str) -> None:
         """Pending entries of ours; with `flatten` the positions too. Nothing while the books can not be read."""
         if not await self._watch.look():
             return
         if flatten:
-            await self._closed(self._watch.ours(), request_id)
-        await self._closes.cancel(self._watch.our_orders(), request_id)
+            await self._flattening.flatten(request_id)
+        else:
+            await self._closes.cancel(self._watch.our_orders(), request_id)
 
     async def adopt(self, ticket: int) -> order_pb2.Position:
         """Raises MeshError UNKNOWN_TICKET, TERMINAL_AWAY."""
@@ -115,19 +117,6 @@ class AccountControl:
         status.safety.CopyFrom(safety_of(self.safety.state))
         status.trading_state = order_pb2.TradingState.Value(f"TRADING_STATE_{self.safety.engine_state}")
         status.differences.extend(difference_of(one, since) for one, since in self._watch.differences)
-
-    async def _flatten(self, symbol: str, request_id: str) -> list[Entry]:
-        orders = [one for one in self._watch.our_orders() if one.symbol == symbol]
-        removed = await self._closes.cancel(orders, request_id)
-        if orders:  # one of them may have opened a position meanwhile
-            await self._watch.look()
-        held = [one for one in self._watch.ours() if one.symbol == symbol]
-        return [*removed, *await self._closed(held, request_id)]
-
-    async def _closed(self, positions: Sequence[BookPosition], request_id: str) -> list[Entry]:
-        entries = await self._closes.close(positions, request_id)
-        self._watch.look_soon()
-        return entries
 
     async def _look(self) -> None:
         if not await self._watch.look():

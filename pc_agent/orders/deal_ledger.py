@@ -74,6 +74,10 @@ class DealLedger:
         """Up to which second of the server's clock all deals are here; 0: none was taken ever."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).cursor())
 
+    def has(self, deal: int) -> bool:
+        """The terminal has shown it of late."""
+        return deal in self._taken
+
     async def take(self, deals: Sequence[BookDeal]) -> Taken:
         """Take those that are new, a few at a time: orders on their way to the ledger go in between."""
         taken = Taken()

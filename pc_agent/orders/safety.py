@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from mesh.log import get_logger
@@ -24,7 +25,17 @@ _LOOK_S = 0.25
 # The kill switch is looked at again when an entry comes so long after the last look.
 _AT_ONCE_S = 0.02
 _FLATTEN_AGAIN_S = 30.0
+# A terminal may lag behind the one that executed; one whose deal no look shows is counted for so long.
+_SHOWN_AT_LAST_S = 60.0
 _AT_THE_BROKER = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED, OrderState.PLACED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An entry that is at the broker, and when that was known (monotonic)."""
+
+    entry: Entry
+    at: float
 
 
 class Safety:
@@ -51,6 +62,8 @@ class Safety:
         self.changed = asyncio.Event()
         # Told to the terminals: they may have entries that they have not sent yet.
         self.stop_entries: Callable[[bool], None] = lambda _: None
+        # Whether the terminal's books have shown a deal.
+        self.has_shown: Callable[[int], bool] = lambda _: True
         self._account = account
         self._is_demo = is_demo
         self._is_hedging = is_hedging
@@ -69,7 +82,7 @@ class Safety:
         self._held = rules.held((), (), hedging=is_hedging)
         # By symbol and signal; and when those were answered that are at the broker.
         self._under_way: dict[str, dict[str, UnderWay]] = {}
-        self._answered: dict[str, tuple[str, float]] = {}
+        self._answered: dict[str, _Answered] = {}
         self._entered: deque[float] = deque()
 
     # what execution asks
@@ -97,7 +110,7 @@ class Safety:
         if name not in of_symbol or entry.state is OrderState.UNKNOWN:
             return
         if entry.state in _AT_THE_BROKER:
-            self._answered[name] = (entry.signal.symbol, time.monotonic())
+            self._answered[name] = _Answered(entry, time.monotonic())
             volume = entry.result.volume
             of_symbol[name] = UnderWay(entry.signal, Decimal(volume) if volume else None)
         elif entry.is_final:
@@ -105,12 +118,16 @@ class Safety:
 
     # what others tell
 
+    @property
+    def expected(self) -> dict[str, frozenset[str]]:
+        """By symbol, signals that may be at the broker and that the books do not show yet."""
+        return {symbol: frozenset(names) for symbol, names in self._under_way.items() if names}
+
     def looked(self, look: Look) -> None:
         """The books were read."""
         self._held = rules.held(look.books.positions, look.books.orders, hedging=self._is_hedging)
-        shown = [name for name, (_, answered_at) in self._answered.items() if answered_at < look.asked_monotonic]
-        for name in shown:
-            symbol, _ = self._answered.pop(name)
+        for name in [name for name, answered in self._answered.items() if self._is_shown(answered, look)]:
+            symbol = self._answered.pop(name).entry.signal.symbol
             self._under_way[symbol].pop(name, None)
         self._note_day(look)
         self.judge()
@@ -211,6 +228,16 @@ class Safety:
 
     def _note_day(self, look: Look) -> None:
         equity = Decimal(repr(look.books.money.equity))
+    def _is_shown(self, answered: _Answered, look: Look) -> bool:
+        """The books count it from now on."""
+        since_s, result = look.asked_monotonic - answered.at, answered.entry.result
+        if since_s <= 0:
+            return False
+        is_there = not result.deal or self.has_shown(result.deal)
+        if answered.entry.state is OrderState.PLACED:
+            is_there = any(order.ticket == result.ticket for order in look.books.orders)
+        return is_there or since_s > _SHOWN_AT_LAST_S
+
         day = self._known.day.at(look.server_s, equity, look.paid_in, self._live().max_daily_loss)
         if day != self._known.day:
             self._known.day = day

@@ -182,11 +182,14 @@ class TerminalPool:
     async def read_books(self, ask: ReadBooks) -> Books | None:
         """The account's books, `ask.request` is given here; None while they can not be read.
 
-        Any terminal shows what happened; that something did not happen is shown by all of them together: so
-        `connected_for_s` is that of the terminal that was away last.
+        The terminal that has had its broker for longest shows what happened; that something did not happen is shown by
+        all of them together: so `connected_for_s` is that of the terminal that was away last.
         """
-        worker = next((worker for worker in self.workers if worker.connected), None)
-        books = await worker.read_books(ask) if worker else None
+        books: Books | None = None
+        for worker in self._readers():
+            books = await worker.read_books(ask) or books
+            if books and books.connected_for_s:
+                break
         if books is None or len(self.workers) == 1:
             return books
         return replace(books, connected_for_s=min(books.connected_for_s, self._all_connected_for_s()))
@@ -287,10 +290,15 @@ class TerminalPool:
             return True
         return time.monotonic() - self._done_at.get(symbol, -_SETTLING_S) < _SETTLING_S
 
+    def _readers(self) -> list[TerminalWorker]:
+        """Whose books may be read; those of a terminal without its broker stand still, and do when there is no other."""
+        connected = [worker for worker in self.workers if worker.connected]
+        having = [worker for worker in connected if _broker_since(worker) < float("inf")]
+        return sorted(having, key=_broker_since) or connected[:1]
+
     def _all_connected_for_s(self) -> float:
-        since = [worker.seen.broker_since if worker.seen else None for worker in self.workers]
         now = time.monotonic()
-        return min(0.0 if one is None else now - one for one in since)
+        return min(max(0.0, now - _broker_since(worker)) for worker in self.workers)
 
     def _require_one_account(self) -> None:
         accounts = {(one.facts.account.server, one.facts.account.login) for one in self.workers if one.facts}
@@ -314,6 +322,12 @@ class _Noted:
     def order_done(self, done: OrderDone) -> None:
         self._note(self._symbols[done.signal_id], done.result)
         self._listener.order_done(done)
+
+
+def _broker_since(worker: TerminalWorker) -> float:
+    """Monotonic; infinity: it has none."""
+    since = worker.seen.broker_since if worker.seen else None
+    return float("inf") if since is None else since
 
 
 def _is_fit(worker: TerminalWorker) -> bool:

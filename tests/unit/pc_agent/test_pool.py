@@ -39,6 +39,7 @@ class Worker(TerminalWorker):
         self.commands: list[Any] = []
         self.batches: list[tuple[list[str], Any]] = []
         self.book_seconds = 100.0
+        self.read = False
 
     def join(self, account: AccountFacts = ACCOUNT, health: TerminalHealth = HEALTHY, since_s: float = 100.0) -> None:
         self.seen = HealthSeen(health, time.monotonic() - since_s)
@@ -54,6 +55,7 @@ class Worker(TerminalWorker):
         self.batches.append(([task.signal_id for task in tasks], listener))
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
+        self.read = True
         return Books(self.book_seconds, (), (), (), ())
 
 
@@ -127,6 +129,29 @@ def test_a_terminal_that_would_take_no_order_gets_none() -> None:
     finding = pool.trading_disabled()
     assert finding
     assert finding.reason == "AUTOTRADING_OFF"
+
+
+async def test_books_are_those_of_the_terminal_that_has_had_its_broker_for_longest() -> None:
+    """Those of one that has lost it stand still, though it answers; none has it: better old ones than none."""
+    pool, workers = pool_of("a", "b", "c")
+    for worker, seconds in zip(workers, (10.0, 30.0, 20.0), strict=True):
+        worker.seen = HealthSeen(HEALTHY, time.monotonic() - seconds)
+    away = replace(HEALTHY, connected=False)
+    for order in ("b", "c"):
+        await pool.read_books(ReadBooks(0, 1))
+        assert [worker.name for worker in workers if worker.read] == [order]
+        (read,) = [worker for worker in workers if worker.read]
+        read.read = False
+        read._on(HealthSeen(away, None))
+    workers[0].book_seconds = 0.0  # it has just lost it and has not said so
+    workers[1].join(since_s=1.0)
+    books = await pool.read_books(ReadBooks(0, 1))
+    assert [worker.read for worker in workers] == [True, True, False]
+    assert books
+    assert books.connected_for_s == 0.0
+    workers[1].leave()
+    workers[0]._on(HealthSeen(away, None))
+    assert await pool.read_books(ReadBooks(0, 1))
 
 
 async def test_books_prove_that_nothing_happened_only_when_every_terminal_is_there() -> None:

@@ -1,7 +1,8 @@
 """This PC's own safety as it runs: its files, what counts, who is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mesh.config import SettingsError
-from pc_agent.domain.books import Books, Money
+from mesh.orders import Kind
+from pc_agent.domain.books import BookOrder, Books, Money
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.safety import DAY_S, TradingState
@@ -53,9 +55,12 @@ class Desk:
         refused = self.safety.refusal(signal)
         return refused.reason if refused else ""
 
-    def looked(self, equity: float, server_s: int = NOON_S, asked: float = 0.0, paid_in: int = 0) -> None:
-        books = Books(60.0, (), (), (), (), Money(equity, equity, 0.0, equity))
-        self.safety.looked(Look(books, server_s * 10**9, server_s, asked, D(paid_in)))
+    def looked(
+        self, equity: float, server_s: int = NOON_S, asked: float = 0.0, paid_in: int = 0,
+        orders: Sequence[BookOrder] = (), *, is_told: bool = True,
+    ) -> None:  # fmt: skip
+        books = Books(60.0, tuple(orders), (), (), (), Money(equity, equity, 0.0, equity))
+        self.safety.looked(Look(books, server_s * 10**9, server_s, asked, D(paid_in), is_told))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -138,10 +143,14 @@ def test_a_day_of_losses_ends_with_the_brokers_day(tmp_path: Path) -> None:
     desk.looked(1000.0)
     desk.looked(800.0, paid_in=-200)
     assert desk.reason() == ""
-    desk.looked(700.0)
+    desk.looked(900.0, paid_in=-100)
+    assert desk.reason() == ""
+    desk.looked(800.0, paid_in=-100)
     assert desk.reason() == "DAILY_LOSS"
     again = Desk(tmp_path, max_daily_loss=D(100))
     again.looked(900.0)
+    assert again.reason() == "DAILY_LOSS"
+    again.looked(900.0, NOON_S + DAY_S, is_told=False)  # by the PC's clock alone, which may be set wrong
     assert again.reason() == "DAILY_LOSS"
     again.looked(900.0, NOON_S + DAY_S)
     assert again.reason() == ""
@@ -164,6 +173,37 @@ def test_an_order_counts_until_the_books_show_it(tmp_path: Path) -> None:
     assert desk.reason() == "SYMBOL_VOLUME_CAP"
     desk.looked(1.0, asked=float("inf"))
     assert desk.reason() == ""
+
+
+def test_a_fill_counts_until_its_deal_is_shown(tmp_path: Path) -> None:
+    """Another terminal of the account may lag behind: then so long as no look should take, at most."""
+    desk, shown = Desk(tmp_path, max_symbol_volume=D("0.5")), set[int]()
+    desk.safety.has_shown = shown.__contains__
+    for signal, deal in ((ENTRY, 7), (replace(ENTRY, signal_id="s2"), 8)):
+        assert desk.reason() == ""
+        desk.safety.note_intent(signal)
+        desk.safety.note_result(Entry(signal, Result(OrderState.FILLED, deal=deal, volume="0.3"), 1))
+        desk.looked(1.0, asked=time.monotonic() + 1)
+        assert desk.reason() == "SYMBOL_VOLUME_CAP"
+        assert desk.safety.expected == {"EURUSD": {signal.signal_id}}
+        shown.add(7)
+        desk.looked(1.0, asked=time.monotonic() + (1 if deal == 7 else 61))
+    assert desk.reason() == ""
+    assert desk.safety.expected == {}
+
+
+def test_a_pending_order_counts_until_it_is_shown_to_work(tmp_path: Path) -> None:
+    """By its ticket."""
+    desk = Desk(tmp_path, max_open_positions=1)
+    limit = replace(ENTRY, kind=Kind.LIMIT, price="1.0")
+    desk.safety.note_intent(limit)
+    desk.safety.note_result(Entry(limit, Result(OrderState.PLACED, ticket=5), 1))
+    desk.looked(1.0, asked=time.monotonic() + 1)
+    assert desk.safety.expected
+    works = BookOrder(5, 0, "", "EURUSD", 2, 1, 0, 0.3, 0.3)
+    desk.looked(1.0, asked=time.monotonic() + 1, orders=[works])
+    assert not desk.safety.expected
+    assert desk.reason(replace(ENTRY, symbol="USDJPY")) == "OPEN_POSITIONS_CAP"
 
 
 async def test_an_engine_that_is_gone_for_too_long_stops_entries(tmp_path: Path) -> None:
