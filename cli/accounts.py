@@ -10,6 +10,9 @@ from cli.order_words import account_name
 from cli.output import print_json, print_table, to_dict
 from cli.trading import resolve_account
 
+# Every signal of the account is written anew: of a million that takes minutes.
+_EPOCH_TIMEOUT_S = 600.0
+
 app = typer.Typer(invoke_without_command=True, help="Accounts, their agents and trading states.")
 
 
@@ -50,7 +53,7 @@ def new_epoch(
             known = (await stub.ListAccounts(trading_pb2.ListAccountsRequest(), timeout=TIMEOUT_S)).accounts
             left = next((one.epoch for one in known if one.account == ref), 1)
             request = trading_pb2.BeginEpochRequest(account=ref, left_epoch=left)
-            begun = await stub.BeginEpoch(request, timeout=TIMEOUT_S)
+            begun = await stub.BeginEpoch(request, timeout=_EPOCH_TIMEOUT_S)
             return {"account": account_name(ref), "left_epoch": left, "epoch": begun.epoch}
 
     done = run(begin)

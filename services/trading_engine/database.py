@@ -18,6 +18,8 @@ from services.trading_engine.messages import account_ref
 T = TypeVar("T")
 
 _TIMEOUT_S = 5.0
+# Every signal of the account is written anew.
+_EPOCH_TIMEOUT_S = 600.0
 
 # What the database means. Everything else is the way to it, or an accident of its own, and may pass.
 _REFUSALS = frozenset(
@@ -74,7 +76,7 @@ class Database:
     async def begin_epoch(self, account: AccountId, left_epoch: int) -> db.Account:
         """Raises MeshError UNKNOWN_ACCOUNT."""
         request = db.BeginEpochRequest(account=account_ref(account), left_epoch=left_epoch)
-        return (await _answer(self._orders.BeginEpoch(request, timeout=_TIMEOUT_S))).account
+        return (await _answer(self._orders.BeginEpoch(request, timeout=_EPOCH_TIMEOUT_S))).account
 
     async def commit(
         self, order: order_pb2.Order, account_revision: int, ledger: str = ""

@@ -6,6 +6,9 @@ from services.database.postgres.accounts import load
 from services.database.postgres.outbox import CHANNEL
 from services.database.postgres.pool import Postgres
 
+# Every signal of the account is written anew: of a million that takes minutes.
+_TIMEOUT_S = 600
+
 
 class Epochs:
     """Of the accounts table."""
@@ -34,9 +37,13 @@ class Epochs:
                     " WHERE account_id = $1 AND epoch = $3",
                     *row,
                     left,
+                    timeout=_TIMEOUT_S,
                 )
                 await connection.execute(
-                    "UPDATE orders SET epoch = $2 WHERE account_id = $1 AND epoch = $3", *row, left
+                    "UPDATE orders SET epoch = $2 WHERE account_id = $1 AND epoch = $3",
+                    *row,
+                    left,
+                    timeout=_TIMEOUT_S,
                 )
                 await connection.execute(f"SELECT pg_notify('{CHANNEL}', $1)", str(row["id"]))
             return await load(connection, ref)

@@ -81,6 +81,7 @@ async def _record(connection: Connection, reports: Sequence[Report]) -> tuple[li
         batch.take(report)
     if batch.fresh:
         await batch.give_back(connection)
+        batch.move()
         await batch.write(connection)
     return list(batch.orders.values()), [one.account for one in exposures.values()]
 
@@ -113,23 +114,20 @@ class _Batch:
 
     def take(self, report: Report) -> None:
         """Raises MeshError UNKNOWN_ORDER, REPORT_CONFLICT."""
-        order = self.orders.get(report.signal_id) or _checked(report, self._before.get(report.signal_id))
-        self.orders[report.signal_id] = order
+        if report.signal_id not in self.orders:
+            self.orders[report.signal_id] = _checked(report, self._before.get(report.signal_id))
         said = (report.signal_id, report.state)
         known = self._known.setdefault(report.report_id, said)
         if known != said:
             raise _conflict(report, f"report id {report.report_id!r} was used for another report")
-        if known is not said:
-            return
-        after = moved(order, report, self._now_ns)
-        self.orders[report.signal_id] = after
-        self.fresh.append(report)
-        self._before_states.append(order.state)
-        self._after_states.append(after.state)
-        self._exposures[after.account].move(order, after)
+        if known is said:
+            self.fresh.append(report)
 
     async def give_back(self, connection: Connection) -> None:
-        """What the orders report now may have been told as trades from outside before."""
+        """What the orders report now may have been told as trades from outside before.
+
+        Before they move: else a close would find nothing left of its own, and take from other strategies.
+        """
         fills = [report for report in self.fresh if report.filled_volume > 0]
         for account in {report.account for report in fills}:
             own = [report for report in fills if report.account == account]
@@ -141,6 +139,15 @@ class _Batch:
                 [report.deal for report in own],
                 [report.ticket for report in own],
             )
+
+    def move(self) -> None:
+        """As far as the states allow."""
+        for report in self.fresh:
+            order = self.orders[report.signal_id]
+            after = self.orders[report.signal_id] = moved(order, report, self._now_ns)
+            self._before_states.append(order.state)
+            self._after_states.append(after.state)
+            self._exposures[after.account].move(order, after)
 
     async def write(self, connection: Connection) -> None:
         moved_orders = {report.signal_id: self.orders[report.signal_id] for report in self.fresh}

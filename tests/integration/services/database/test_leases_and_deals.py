@@ -195,6 +195,18 @@ async def test_a_close_moves_the_exposure_of_who_opened_the_position(service: St
     assert after == {"bollinger": ("0.00", 0), "": ("0.15", 0)}
 
 
+async def test_a_close_that_was_told_as_a_trade_from_outside_takes_from_nobody_twice(
+    service: Stubs, account: pb.Account
+) -> None:
+    """An agent that lost its ledger tells it so; the report that comes after all finds the exposure where it was."""
+    await opened(service, "a", "bollinger", "0.10", ticket=7)
+    await opened(service, "b", "", "0.10", ticket=8)
+    await commit(service, order("c", kind=order_pb2.ORDER_KIND_CLOSE, side=SELL, position=7, volume="0.10"))
+    assert await told(service, deal(30, SELL, "0.10", "a")) == {"bollinger": "0.00", "": "0.10"}
+    await record(service, report("c", "c/f", FILLED, filled_volume="0.10", ticket=29, deal=30))
+    assert await told(service) == {"bollinger": "0.00", "": "0.10"}
+
+
 async def test_a_close_on_a_hedging_account_is_its_openers_alone(service: Stubs) -> None:
     """There each position is somebody's own."""
     mode = agent_link_pb2.MARGIN_MODE_HEDGING
