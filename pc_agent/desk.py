@@ -121,6 +121,7 @@ class Desk:
             preferences=self._preferences,
             guard=truth.safety,
             is_frozen=truth.reconciler.is_frozen,
+            server_ahead_s=truth.books.ahead_s,
             checks=[closing.refusal, market.refusal],
             spread_bound=market.spread_bound,
             holds=truth.watch.holds,

@@ -50,7 +50,7 @@ class Truth:
         account = Account(facts.server, facts.login)
         self._take: Callable[[Signal], Awaitable[Entry]] | None = None
         self.deals = DealLedger(ledger, account)
-        books = AccountBooks(pool, self.deals, lambda: _liveliest(pool))
+        books = AccountBooks(pool, self.deals, clock, lambda: _liveliest(pool))
         self.reconciler = Reconciler(ledger, self.deals, books, pool, clock, settle_s, self._settled)
         self.safety = Safety(
             account,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 ORDER_CANCELED, ORDER_REJECTED, ORDER_EXPIRED = 2, 5, 6
+TIME_DAY = 1
 DEAL_BUY, DEAL_SELL = 0, 1
 ENTRY_IN, ENTRY_OUT_BY = 0, 3
 REASON_EXPERT, REASON_STOP_LOSS, REASON_TAKE_PROFIT, REASON_STOP_OUT = 3, 4, 5, 6
@@ -30,7 +31,9 @@ class BookOrder:
     limit_price: float = 0.0
     stop_loss: float = 0.0
     take_profit: float = 0.0
+    # By the trade server's clock, 0: never; whether that is the end of its day or a time of its own.
     expires_s: int = 0
+    type_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

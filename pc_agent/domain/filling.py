@@ -10,8 +10,6 @@ _EXECUTION_MARKET = 2
 _FOK, _IOC, _RETURN = 0, 1, 2
 _SYMBOL_TILL_CANCELED = 1
 _TILL_CANCELED, _DAY, _SPECIFIED = 0, 1, 2
-_QUARTER_S = 900
-_MOST_AHEAD_S = 14 * 3600 + _QUARTER_S // 2
 
 
 def filling(kind: Kind, mask: int, execution_mode: int) -> int:
@@ -33,15 +31,3 @@ def type_time(expires: bool, mask: int) -> int:
     if expires:
         return _SPECIFIED
     return _TILL_CANCELED if mask & _SYMBOL_TILL_CANCELED else _DAY
-
-
-def server_seconds(unix_ms: int, engine_now_ms: int, quote_s: int) -> int:
-    """A moment of the engine's clock on the trade server's, which is known by the time of a fresh quote.
-
-    Brokers' clocks differ from UTC by quarter hours, up to 14 h: the rest is the quote's age. What differs by more is a
-    market that is replayed, and its clock is the quote's.
-    """
-    ahead_s = quote_s - engine_now_ms // 1000
-    if abs(ahead_s) <= _MOST_AHEAD_S:
-        ahead_s = round(ahead_s / _QUARTER_S) * _QUARTER_S
-    return unix_ms // 1000 + ahead_s

@@ -12,6 +12,7 @@ from pc_agent.domain.books import (
     REASON_STOP_LOSS,
     REASON_STOP_OUT,
     REASON_TAKE_PROFIT,
+    TIME_DAY,
     BookDeal,
     BookOrder,
     BookPosition,
@@ -25,20 +26,25 @@ _STOPS = frozenset({REASON_STOP_LOSS, REASON_TAKE_PROFIT, REASON_STOP_OUT})
 _CLOSE_BY_TYPE = 8
 # Prices are doubles: two that differ by less are the same price.
 _SAME_PRICE = 1e-9
+# Brokers may cut the seconds off a time.
+_SAME_MINUTE_S = 60
 
 
-def resolve(signal: Signal, mark: Mark, books: Books, now_unix_ms: int | None, settle_s: float) -> Result | None:
+def resolve(
+    signal: Signal, mark: Mark, books: Books, now_unix_ms: int | None, settle_s: float, ahead_s: int | None = None
+) -> Result | None:
     """What became of `signal`; None: it can not be told yet.
 
     `now_unix_ms`: on the clock of the signal's `not_after`. None, when that is not known or when the books do not
-    show all of the past: then nothing is concluded from what they do not show.
+    show all of the past: then nothing is concluded from what they do not show. `ahead_s`: what the trade server's clock
+    shows more than that one; None: not known.
     """
     settled = now_unix_ms is not None and _is_settled(signal, books, now_unix_ms, settle_s)
     match signal.kind:
         case Kind.MODIFY_POSITION:
             return _position_modified(signal, books, settled)
         case Kind.MODIFY_ORDER:
-            return _order_modified(signal, books, settled)
+            return _order_modified(signal, books, settled, ahead_s)
         case Kind.CANCEL_ORDER:
             return _order_gone(signal, books, settled)
         case Kind.CLOSE_BY:
@@ -149,13 +155,33 @@ def _position_modified(signal: Signal, books: Books, settled: bool) -> Result | 
     return _undone("the position's stops are not as asked" if held else "the position is not there any more")
 
 
-def _order_modified(signal: Signal, books: Books, settled: bool) -> Result | None:
+def _order_modified(signal: Signal, books: Books, settled: bool, ahead_s: int | None) -> Result | None:
     order = next((order for order in books.orders if order.ticket == signal.order_ticket), None)
-    if order and _are_asked(signal, order.stop_loss, order.take_profit) and _is_asked(signal.price, order.price):
-        return _done("the order is as asked", signal.order_ticket)
+    if order and _has_prices_asked(signal, order):
+        ends = _ends_as_asked(signal, order, ahead_s)
+        if ends is None:
+            return None
+        if ends:
+            return _done("the order is as asked", signal.order_ticket)
     if not settled:
         return None
     return _undone("the order is not as asked" if order else "the order works no more")
+
+
+def _has_prices_asked(signal: Signal, order: BookOrder) -> bool:
+    waits = _is_asked(signal.price, order.price) and _is_asked(signal.limit_price, order.limit_price)
+    return waits and _are_asked(signal, order.stop_loss, order.take_profit)
+
+
+def _ends_as_asked(signal: Signal, order: BookOrder, ahead_s: int | None) -> bool | None:
+    """None: it can not be told without the trade server's clock."""
+    if not signal.expires_unix_ms:  # for the day, where the symbol has no other
+        return not order.expires_s or order.type_time == TIME_DAY
+    if not order.expires_s or order.type_time == TIME_DAY:
+        return False
+    if ahead_s is None:
+        return None
+    return abs(signal.expires_unix_ms // 1000 + ahead_s - order.expires_s) < _SAME_MINUTE_S
 
 
 def _order_gone(signal: Signal, books: Books, settled: bool) -> Result | None:
@@ -172,9 +198,11 @@ def _order_gone(signal: Signal, books: Books, settled: bool) -> Result | None:
 def _closed_by(signal: Signal, mark: Mark, books: Books, settled: bool) -> Result | None:
     pair = (signal.position, signal.opposite_position)
     both = [deal for deal in books.deals if deal.entry == ENTRY_OUT_BY and deal.position in pair]
-    left = {position.identifier or position.ticket for position in books.positions}
-    if any(is_marked(deal, mark) for deal in both) or (both and not left.issuperset(pair)):
-        return _done("the positions were closed by each other", both[0].order)
+    # One order makes a deal of each, whether the broker kept its mark or not.
+    orders = [{deal.order for deal in both if deal.position == one} for one in pair]
+    found = {deal.order for deal in both if is_marked(deal, mark)} | (orders[0] & orders[1])
+    if found:
+        return _done("the positions were closed by each other", max(found))
     return _undone("the positions were not closed by each other") if settled else None
 
 

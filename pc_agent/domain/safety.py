@@ -187,14 +187,18 @@ class TradingDay:
     equity: Decimal = ZERO
     lost: bool = False
 
-    def at(self, server_s: int, equity: Decimal, paid_in: Decimal, cap: Decimal) -> "TradingDay":
+    def at(self, server_s: int | None, equity: Decimal, paid_in: Decimal, cap: Decimal) -> "TradingDay":
         """The day as it stands now; a new one begins with what the account is worth.
+
+        `server_s` None: what time it is at the server is not known, and no day begins.
 
         `paid_in` since the last time, negative for what was taken out: it is neither gain nor loss. Once lost, a day
         stays lost: what comes back may go again.
         """
-        day = server_s // DAY_S
+        day = self.day if server_s is None else server_s // DAY_S
         if day > self.day:
             return TradingDay(day, equity)
+        if not self.day:
+            return self
         begun = self.equity + paid_in
         return replace(self, equity=begun, lost=self.lost or bool(cap and begun - equity >= cap))

@@ -52,11 +52,6 @@ class ServerClock:
         fastest = self._fastest()
         return boot_ns + fastest.offset_ns + (fastest.round_trip_ns + 1) // 2
 
-    def ahead_ns(self, boot_ns: int) -> int:
-        """What the engine's clock shows more than the PC's since its start; 0 before the first measurement."""
-        now = self.unix_ns(boot_ns)
-        return 0 if now is None else now - boot_ns
-
     def _fastest(self) -> _Sample:
         return min(self._samples, key=lambda sample: sample.round_trip_ns)
 

@@ -10,6 +10,7 @@ from mesh.clock import boot_ns, unix_ns
 from pc_agent.domain.books import Books
 from pc_agent.domain.observation import commission_per_lot
 from pc_agent.domain.orders import Entry
+from pc_agent.domain.server_clock import ServerClock
 from pc_agent.domain.trade_clock import TradeClock
 from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
@@ -20,7 +21,7 @@ _NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is open, when it was read, and what was paid in (out: negative) since the look before."""
+    """What is open, and when it was read."""
 
     books: Books
     taken_unix_ns: int
@@ -28,13 +29,18 @@ class Look:
     server_s: int
     # Nothing that was answered before this is missing in it.
     asked_monotonic: float
+    # All that was paid in since the agent started (out: negative).
     paid_in: Decimal
+    # A quote or the engine's clock has told `server_s`; else it is the PC's own, which may be set wrong.
+    is_told: bool = True
 
 
 class AccountBooks:
     """Looks one at a time."""
 
-    def __init__(self, terminal: BookTerminal, deals: DealLedger, quote_of: Callable[[], str]) -> None:
+    def __init__(
+        self, terminal: BookTerminal, deals: DealLedger, engine: ServerClock, quote_of: Callable[[], str]
+    ) -> None:
         self.newest: Look | None = None
         # Hears of each signal that its deals have settled, at once: the engine hears of it too.
         self.settled: Callable[[Entry], None] = lambda _: None
@@ -42,8 +48,10 @@ class AccountBooks:
         self.commission_per_lot: float | None = None
         self._terminal = terminal
         self._deals = deals
+        self._engine = engine
         self._quote_of = quote_of
         self._clock = TradeClock()
+        self._paid_in = Decimal(0)
         self._turn = asyncio.Lock()
 
     async def look(self, back_s: int) -> Look | None:
@@ -52,10 +60,10 @@ class AccountBooks:
         Deals come late, unordered and corrected: a longer look back finds them.
         """
         async with self._turn:
-            asked, paid_in = time.monotonic(), Decimal(0)
+            asked = time.monotonic()
             cursor_s = await self._deals.cursor()
             # A new ledger begins with what is going on; it meets payments of long ago, which are no news.
-            from_s = cursor_s - back_s if cursor_s else int(time.time()) - SERVER_MARGIN_S
+            from_s = cursor_s - back_s if cursor_s else self._utc_s() - SERVER_MARGIN_S
             newest: Books | None = None
             symbol = self._quote_of()
             async for newest in pages(self._terminal, ReadBooks(0, from_s, quote_of=symbol)):
@@ -65,17 +73,27 @@ class AccountBooks:
                 for entry in taken.settled:
                     self.settled(entry)
                 self.commission_per_lot = commission_per_lot(newest.deals, self.commission_per_lot)
-                paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
+                self._paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
             if newest is None:
                 return None
-            now_ns = unix_ns()
-            self._clock.quoted(symbol, newest.server_s, now_ns // _NS_PER_S, boot_ns() / _NS_PER_S)
-            self.newest = Look(replace(newest, deals=()), now_ns, self._now_s(), asked, paid_in)
+            self._clock.quoted(symbol, newest.server_s, self._utc_s(), boot_ns() / _NS_PER_S)
+            is_told = self._clock.is_told or self._engine.unix_ns(boot_ns()) is not None
+            books = replace(newest, deals=())
+            self.newest = Look(books, unix_ns(), self._now_s(), asked, self._paid_in, is_told)
             return self.newest
 
     def server_s(self) -> int:
         """The trade server's clock at this moment, also while nothing can be read; 0: nothing was read yet."""
         return self._now_s() if self.newest else 0
 
+    def ahead_s(self) -> int | None:
+        """The trade server's clock less the engine's; None: not known."""
+        return self._clock.ahead_s(self._utc_s(), boot_ns() / _NS_PER_S)
+
     def _now_s(self) -> int:
-        return self._clock.at(unix_ns() // _NS_PER_S, boot_ns() / _NS_PER_S)
+        return self._clock.at(self._utc_s(), boot_ns() / _NS_PER_S)
+
+    def _utc_s(self) -> int:
+        """By the engine's clock; by the PC's, while that is not known."""
+        engine_ns = self._engine.unix_ns(boot_ns())
+        return (unix_ns() if engine_ns is None else engine_ns) // _NS_PER_S

@@ -21,6 +21,10 @@ from pc_agent.terminal.order_tasks import OrderTask
 _GO = Result(OrderState.INTENT)
 _LATE = Result(OrderState.EXPIRED, "EXPIRED", "its time ran out before it could be sent")
 _LEDGER_LOST = Result(OrderState.UNKNOWN, "LEDGER_LOST", "handed out before, but this ledger does not know it")
+_CLOCK_UNKNOWN = (
+    "no quote has moved since this agent started, so what time it is at the broker is not known: send it again when the"
+    " market moves, or without an expiry"
+)
 _WITHDRAWN = Result(OrderState.REJECTED, "NOT_SENT", "it was not executed this time")
 
 
@@ -37,7 +41,8 @@ class Policy:
     """What an account's orders are judged by; `checks` are others' that are asked right before INTENT.
 
     `spread_bound`: the widest spread in points that an entry on a symbol is made at, 0: any. `holds`: a position or
-    order at the terminal bears the mark. `ended` hears of outcomes.
+    order at the terminal bears the mark. `server_ahead_s`: the trade server's clock less the engine's; None: not known.
+    `ended` hears of outcomes.
     """
 
     account: Account
@@ -47,6 +52,7 @@ class Policy:
     preferences: Preferences
     guard: Guard
     is_frozen: Callable[[str], bool]
+    server_ahead_s: Callable[[], int | None]
     checks: Sequence[Check] = ()
     spread_bound: Callable[[str], int] | None = None
     holds: Callable[[Mark], bool] = lambda _: False
@@ -143,7 +149,7 @@ class Admission:
     def task(self, order: Order) -> OrderTask:
         """What the terminal is asked."""
         signal, settings = order.entry.signal, self._policy.settings()
-        bound_of = self._policy.spread_bound
+        bound_of, facts = self._policy.spread_bound, self._policy.symbols().get(signal.symbol)
         return OrderTask(
             signal=signal,
             mark=mark_of(signal.signal_id),
@@ -151,12 +157,13 @@ class Admission:
             expires_ns=order.expires_ns,
             lease_until_ns=self._permission.lease_until_ns(signal),
             bounds=PriceBounds(
-                signal.deviation_points or settings.deviation_points,
+                min(signal.deviation_points or settings.deviation_points, settings.deviation_points),
                 bound_of(signal.symbol) if bound_of else settings.max_spread_points,
                 settings.max_quote_age_ms,
             ),
             first_price=order.first_price,
-            engine_clock_ns=self._permission.engine_clock_ns(),
+            margin_per_lot=facts.margin_per_lot if facts else 0.0,
+            server_ahead_s=self._policy.server_ahead_s() or 0,
         )
 
     def _refusal(self, signal: Signal) -> Refusal | None:
@@ -164,5 +171,7 @@ class Admission:
         if policy.is_frozen(signal.symbol):
             message = f"an earlier order on {signal.symbol} is UNKNOWN; nothing is sent until that is resolved"
             return Refusal("SYMBOL_FROZEN", message)
+        if signal.expires_unix_ms and policy.server_ahead_s() is None:
+            return Refusal("SERVER_CLOCK_UNKNOWN", _CLOCK_UNKNOWN)
         found = (check(signal) for check in (*policy.checks, policy.guard.refusal))
         return next((refused for refused in found if refused), None)

@@ -60,11 +60,6 @@ class Permission:
         now = self._clock.latest_unix_ns(boot_ns())
         return None if now is None else now // 1_000_000
 
-    def engine_clock_ns(self) -> int:
-        """The engine's clock less the PC's since its start; less the PC's own while the engine's is not known."""
-        now = boot_ns()
-        return self._clock.ahead_ns(now) or unix_ns() - now
-
     def clock_offset_ns(self) -> int:
         """The engine's clock less the PC's; 0: not known."""
         now = self._clock.unix_ns(boot_ns())

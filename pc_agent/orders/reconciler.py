@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mesh.clock import boot_ns, unix_ms
 from mesh.log import get_logger
 from mesh.orders import Kind
-from pc_agent.domain.books import Books
+from pc_agent.domain.books import BookDeal, Books
 from pc_agent.domain.orders import Entry, OrderState, Result, mark_of
 from pc_agent.domain.reconciliation import ended, resolve
 from pc_agent.domain.server_clock import ServerClock
@@ -119,8 +119,8 @@ class Reconciler:
             if entry is None or entry.state is not OrderState.UNKNOWN:
                 self._over(entry or doubt.entry)
                 continue
-            shown = replace(look.books, deals=tuple(await self._deals.marked(signal.signal_id)))
-            result = resolve(signal, mark_of(signal.signal_id), shown, None, self._settle_s)
+            shown = replace(look.books, deals=await self._shown(doubt.entry))
+            result = resolve(signal, mark_of(signal.signal_id), shown, None, self._settle_s, self._books.ahead_s())
             result = result or await self._look_deep(doubt, look.books)
             if result:
                 await self._settle(entry, result)
@@ -189,7 +189,16 @@ class Reconciler:
         if whole is None:
             return None
         await self._deals.reclaim(whole.deals)
-        return resolve(signal, mark, whole, now_ms, self._settle_s)
+        if signal.kind is Kind.CLOSE_BY:
+            whole = replace(whole, deals=await self._shown(doubt.entry))
+        return resolve(signal, mark, whole, now_ms, self._settle_s, self._books.ahead_s())
+
+    async def _shown(self, entry: Entry) -> tuple[BookDeal, ...]:
+        """The deals that may be its: those that bear its mark, and whatever positions closed by each other left."""
+        if entry.signal.kind is Kind.CLOSE_BY:  # it makes no fills: what it did is told as trades of no signal
+            since_s = _sent_from_unix_s(entry) - SERVER_MARGIN_S
+            return tuple(one.deal for one in await self._deals.externals_since(since_s * 1000))
+        return tuple(await self._deals.marked(entry.signal.signal_id))
 
     def _now_ms(self, entry: Entry) -> int | None:
         """On the clock that the signal's time is told by: the engine's, or this PC's own."""

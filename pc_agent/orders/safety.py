@@ -80,7 +80,9 @@ class Safety:
         self._withdrawn_at = float("-inf")
         self._judged_at = float("-inf")
         self._held = rules.held((), (), hedging=is_hedging)
-        # By symbol and signal; and when those were answered that are at the broker.
+        # Of all that was paid in, what the day has been told of.
+        self._paid_in = Decimal(0)
+        # By symbol and signal; and those of them that are at the broker.
         self._under_way: dict[str, dict[str, UnderWay]] = {}
         self._answered: dict[str, _Answered] = {}
         self._entered: deque[float] = deque()
@@ -116,12 +118,12 @@ class Safety:
         elif entry.is_final:
             del of_symbol[name]
 
-    # what others tell
-
     @property
     def expected(self) -> dict[str, frozenset[str]]:
         """By symbol, signals that may be at the broker and that the books do not show yet."""
         return {symbol: frozenset(names) for symbol, names in self._under_way.items() if names}
+
+    # what others tell
 
     def looked(self, look: Look) -> None:
         """The books were read."""
@@ -226,8 +228,6 @@ class Safety:
             log.error("the engine is gone for too long: what is ours is closed", login=self._account.login)
         await self._withdraw(flatten, f"dead-man-{time.time_ns()}")
 
-    def _note_day(self, look: Look) -> None:
-        equity = Decimal(repr(look.books.money.equity))
     def _is_shown(self, answered: _Answered, look: Look) -> bool:
         """The books count it from now on."""
         since_s, result = look.asked_monotonic - answered.at, answered.entry.result
@@ -238,7 +238,11 @@ class Safety:
             is_there = any(order.ticket == result.ticket for order in look.books.orders)
         return is_there or since_s > _SHOWN_AT_LAST_S
 
-        day = self._known.day.at(look.server_s, equity, look.paid_in, self._live().max_daily_loss)
+    def _note_day(self, look: Look) -> None:
+        equity, paid_in = Decimal(repr(look.books.money.equity)), look.paid_in - self._paid_in
+        self._paid_in = look.paid_in
+        server_s = look.server_s if look.is_told else None
+        day = self._known.day.at(server_s, equity, paid_in, self._live().max_daily_loss)
         if day != self._known.day:
             self._known.day = day
             self._file.save()

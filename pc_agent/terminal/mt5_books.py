@@ -1,7 +1,7 @@
 """Reading a terminal's books through a module shaped like the MetaTrader5 package."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books, Money
@@ -9,8 +9,8 @@ from pc_agent.domain.orders import Mark
 from pc_agent.terminal.messages import ReadBooks
 from pc_agent.terminal.mt5_session import BrokerLink, answered, needed
 
-# Servers are up to 14 h ahead of UTC: their tomorrow is within two days.
-MARGIN = timedelta(days=2)
+# The last second that the package can be asked for: what is newest stands before it, however wrong the PC's clock is.
+_END_S = 2**31 - 1
 # Rows of the past that one reading takes at most, unless they are of one second: an order waits behind it.
 _MOST_ROWS = 200
 # How far a page reaches where there is more than one, when nothing is known of the past's density.
@@ -56,15 +56,13 @@ def read_books(mt5: Any, broker: BrokerLink, command: ReadBooks, between: Callab
 
 def _page(mt5: Any, command: ReadBooks, between: Callable[[], None]) -> tuple[datetime, datetime, int]:
     """From when to when (both included), and where the next page begins; 0: there is none."""
-    last_s = int((datetime.now(UTC) + MARGIN).timestamp())
-    from_s = max(command.from_s, 1)  # 0 means something else to the package
-    to_s = last_s
-    if _rows(mt5, command, from_s, last_s) > _MOST_ROWS:
-        to_s = min(from_s + (command.span_s or _FIRST_SPAN_S), last_s)
+    from_s, to_s = max(command.from_s, 1), _END_S  # 0 means something else to the package
+    if _rows(mt5, command, from_s, to_s) > _MOST_ROWS:
+        to_s = min(from_s + (command.span_s or _FIRST_SPAN_S), _END_S)
         while to_s > from_s and _rows(mt5, command, from_s, to_s) > _MOST_ROWS:
             between()
             to_s = (from_s + to_s) // 2
-    return _moment(from_s), _moment(to_s), 0 if to_s == last_s else to_s + 1
+    return _moment(from_s), _moment(to_s), 0 if to_s == _END_S else to_s + 1
 
 
 def _rows(mt5: Any, command: ReadBooks, from_s: int, to_s: int) -> int:
@@ -109,6 +107,7 @@ def _order(row: Any) -> BookOrder:
         stop_loss=row.sl,
         take_profit=row.tp,
         expires_s=row.time_expiration,
+        type_time=row.type_time,
     )
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.orders import Kind
-from pc_agent.domain.filling import filling, server_seconds, type_time
+from pc_agent.domain.filling import filling, type_time
 from pc_agent.domain.orders import Side, Signal
 from pc_agent.domain.price_checks import (
     Market,
     Prices,
     freeze_refusal,
+    margin_refusal,
     pending_refusal,
     quote_refusal,
     slippage_refusal,
@@ -36,12 +37,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """A task, its symbol as the terminal describes it now, and the engine's clock."""
+    """A task, and its symbol as the terminal describes it now."""
 
     task: OrderTask
     info: Any
     market: Market
-    engine_now_ms: int
 
     @property
     def signal(self) -> Signal:
@@ -67,8 +67,10 @@ def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Reque
     market = Market(
         task.symbol, info.bid, info.ask, age_ms, info.point, info.trade_stops_level, info.trade_freeze_level
     )
-    scene = _Scene(task, info, market, (now_ns + task.engine_clock_ns) // 1_000_000)
+    scene = _Scene(task, info, market)
     _refuse(quote_refusal(task.signal, market, task.bounds))
+    if task.kind is Kind.MARKET:  # what waits for a price is paid for when that comes
+        _refuse(_unpaid(mt5, task, account, market))
     kinds = {
         Kind.MARKET: _market,
         Kind.CLOSE: _close,
@@ -79,6 +81,21 @@ def request_of(mt5: Any, task: OrderTask, ages: QuoteAges, now_ns: int) -> Reque
     }
     mark = {"symbol": task.symbol, "magic": task.mark.magic, "comment": task.mark.comment}
     return kinds.get(task.kind, _pending)(mt5, scene) | mark
+
+
+def _unpaid(mt5: Any, task: OrderTask, account: Any, market: Market) -> Refusal | None:
+    """The terminal is asked only where it may be too little; what stands against an open position may free some."""
+    side, lots = task.signal.side, float(task.signal.volume)
+    assert side is not None
+    if task.margin_per_lot * lots <= account.margin_free:
+        return None
+    held = answered(mt5, mt5.positions_get(symbol=task.symbol), "positions_get") or ()
+    if any((position.type == mt5.POSITION_TYPE_BUY) != (side is Side.BUY) for position in held):
+        return None
+    order_type = mt5.ORDER_TYPE_BUY if side is Side.BUY else mt5.ORDER_TYPE_SELL
+    margin = mt5.order_calc_margin(order_type, task.symbol, lots, float(market.opening(side)))
+    needs = answered(mt5, margin, "order_calc_margin") or 0.0
+    return margin_refusal(task.signal.volume, task.symbol, needs, account.margin_free, account.currency)
 
 
 def _market(mt5: Any, scene: _Scene) -> Request:
@@ -188,7 +205,7 @@ def _placed(order: Prices, scene: _Scene) -> Request:
     prices = {"stoplimit": order.limit_price, "sl": order.stop_loss, "tp": order.take_profit}
     placed: Request = {"price": order.price, "type_time": type_time(signal.expires_unix_ms > 0, info.expiration_mode)}
     if signal.expires_unix_ms:
-        placed["expiration"] = server_seconds(signal.expires_unix_ms, scene.engine_now_ms, info.time)
+        placed["expiration"] = signal.expires_unix_ms // 1000 + scene.task.server_ahead_s
     return placed | _given(prices)
 
 

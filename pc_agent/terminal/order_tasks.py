@@ -16,8 +16,8 @@ AWAY_MS = 100
 class OrderTask:
     """One call of `order_send`. It is not made after either time (`mesh.clock.boot_ns`, the same for all processes).
 
-    `first_price`: at which the first attempt was made, 0: this is the first. `engine_clock_ns`: the engine's clock less
-    that one.
+    `first_price`: at which the first attempt was made, 0: this is the first. `server_ahead_s`: the trade server's clock
+    less the engine's.
     """
 
     signal: Signal
@@ -27,7 +27,9 @@ class OrderTask:
     lease_until_ns: int
     bounds: PriceBounds
     first_price: float = 0.0
-    engine_clock_ns: int = 0
+    # What a lot needed lately, in the account's currency; 0: nobody knows.
+    margin_per_lot: float = 0.0
+    server_ahead_s: int = 0
 
     @property
     def signal_id(self) -> str:

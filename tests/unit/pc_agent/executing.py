@@ -100,12 +100,14 @@ class Desk:
         self.clock, self.lease = ServerClock(), Lease()
         self.hear_of_the_engine()
         self.confirmations = Confirmations()
+        # The trade server's clock less the engine's; None: not known.
+        self.server_ahead_s: int | None = 7200
         settings = live_settings(AgentSettings(state_dir=folder))  # type: ignore[call-arg]
         # Of positions at the terminal.
         self.marks: set[Mark] = set()
         policy = Policy(
             ACCOUNT, False, lambda: symbols, lambda: settings, self, self.truth, self.truth.is_frozen,
-            holds=lambda mark: mark in self.marks,
+            lambda: self.server_ahead_s, holds=lambda mark: mark in self.marks,
         )  # fmt: skip
         permission = Permission(self.terminal, self.clock, self.lease, lambda: self.ready)
         self.execution = Execution(Admission(policy, permission, self.confirmations), ledger, self.terminal, self.truth)

@@ -85,6 +85,21 @@ async def test_what_an_earlier_agent_left_is_executed_or_in_doubt(desk: Desk, st
     assert await desk.state("a43") is state
 
 
+async def test_an_expiry_is_told_by_the_brokers_clock_or_the_order_is_not_sent(desk: Desk) -> None:
+    """By the clock of a quote that was only found, hours old, it would end hours early."""
+    until_ms = time.time_ns() // 1_000_000 + 3_600_000
+    async with desk.running():
+        for name, desk.server_ahead_s in (("unknown", None), ("known", 7_200)):
+            await desk.take(signal(name, kind=Kind.LIMIT, price="1.0", expires_unix_ms=until_ms))
+        await desk.take(signal("none", kind=Kind.LIMIT, price="1.0"))
+        await desk.becomes("none", OrderState.FILLED)
+    refused = await desk.ledger.entry("unknown")
+    assert refused
+    assert refused.result.reason == "SERVER_CLOCK_UNKNOWN"
+    tasks = [task for message in desk.terminal.messages for task in message]
+    assert [(task.signal_id, task.server_ahead_s) for task in tasks] == [("known", 7_200), ("none", 7_200)]
+
+
 async def test_a_signal_of_another_ledger_is_in_doubt(desk: Desk) -> None:
     """Handed out before, unknown here: it may have been executed, and nothing follows on its symbol in the batch."""
     async with desk.running():
@@ -156,6 +171,15 @@ async def test_the_agents_own_signals_need_neither_lease_nor_clock_and_are_not_r
     assert (entry.state, again.state, wrong.state) == (OrderState.FILLED, OrderState.FILLED, OrderState.REJECTED)
     assert entry.resolved_unix_ns
     assert await desk.ledger.reports(ACCOUNT, 10) == []
+
+
+async def test_more_questions_than_a_person_can_answer_are_not_asked(desk: Desk) -> None:
+    """What comes on top of them is NOT_CONFIRMED at once."""
+    desk.trade_confirmation = True
+    async with desk.running():
+        await desk.take(*(signal(f"s{number}") for number in range(201)))
+        await desk.becomes("s200", OrderState.REJECTED)
+        assert len(desk.confirmations.waiting) == 200
 
 
 async def test_nothing_is_sent_before_the_person_said_yes(desk: Desk) -> None:

@@ -102,6 +102,14 @@ async def test_a_long_past_is_read_in_pieces_that_an_order_can_wait_for() -> Non
     assert terminal.counted < 100
 
 
+async def test_the_newest_deal_is_read_whatever_the_date_of_the_pc_is() -> None:
+    """An order that was executed an hour ago is not called dead by a PC that is set a week behind."""
+    now = int(time.time())
+    books = await whole_books(Terminal((deal(1, now + 7 * 86_400),)), ReadBooks(0, now - 60))
+    assert books
+    assert [row.ticket for row in books.deals] == [1]
+
+
 async def test_only_rows_that_bear_a_mark_are_brought() -> None:
     """Magic or comment; the rest of a long past stays where it is."""
     now = int(time.time())

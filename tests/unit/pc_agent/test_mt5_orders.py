@@ -34,6 +34,7 @@ class Terminal:
         )  # fmt: skip
         vars(self.info).update(facts)
         self.positions: list[Any] = []
+        self.margin = 0.0  # of a lot
         self.orders: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -43,13 +44,18 @@ class Terminal:
         return (-10005, "IPC timeout") if self.login else (-10004, "No IPC connection")
 
     def account_info(self) -> Any:
-        return SimpleNamespace(login=self.login, server=self.server) if self.login else None
+        money = {"margin_free": 100.0, "currency": "USD"}
+        return SimpleNamespace(login=self.login, server=self.server, **money) if self.login else None
+
+    def order_calc_margin(self, action: int, symbol: str, lots: float, price: float) -> float:
+        assert (action, symbol, price) == (constants.ORDER_TYPE_BUY, "EURUSD", self.info.ask)
+        return round(self.margin * lots, 2)
 
     def symbol_info(self, name: str) -> Any:
         return None if name == "GONE" else self.info
 
-    def positions_get(self, ticket: int) -> Any:
-        return tuple(position for position in self.positions if position.ticket == ticket)
+    def positions_get(self, ticket: int = 0, symbol: str = "") -> Any:
+        return tuple(position for position in self.positions if symbol or position.ticket == ticket)
 
     def orders_get(self, ticket: int) -> Any:
         return tuple(order for order in self.orders if order.ticket == ticket)
@@ -210,6 +216,28 @@ def test_an_order_waits_for_a_terminal_that_is_away_but_not_for_a_symbol_that_is
     assert (gone.result.reason, gone.again) == ("UNKNOWN_SYMBOL", None)
 
 
+def test_an_entry_that_the_free_margin_is_too_little_for_is_not_sent() -> None:
+    """By what the terminal says of the moment; nothing is refused of which nobody knows what it needs, that may make a
+    position smaller, or that waits for a price."""
+    terminal = Terminal(*[10009] * 5)
+    task = replace(TASK, margin_per_lot=1_001.0)
+    for margin in (1_000.0, 0.0):
+        terminal.margin = margin
+        assert send(terminal, task).result.state is OrderState.FILLED
+    terminal.margin = 1_001.0
+    assert send(terminal, TASK).result.state is OrderState.FILLED
+    refused = send(terminal, task).result
+    assert (refused.reason, refused.message) == (
+        *("NOT_ENOUGH_MARGIN", "not sent: 0.1 lots of EURUSD need a margin of 100.10 USD, 100.00 USD are free"),
+    )
+    waits = replace(order(kind=Kind.LIMIT, price="1.05"), margin_per_lot=1_001.0)
+    assert send(terminal, waits).result.state is OrderState.PLACED
+    terminal.positions = [SimpleNamespace(ticket=7, type=constants.POSITION_TYPE_SELL, volume=0.1)]
+    assert send(terminal, task).result.state is OrderState.FILLED
+    terminal.positions[0].type = constants.POSITION_TYPE_BUY
+    assert send(terminal, task).result.reason == "NOT_ENOUGH_MARGIN"
+
+
 @pytest.mark.parametrize(
     ("mask", "mode", "filling"), [(1, 2, 0), (3, 2, 0), (2, 2, 1), (0, 2, 0), (0, 1, 2), (2, 3, 1), (0, 3, 2)]
 )
@@ -242,15 +270,14 @@ def test_a_close_takes_side_and_volume_from_its_position() -> None:
 
 
 def test_a_pending_order_says_where_it_waits_and_until_when_by_the_brokers_clock() -> None:
-    """Prices as floats; the expiry in whole seconds, moved by the hours that the broker's clock is ahead."""
+    """Prices as floats; the expiry in whole seconds, moved by as much as the broker's clock is ahead."""
     now_ms = time.time_ns() // 1_000_000
-    engine_clock_ns = time.time_ns() - boot_ns()
-    terminal = Terminal(10009, time=now_ms // 1000 + 3 * 3600 - 40)
+    terminal = Terminal(10009, time=now_ms // 1000 - 36 * 3600)
     signal = replace(
         SIGNAL, kind=Kind.STOP_LIMIT, price="1.2", limit_price="1.15", stop_loss="1.1", take_profit="1.4",
         expires_unix_ms=now_ms + 60_000,
     )  # fmt: skip
-    assert send(terminal, replace(TASK, signal=signal, engine_clock_ns=engine_clock_ns)).result.ticket == 5
+    assert send(terminal, replace(TASK, signal=signal, server_ahead_s=3 * 3600)).result.ticket == 5
     (request,) = terminal.sent
     assert request["type"] == constants.ORDER_TYPE_BUY_STOP_LIMIT
     assert (request["price"], request["stoplimit"], request["sl"], request["tp"]) == (1.2, 1.15, 1.1, 1.4)

@@ -13,6 +13,7 @@ from mesh.orders import Kind
 from pc_agent.domain.books import BookDeal, BookOrder, BookPosition, Books
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal, mark_of
 from pc_agent.domain.server_clock import ServerClock
+from pc_agent.orders import account_books as books_module
 from pc_agent.orders import reconciler as module
 from pc_agent.orders.account_books import AccountBooks
 from pc_agent.orders.deal_ledger import DealLedger
@@ -48,7 +49,7 @@ class World:
         now = boot_ns()
         self.clock.measure(now, now, time.time_ns())
         deals = DealLedger(ledger, ACCOUNT)
-        self.books = AccountBooks(self.terminal, deals, lambda: "")
+        self.books = AccountBooks(self.terminal, deals, self.clock, lambda: "EURUSD")
         self.settled: list[Entry] = []
         self.reconciler = Reconciler(ledger, deals, self.books, self.terminal, self.clock, 60.0, self.settled.append)
 
@@ -212,3 +213,72 @@ async def test_the_newest_quote_tells_the_servers_time_unless_it_is_old(world: W
     look = await world.books.look(5)
     assert look
     assert abs(look.server_s - now_s - (ahead_s if told else 0)) < 60
+
+
+async def test_what_is_paid_in_while_an_order_is_in_doubt_is_told_by_the_next_look(world: World) -> None:
+    """Whoever looked first: a loss of that size must not hide behind it. Also one whose later pages were not read."""
+    now_ms = time.time_ns() // 1_000_000
+    first = replace(deal("old"), ticket=1, time_msc=now_ms - 60_000)
+    world.terminal.books = replace(NOTHING, deals=(first,))
+    await world.books.look(5)
+    world.reconciler.doubt(await world.entry("s1", OrderState.UNKNOWN))
+    deposit = BookDeal(2, 0, 0, "deposit", "", 2, 0.0, 0.0, profit=500.0, time_msc=now_ms)
+    world.terminal.books = replace(NOTHING, deals=(first, deposit))
+    await world.reconciler.look_at_doubts()
+    look = await world.books.look(5)
+    assert look
+    assert look.paid_in == 500
+
+
+async def test_positions_closed_by_each_other_are_found_without_a_mark(world: World) -> None:
+    """A broker that drops both the magic and the comment hides nothing: one order made a deal of each."""
+    world.reconciler.doubt(
+        await world.entry("s1", OrderState.UNKNOWN, kind=Kind.CLOSE_BY, position=8, opposite_position=9)
+    )
+    now_ms = time.time_ns() // 1_000_000
+    made = [
+        BookDeal(ticket, 70, 0, "", "EURUSD", 0, 0.1, 1.1, entry=3, position=position, time_msc=now_ms)
+        for ticket, position in ((21, 8), (22, 9))
+    ]
+    opened = [replace(deal("x"), ticket=one.position, order=one.position, position=one.position) for one in made]
+    world.terminal.books = replace(NOTHING, deals=(*opened, made[0]))
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.NOT_EXECUTED
+    world.reconciler.doubt(
+        await world.entry("s2", OrderState.UNKNOWN, kind=Kind.CLOSE_BY, position=8, opposite_position=9)
+    )
+    world.terminal.books = replace(NOTHING, deals=(*opened, *made))
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s2") is OrderState.DONE
+
+
+async def test_an_expiry_in_doubt_waits_for_the_brokers_clock(world: World) -> None:
+    """Without it nobody can tell whether the order ends when it was asked to."""
+    now_s = int(time.time())
+    asked_ms = (now_s + 86_400) * 1000
+    entry = await world.entry(
+        "s1", OrderState.UNKNOWN, kind=Kind.MODIFY_ORDER, order_ticket=50, expires_unix_ms=asked_ms
+    )
+    order = BookOrder(50, 0, "", "EURUSD", 2, 1, expires_s=now_s + 86_400 + 7_200, type_time=2)
+    world.reconciler.doubt(entry)
+    world.terminal.books = replace(NOTHING, orders=(order,), server_s=now_s + 7_200)
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.UNKNOWN
+    world.terminal.books = replace(NOTHING, orders=(order,), server_s=now_s + 7_201)
+    await world.reconciler.look_at_doubts()
+    assert await world.state("s1") is OrderState.DONE
+
+
+async def test_the_engines_clock_tells_the_day_where_the_pcs_is_set_wrong(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quote that fits it tells more; the PC's own says nothing of the day."""
+    now_s = int(time.time())
+    monkeypatch.setattr(books_module, "unix_ns", lambda: (now_s + 86_400) * 10**9)
+    look = await world.books.look(5)
+    assert look
+    assert (abs(look.server_s - now_s) < 60, look.is_told) == (True, True)
+    world.clock.forget()
+    look = await world.books.look(5)
+    assert look
+    assert not look.is_told

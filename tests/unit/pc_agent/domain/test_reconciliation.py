@@ -189,6 +189,41 @@ def test_an_order_as_asked_proves_that_it_was_changed() -> None:
     assert resolved(replace(modify, price=""), replace(EMPTY, orders=(order(1, price=1.08),))) is OrderState.DONE
 
 
+def test_a_changed_limit_proves_nothing_while_the_old_one_stands() -> None:
+    """A stop-limit's; where none was asked of it, it is not compared."""
+    modify = change(Kind.MODIFY_ORDER, order_ticket=50, price="1.07", limit_price="1.06", stop_loss="", take_profit="")
+    works = order(1, price=1.07, limit_price=1.05)
+    assert resolved(modify, replace(EMPTY, orders=(works,))) is None
+    assert resolved(modify, replace(EMPTY, orders=(works,)), LATE_MS) is OrderState.NOT_EXECUTED
+    assert resolved(modify, replace(EMPTY, orders=(replace(works, limit_price=1.06),))) is OrderState.DONE
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "has", "ahead_s", "expected"),
+    [
+        (900_000, {"expires_s": 907_200, "type_time": 2}, 7_200, OrderState.DONE),
+        (900_030, {"expires_s": 907_200, "type_time": 2}, 7_200, OrderState.DONE),  # the broker cut its seconds off
+        (900_000, {"expires_s": 903_600, "type_time": 2}, 7_200, OrderState.NOT_EXECUTED),  # it was an hour earlier
+        (900_000, {}, 7_200, OrderState.NOT_EXECUTED),
+        (900_000, {"expires_s": 907_200, "type_time": 1}, 7_200, OrderState.NOT_EXECUTED),
+        (900_000, {"expires_s": 907_200, "type_time": 2}, None, None),
+        (0, {"expires_s": 907_200, "type_time": 2}, None, OrderState.NOT_EXECUTED),
+        (0, {"expires_s": 907_200, "type_time": 1}, None, OrderState.DONE),  # the symbol has no other
+        (0, {}, None, OrderState.DONE),
+    ],
+)
+def test_a_changed_expiry_is_compared_by_the_brokers_clock(
+    asked_s: int, has: dict[str, int], ahead_s: int | None, expected: OrderState | None
+) -> None:
+    """An order that would end at another time than was asked was not changed."""
+    modify = change(Kind.MODIFY_ORDER, order_ticket=50, expires_unix_ms=asked_s * 1000)
+    books = replace(EMPTY, orders=(order(1, **has),))
+    result = resolve(modify, MARK, books, LATE_MS, 60.0, ahead_s)
+    assert (result.state if result else None) is expected
+    if expected is OrderState.NOT_EXECUTED:
+        assert resolve(modify, MARK, books, None, 60.0, ahead_s) is None
+
+
 def test_an_order_that_ended_unfilled_was_removed() -> None:
     """One that works on or was filled was not; one that nobody knows is gone."""
     cancel = change(Kind.CANCEL_ORDER, order_ticket=50)
@@ -201,13 +236,15 @@ def test_an_order_that_ended_unfilled_was_removed() -> None:
 
 
 def test_positions_closed_by_each_other_leave_deals_of_their_own() -> None:
-    """With our mark, or without it when one of the two is gone."""
+    """With our mark; or without it, when one order made a deal of each: another's with one of them proves nothing."""
     close_by = change(Kind.CLOSE_BY, side=None, position=90, opposite_position=91)
     left = tuple(BookPosition(ticket, 0, "", "EURUSD", 0, 0.1, 1.1, identifier=ticket) for ticket in (90, 91))
     unmarked = deal(7, magic=0, comment="", entry=3, position=90)
     assert resolved(close_by, replace(EMPTY, deals=(deal(7, entry=3, position=90),), positions=left)) is OrderState.DONE
-    assert resolved(close_by, replace(EMPTY, deals=(unmarked,), positions=left[1:])) is OrderState.DONE
-    assert resolved(close_by, replace(EMPTY, deals=(unmarked,), positions=left)) is None
+    both = unmarked, replace(unmarked, ticket=8, position=91)
+    assert resolved(close_by, replace(EMPTY, deals=both, positions=left[1:])) is OrderState.DONE
+    with_others = unmarked, replace(unmarked, ticket=8, position=91, order=51)
+    assert resolved(close_by, replace(EMPTY, deals=with_others)) is None
     assert resolved(close_by, replace(EMPTY, positions=left), LATE_MS) is OrderState.NOT_EXECUTED
 
 

@@ -152,6 +152,9 @@ def test_a_lost_day_stays_lost_and_the_next_one_begins_anew(looks: list[tuple[in
         day = day.at(server_s, equity, paid, D(cap))
         assert (day.day, day.equity, day.lost) == (number, begun, lost)
     assert day.at(0, D(0), D(0), D(cap)).day == day.day
+    # What time it is, is not known: the day goes on, and none begins.
+    unknown = day.at(None, day.equity - cap, D(0), D(cap))
+    assert (unknown.day, unknown.lost) == (day.day, bool(looks))
 
 
 def test_the_dead_man_acts_once_and_only_when_it_lasts() -> None:

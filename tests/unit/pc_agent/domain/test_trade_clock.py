@@ -21,6 +21,9 @@ class Told:
         """After the close, by the server's clock."""
         return self.clock.at(self.utc_s(at_s), at_s) - CLOSE_S
 
+    def ahead_s(self, at_s: float) -> int | None:
+        return self.clock.ahead_s(self.utc_s(at_s), at_s)
+
     def utc_s(self, at_s: float) -> int:
         return CLOSE_S - AHEAD_S + int(at_s)
 
@@ -69,7 +72,31 @@ def test_a_clock_that_is_set_back_is_followed() -> None:
 
 
 def test_a_replays_quotes_are_no_clock() -> None:
-    """UTC stands for the server's then."""
-    told = Told()
-    told.quoted(0, CLOSE_S - 4 * 365 * DAY_S)
+    """UTC stands for the server's then; orders wait by the quotes' time all the same."""
+    told, ago_s = Told(), 4 * 365 * DAY_S
+    for at_s in range(2):
+        told.quoted(at_s, CLOSE_S - ago_s + at_s)
     assert told.at(5) == 5 - AHEAD_S
+    assert told.ahead_s(9) == AHEAD_S - ago_s
+
+
+def test_a_quote_that_moved_with_time_tells_how_far_the_server_is_ahead() -> None:
+    """In quarter hours, whatever age the quote has by now: an hour's silence or a weekend's change nothing."""
+    told = Told()
+    told.quoted(0, CLOSE_S - 3)
+    assert told.ahead_s(0) is None
+    told.quoted(1, CLOSE_S - 2)
+    assert told.ahead_s(1) == AHEAD_S
+    told.quoted(2 * DAY_S, CLOSE_S - 2)
+    assert told.ahead_s(2 * DAY_S) == AHEAD_S
+
+
+def test_a_quote_that_was_only_found_does_not_tell_how_far_the_server_is_ahead() -> None:
+    """Made while nobody looked, or shown when the terminal was back: it is older than it seems."""
+    told = Told()
+    told.quoted(7200, CLOSE_S)
+    told.quoted(7201, CLOSE_S + 1800)
+    assert told.ahead_s(7201) is None
+    told.quoted(7202, CLOSE_S + 1800, "GBPUSD")
+    told.quoted(7260, CLOSE_S + 1858, "GBPUSD")
+    assert told.ahead_s(7260) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.orders import ENTRIES, Kind
-from pc_agent.domain.filling import server_seconds, type_time
+from pc_agent.domain.filling import type_time
 from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.symbols import CLOSE_ONLY, DISABLED, LONG_ONLY, SHORT_ONLY, SymbolFacts
 from pc_agent.domain.validation import Terms, defect, refusal, refusals
@@ -118,20 +118,6 @@ def test_a_batch_of_a_hundred_is_judged_at_once() -> None:
     batch = [signal(volume="0.1" if n % 2 else "0.001") for n in range(100)]
     assert [refused is None for refused in refusals(batch, TERMS)] == [bool(n % 2) for n in range(100)]
     assert refusal(signal(Kind.CLOSE, seq=0, epoch=0), TERMS) is None
-
-
-@pytest.mark.parametrize(
-    ("quote_s", "server_s"),
-    [
-        (100_000 + 7_200 - 30, 160 + 100_000 - 100 + 7_200),  # two hours ahead, the quote half a minute old
-        (100_000 - 18_000, 160 + 100_000 - 100 - 18_000),
-        (100_000 + 5_400 + 2, 160 + 100_000 - 100 + 5_400),
-        (1_000_000, 1_000_060),  # replayed: its clock is the quote's
-    ],
-)
-def test_a_moment_on_the_trade_servers_clock(quote_s: int, server_s: int) -> None:
-    """Brokers' clocks differ from UTC by quarter hours; a replayed market has a time of its own."""
-    assert server_seconds(100_060_000, 100_000_000, quote_s) == server_s
 
 
 def test_an_order_bears_an_expiration_that_the_symbol_has() -> None:
