@@ -100,7 +100,7 @@ class Signal:
     order_ticket: int = 0
     # When the broker drops a pending order, by the server's clock; 0: never.
     expires_unix_ms: int = 0
-    # 0: as the agent is set.
+    # 0: as the agent is set; never more than that.
     deviation_points: int = 0
     # By the server's clock: committed, and put on the lane.
     committed_unix_ns: int = 0

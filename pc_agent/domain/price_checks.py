@@ -79,6 +79,14 @@ def slippage_refusal(side: Side, price: float, first_price: float, market: Marke
     return Refusal("PRICE_MOVED", f"{market.symbol} moved by {moved:.0f} points, at most {deviation} are allowed")
 
 
+def margin_refusal(lots: str, symbol: str, margin: float, free: float, currency: str) -> Refusal | None:
+    """Whether the account's free margin is enough for so many lots; `margin` 0: nobody knows what they need."""
+    if margin <= free or not margin:
+        return None
+    message = f"{lots} lots of {symbol} need a margin of {margin:.2f} {currency}, {free:.2f} {currency} are free"
+    return Refusal("NOT_ENOUGH_MARGIN", message)
+
+
 def pending_refusal(kind: Kind, order: Prices, market: Market) -> Refusal | None:
     """A limit waits at a better price than the market's, a stop at a worse one; a stop-limit's limit is better than
     its stop."""
