@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
+from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.market.subjects import encode
@@ -23,6 +24,8 @@ M = TypeVar("M", bound=Message)
 # The answer waits for the database, which is given 5 s.
 _TIMEOUT_S = 7.0
 _REFUSED = "suho-refused"
+# Until when the asker waits; after that it has gone on by itself.
+_NOT_AFTER = "suho-not-after-unix-ms"
 # More at once wait for their turn.
 _AT_ONCE = 64
 
@@ -49,8 +52,10 @@ class Peers:
     async def ask(self, engine: str, method: str, request: Message, answer: type[M]) -> M:
         """Raises MeshError as that engine does; ENGINE_AWAY when it does not answer: then it may have heard all the
         same."""
+        headers = {_NOT_AFTER: str(unix_ms() + round(_TIMEOUT_S * 1000))}
+        asked = request.SerializeToString()
         try:
-            reply = await self._bus.request(_subject(engine, method), request.SerializeToString(), timeout=_TIMEOUT_S)
+            reply = await self._bus.request(_subject(engine, method), asked, timeout=_TIMEOUT_S, headers=headers)
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise MeshError(
                 Reason.ENGINE_AWAY,
@@ -90,6 +95,7 @@ async def _answer(bus: Client, message: Msg, answer: Answer) -> None:
     kind, give = answer
     headers: dict[str, str] | None = None
     try:
+        _require_in_time(message)
         data = (await give(kind.FromString(message.data))).SerializeToString()
     except (MeshError, DecodeError) as error:
         refusal = error if isinstance(error, MeshError) else MeshError(Reason.INTERNAL, "an unreadable question")
@@ -102,6 +108,21 @@ async def _answer(bus: Client, message: Msg, answer: Answer) -> None:
         await bus.publish(message.reply, data, headers=headers)
     except (nats.errors.Error, OSError) as error:
         log.warning("answer not sent", subject=message.subject, because=str(error))
+
+
+def _require_in_time(message: Msg) -> None:
+    """What an engine that stood still finds, nobody waits for: a halt may have followed on the resume since.
+
+    Raises:
+        MeshError: ENGINE_AWAY.
+    """
+    late_ms = unix_ms() - int((message.headers or {}).get(_NOT_AFTER, "0"))
+    if late_ms > 0:
+        log.warning("a question came too late", subject=message.subject, late_ms=late_ms)
+        raise MeshError(
+            Reason.ENGINE_AWAY,
+            f"it came {late_ms} ms after its time was over and was not done; if that lasts, the engines' clocks differ",
+        )
 
 
 def _subject(engine: str, method: str) -> str:

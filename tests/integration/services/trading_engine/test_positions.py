@@ -1,5 +1,8 @@
 """What an agent says of its terminal, and what is asked about it: at its own engine and at others."""
 
+import asyncio
+from typing import Any
+
 import grpc
 import pytest
 from suho.database.v1 import order_service_pb2 as db
@@ -8,6 +11,7 @@ from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.errors import MeshError, Reason
+from services.trading_engine import peers
 from services.trading_engine.messages import order_of
 from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected, hello
 from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
@@ -204,6 +208,37 @@ async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) ->
         assert (unsure.reason, "nobody knows whether" in unsure.message) == (Reason.ENGINE_AWAY, True)
         (unknown,) = (await other.trading.ListPositions(pb.ListPositionsRequest())).accounts
         assert not unknown.HasField("snapshot")
+
+
+async def test_what_an_engine_hears_too_late_it_does_not_do(
+    database: DatabaseUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still while it was asked to resume and to flatten: who asked knows that nobody knows, and went on."""
+    stands, answer = asyncio.Event(), peers._answer
+
+    async def stand(*args: Any) -> None:
+        await stands.wait()
+        await answer(*args)
+        answered.append(args)
+
+    answered: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(peers, "_answer", stand)
+    monkeypatch.setattr(peers, "_TIMEOUT_S", 0.1)
+    async with (
+        running_engine(database) as one,
+        running_engine(database, instance="engine-2") as two,
+        connected(two.channel) as agent,
+    ):
+        await opened(two, agent)
+        resume = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=ACTIVE)
+        assert (await one.trading.SetTradingState(resume)).trading_state == ACTIVE
+        halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED, flatten=True, request_id="r")
+        away = await refused(one.trading.SetTradingState(halt))
+        assert (away.reason, "nobody knows" in away.message) == (Reason.ENGINE_AWAY, True)
+        stands.set()
+        await eventually(lambda: len(answered) == 2)
+        (account,) = (await two.trading.ListAccounts(pb.ListAccountsRequest())).accounts
+        assert (account.trading_state, len(agent.signals)) == (HALTED, 1)
 
 
 async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(database: DatabaseUnderTest) -> None:
