@@ -69,9 +69,9 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: 
     database, draining, others = Database(channel), Draining(), Peers(bus)
     lanes, standings, board = Lanes(draining), Standings(), OrderBoard(database)
     desk = Desk(settings.instance, database, lanes, standings, others)
-    control = TradingControl(database, lanes, desk, settings.signal_valid_ms)
     accounts = AccountsEverywhere(settings.instance, database, lanes, others)
     async with asyncio.TaskGroup() as tasks:
+        control = TradingControl(database, lanes, desk, settings.signal_valid_ms, tasks)
         terms = LaneTerms(settings.instance, settings.lane_valid_ms)
         trading = TradingServicer(settings, desk, control, accounts, database, board, others)
         agent_link = AgentLinkServicer(terms, database, lanes, standings, board, tasks)

@@ -1,5 +1,6 @@
 """An account's trading state, told to its agent at once; and ending all that is ours: positions and pending orders."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.clock import unix_ns
 from mesh.errors import MeshError, Reason
+from mesh.log import get_logger
 from mesh.orders import Kind
 from services.trading_engine.database import Database
 from services.trading_engine.desk import Desk
@@ -16,6 +18,8 @@ from services.trading_engine.domain.completion import our_orders, ours
 from services.trading_engine.domain.order import AccountId, Intent
 from services.trading_engine.lanes import Lanes
 from services.trading_engine.messages import account_id, account_ref, invalid, name
+
+log = get_logger(__name__)
 
 _FLATTEN = uuid.uuid5(uuid.NAMESPACE_URL, "suho:flatten")
 # Of what stays open, so much is told in words.
@@ -25,11 +29,14 @@ _TOLD = 5
 class TradingControl:
     """Of the accounts whose agents are here. `valid_for_ms`: how long a close that it makes may wait to be sent."""
 
-    def __init__(self, database: Database, lanes: Lanes, desk: Desk, valid_for_ms: int) -> None:
+    def __init__(
+        self, database: Database, lanes: Lanes, desk: Desk, valid_for_ms: int, tasks: asyncio.TaskGroup
+    ) -> None:
         self._database = database
         self._lanes = lanes
         self._desk = desk
         self._valid_for_ms = valid_for_ms
+        self._tasks = tasks
 
     async def set_state(self, request: pb.SetTradingStateRequest) -> pb.SetTradingStateResponse:
         """Set, tell the agent, and, if that is asked for, remove the pending orders and close the positions of ours.
@@ -73,11 +80,20 @@ class TradingControl:
             self._intent(account, str(uuid.uuid5(namespace, str(position.ticket))), position=position.ticket)
             for position in ours(lane.said.books)
         ]
-        left: list[str] = []
-        answer.removal_ids.extend(await self._submitted(removals, left))
-        answer.signal_ids.extend(await self._submitted(closes, left))
+        # Whoever asked may leave, or give up waiting: what was begun is asked for to its end.
+        asking = self._tasks.create_task(self._ask_for_all(removals, closes), name=f"flatten {account}")
+        removing, closing, left = await asyncio.shield(asking)
+        answer.removal_ids.extend(removing)
+        answer.signal_ids.extend(closing)
         if left:
             raise _not_all(account, answer, left)
+
+    async def _ask_for_all(
+        self, removals: Sequence[Intent], closes: Sequence[Intent]
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Ids of removals and of closes that are under way, and in words what stays."""
+        left: list[str] = []
+        return await self._submitted(removals, left), await self._submitted(closes, left), left
 
     async def _submitted(self, intents: Sequence[Intent], left: list[str]) -> list[str]:
         """The ids of what is being closed or removed. What stays goes to `left`, with why; it stops no other one."""
@@ -88,11 +104,14 @@ class TradingControl:
             except MeshError as error:
                 if error.reason is not Reason.UNKNOWN_TICKET:  # that one is gone meanwhile
                     left.append(f"{_named(intent)}: {error.message}")
-                continue
-            if order.state == order_pb2.ORDER_STATE_DENIED:
-                left.append(f"{_named(intent)}: {order.message}")
+            except Exception:
+                log.exception("not flattened", signal_id=intent.signal_id)
+                left.append(f"{_named(intent)}: the engine failed, its log says why")
             else:
-                signal_ids.append(intent.signal_id)
+                if order.state == order_pb2.ORDER_STATE_DENIED:
+                    left.append(f"{_named(intent)}: {order.message}")
+                else:
+                    signal_ids.append(intent.signal_id)
         return signal_ids
 
     def _intent(self, account: AccountId, signal_id: str, position: int = 0, order_ticket: int = 0) -> Intent:

@@ -1,5 +1,6 @@
 """A halt that closes what is open."""
 
+import asyncio
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -39,14 +40,17 @@ class Lanes:
 class Desk:
     """Refuses or denies what `refused` says, by ticket."""
 
-    def __init__(self, refused: dict[int, MeshError | str]) -> None:
+    def __init__(self, refused: dict[int, Exception | str]) -> None:
         self.refused = refused
         self.taken: list[int] = []
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def submit(self, intent: Intent) -> Committed:
+        await self.open.wait()
         ticket = intent.order_ticket or intent.position
         why = self.refused.get(ticket)
-        if isinstance(why, MeshError):
+        if isinstance(why, Exception):
             raise why
         if why:
             return Committed(order_pb2.Order(state=order_pb2.ORDER_STATE_DENIED, message=why), False)
@@ -55,18 +59,40 @@ class Desk:
 
 
 async def flattened(desk: Desk) -> pb.SetTradingStateResponse:
-    return await TradingControl(Accounts(), Lanes(), desk, 5_000).set_state(HALT)  # type: ignore[arg-type]
+    error: MeshError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        control = TradingControl(Accounts(), Lanes(), desk, 5_000, tasks)  # type: ignore[arg-type]
+        try:
+            return await control.set_state(HALT)
+        except MeshError as refused:  # not out of a group: it would be wrapped
+            error = refused
+    raise error
 
 
 async def test_what_can_not_be_closed_keeps_nothing_else_open() -> None:
-    """A removal that fails, a close that is denied: all others are asked for, and the refusal tells what stays."""
-    desk = Desk({2: MeshError(Reason.ACCOUNT_MOVED, "it moved"), 10: "EURUSD is frozen"})
+    """A removal that fails, a close that is denied, an accident: all others are asked for, the refusal tells what
+    stays."""
+    desk = Desk({2: MeshError(Reason.ACCOUNT_MOVED, "it moved"), 10: "EURUSD is frozen", 19: KeyError("a bug")})
     with pytest.raises(MeshError) as refused:
         await flattened(desk)
-    assert desk.taken == [1, 3, *range(11, 20)]
+    assert desk.taken == [1, 3, *range(11, 19)]
     assert refused.value.reason is Reason.NOT_ALL_CLOSED
-    for words in ("2 pending order(s)", "9 position(s)", "2 stay: order 2: it moved; position 10: EURUSD is frozen"):
+    for words in ("2 pending order(s)", "8 position(s)", "3 stay: order 2: it moved; position 10: EURUSD is frozen"):
         assert words in refused.value.message
+
+
+async def test_whoever_asked_may_leave() -> None:
+    """What was begun is asked for to its end: a command that is broken off leaves nothing half closed."""
+    desk = Desk({})
+    desk.open.clear()
+    async with asyncio.TaskGroup() as tasks:
+        control = TradingControl(Accounts(), Lanes(), desk, 5_000, tasks)  # type: ignore[arg-type]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await control.set_state(HALT)
+        assert not desk.taken
+        desk.open.set()
+    assert desk.taken == [1, 2, 3, *range(10, 20)]
 
 
 async def test_what_is_gone_meanwhile_is_no_failure() -> None:
