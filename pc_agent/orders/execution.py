@@ -22,6 +22,9 @@ log = get_logger(__name__)
 _LOOK_AGAIN_S = 0.02
 # A broker that refuses a price so often does not want it.
 _MOST_ATTEMPTS = 10
+# More than a person can answer.
+_MOST_UNCONFIRMED = 200
+_UNASKED = Result(OrderState.REJECTED, "NOT_CONFIRMED", f"{_MOST_UNCONFIRMED} others wait to be confirmed already")
 _LATE = Result(OrderState.EXPIRED, "EXPIRED", "nobody confirmed it (trade_confirmation) before its time ran out")
 _REFUSED = Result(OrderState.REJECTED, "NOT_CONFIRMED", "the person at the PC refused it")
 _RESTARTED = Result(OrderState.UNKNOWN, "AGENT_RESTARTED", "the agent ended between intent and result")
@@ -194,6 +197,9 @@ class Execution:
         return signal_id in self._queues or signal_id in self._unconfirmed
 
     def _ask(self, order: Order) -> None:
+        if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
+            self._end(order, _UNASKED)
+            return
         until_ms = self._admission.until_unix_ms(order)
         self._unconfirmed[order.signal_id] = order
         signal = order.entry.signal

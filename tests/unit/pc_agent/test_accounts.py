@@ -31,6 +31,8 @@ class Control:
             await self._meets.wait()
         if isinstance(self._outcome, Exception):
             raise self._outcome
+        for _ in range(5):  # a broker takes longer than a failure
+            await asyncio.sleep(0)
         self.closed.append(request_id)
         own = signal(f"local-{request_id}", kind=Kind.CLOSE, position=self.account.login * 10, account=self.account)
         return [Entry(own, self._outcome, 1)] if not tickets or own.position in tickets else []
