@@ -10,7 +10,7 @@ from mesh.clock import boot_ns, unix_ms, unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from pc_agent.domain.order_queues import Order, OrderQueues
-from pc_agent.domain.orders import Entry, OrderState, Result, Signal
+from pc_agent.domain.orders import MAX_SIGNALS, Entry, OrderState, Result, Signal
 from pc_agent.orders.admission import Admission
 from pc_agent.orders.confirmations import Question
 from pc_agent.orders.ledger import Ledger
@@ -231,26 +231,35 @@ class Execution:
             del self._unconfirmed[order.signal_id]
             self._admission.confirmations.withdraw(order.signal_id)
             self._end(order, _LATE)
-        sent: list[Order] = []
-        for line in self._queues.due():
-            for order in line:
-                verdict = self._admission.may_go(order)
-                if verdict is None:
-                    break
-                if verdict.state is OrderState.INTENT:
-                    sent.append(order)
-                else:
-                    self._end(order, verdict)
-        intents = [order.signal_id for order in sent if order.entry.state is OrderState.RECEIVED]
         now = unix_ns()
-        for order in sent:
-            self._admission.intended(order, now)
-            self._queues.fly(order)
+        sent, intents = self._let_go(now)
         if intents:
             failpoint("ledger.intent.before")
             await self._ledger.intend(intents, now)
             failpoint("ledger.intent.after")
         self._hand_over(sent)
+
+    def _let_go(self, now_unix_ns: int) -> tuple[list[Order], list[str]]:
+        """What goes in one message, and which of it is new to the ledger as INTENT; each counts for those behind it."""
+        sent: list[Order] = []
+        intents: list[str] = []
+        for line in self._queues.due():
+            for order in line:
+                if len(sent) == MAX_SIGNALS:  # the rest of its symbol goes when these are done, other symbols next
+                    self._nudged.set()
+                    return sent, intents
+                verdict = self._admission.may_go(order)
+                if verdict is None:
+                    break
+                if verdict.state is not OrderState.INTENT:
+                    self._end(order, verdict)
+                    continue
+                if order.entry.state is OrderState.RECEIVED:
+                    intents.append(order.signal_id)
+                self._admission.intended(order, now_unix_ns)
+                self._queues.fly(order)
+                sent.append(order)
+        return sent, intents
 
     def _hand_over(self, orders: Sequence[Order]) -> None:
         """One message to the terminal; from here on each may be executed."""

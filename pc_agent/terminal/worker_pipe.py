@@ -1,6 +1,7 @@
 """The worker's process and the pipe to it."""
 
 import asyncio
+import pickle
 import queue
 import sys
 import threading
@@ -12,12 +13,15 @@ from pc_agent.terminal.messages import Command, Event, WorkerTerms
 from pc_agent.terminal.worker_process import worker_process
 
 _LAST_WORDS_S = 2.0
+# A pipe that has room has room for so much.
+_SURELY_FREE_BYTES = 65_536
 
 
 class WorkerPipe:
     """A worker process and its pipe: one thread reads, one writes, so that the event loop never blocks on it.
 
-    What the pipe has room for is written without the thread: it would wait for the interpreter.
+    What the pipe surely has room for is written without the thread: it would wait for the interpreter. Nothing else
+    is: a hung worker reads nothing, and the loop that waited for it could not end it.
     """
 
     def __init__(self, terms: WorkerTerms) -> None:
@@ -33,11 +37,8 @@ class WorkerPipe:
         threading.Thread(target=self._write, name="worker writer", daemon=True).start()
 
     def send(self, command: Command) -> None:
-        if self._outbox.unfinished_tasks or not _has_room(self._pipe):
+        if self._outbox.unfinished_tasks or not written_at_once(self._pipe, command):
             self._outbox.put(command)
-            return
-        with suppress(OSError):  # the reader sees the end too, and tells
-            self._pipe.send(command)
 
     def take(self) -> list[Event]:
         """What has arrived."""
@@ -87,16 +88,23 @@ class WorkerPipe:
         self.arrived.set()
 
 
-if sys.platform == "win32":
-
-    def _has_room(_: "Connection[Command, Event]") -> bool:
-        return False  # nobody can tell of a pipe of Windows
-
-else:
+if sys.platform == "linux":
     import select
 
-    def _has_room(pipe: "Connection[Command, Event]") -> bool:
-        """For any command: a socket counts as writable while most of its buffer is free."""
+    def written_at_once(pipe: "Connection[Command, Event]", command: Command) -> bool:
+        """Without ever waiting for who reads. A socket counts as writable while most of its buffer is free."""
         poll = select.poll()
         poll.register(pipe.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
+        if not poll.poll(0):
+            return False
+        message = pickle.dumps(command)
+        if len(message) > _SURELY_FREE_BYTES:
+            return False
+        with suppress(OSError):  # the reader sees the end too, and tells
+            pipe.send_bytes(message)
+        return True
+
+else:
+
+    def written_at_once(_: "Connection[Command, Event]", __: Command) -> bool:
+        return False  # nobody can tell how much room is in such a pipe

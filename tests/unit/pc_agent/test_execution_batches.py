@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from pc_agent.domain.orders import Account, OrderState
 from pc_agent.domain.refusal import Refusal
 from pc_agent.terminal.order_tasks import OrderDone
@@ -72,6 +74,42 @@ async def test_orders_of_a_symbol_wait_for_those_before_them(desk: Desk) -> None
         desk.terminal.listener.order_done(OrderDone("a", FILLED))
         await desk.becomes("c", OrderState.FILLED)
     assert [[task.signal_id for task in message] for message in desk.terminal.messages][2:] == [["b", "c"]]
+
+
+async def test_however_many_wait_a_message_holds_a_hundred(desk: Desk) -> None:
+    """The rest of a symbol follows when they are done, other symbols do not wait for that."""
+    desk.terminal.silent = {"first"}
+    names = [f"e{n}" for n in range(150)]
+    async with desk.running():
+        await desk.take(signal("first"), signal("other", "USDJPY"))
+        desk.terminal.connected = False
+        for start in (0, 100):
+            await desk.take(*(signal(name) for name in names[start : start + 100]), last_seq=2)
+        await desk.take(*(signal(f"u{n}", "USDJPY") for n in range(20)), last_seq=3)
+        desk.terminal.silent = {"e99"}
+        desk.terminal.connected = True
+        assert desk.terminal.listener
+        desk.terminal.listener.order_done(OrderDone("first", FILLED))
+        await desk.becomes("u19", OrderState.FILLED)
+        assert "e100" not in desk.terminal.sent
+        desk.terminal.listener.order_done(OrderDone("e99", FILLED))
+        await desk.becomes("e149", OrderState.FILLED)
+    assert [name for name in desk.terminal.sent if name.startswith("e")] == names
+    assert max(len(message) for message in desk.terminal.messages) == 100
+
+
+async def test_each_that_goes_counts_for_those_behind_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cap is not passed by those that waited together."""
+    full = Refusal("OPEN_POSITIONS_CAP", "two are open")
+    monkeypatch.setattr(desk.truth, "refusal", lambda _: full if len(desk.truth.intents) >= 2 else None)
+    async with desk.running():
+        await desk.execution.ready()
+        desk.terminal.connected = False
+        await desk.take(*(signal(name) for name in "abc"), signal("d", "USDJPY"))
+        desk.terminal.connected = True
+        await desk.becomes("d", OrderState.REJECTED)
+        await desk.becomes("c", OrderState.REJECTED)
+    assert desk.terminal.sent == ["a", "b"]
 
 
 async def test_behind_one_in_doubt_the_symbol_is_frozen(desk: Desk) -> None:
