@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -22,7 +23,8 @@ from mesh.clock import boot_ns
 from mesh.log import configure_logging
 from mesh.market import BEFORE_FIRST
 from pc_agent.domain.orders import Account, OrderState, Side, Signal, mark_of
-from pc_agent.terminal.messages import OrderDone, OrderTask, PriceBounds, ReadHistory, Sending, WorkerTerms
+from pc_agent.orders.whole_books import past_orders
+from pc_agent.terminal.messages import Adjust, OrderDone, OrderTask, PriceBounds, ReadHistory, Sending, WorkerTerms
 from pc_agent.terminal.pool import TerminalPool
 from pc_agent.terminal.worker import TerminalWorker
 from pc_agent.twin.control import TwinUnreachableError, feed_status
@@ -32,6 +34,8 @@ SYMBOLS = tuple(f"S{number:02}" for number in range(20))
 _TICKS = 400_000
 _READY_WITHIN_S = 60.0
 _READERS = 4
+# Orders that ended at once, of which the terminal's past is asked.
+_TICKETS = 100
 _PAUSE_S = 0.02
 
 
@@ -48,6 +52,7 @@ class Shots:
         self._failure = ""
         self.to_called_ms: list[float] = []
         self.to_done_ms: list[float] = []
+        self.tickets: list[int] = []
 
     def order_sending(self, sending: Sending) -> None:
         self.to_called_ms.append((sending.called_unix_ns - self._sent[sending.signal_id]) / 1e6)
@@ -56,6 +61,7 @@ class Shots:
         if done.result.state is not OrderState.FILLED:
             self._failure = f"the twin did not fill an order: {done.result.reason} {done.result.message}"
         self.to_done_ms.append((time.time_ns() - self._sent[done.signal_id]) / 1e6)
+        self.tickets.append(done.result.ticket)
         self._open.discard(done.signal_id)
         if not self._open:
             self._all_done.set()
@@ -114,11 +120,19 @@ async def _race(pool: TerminalPool, terminals: int, orders: int, report: Report,
 
 
 async def _wait_behind_reads(pool: TerminalPool, orders: int, report: Report, found: dict[str, float]) -> None:
-    """Single orders, handed over while nothing else is asked of the terminal, then while history is all the time."""
-    for name, readers in (("idle", 0), ("reading", _READERS)):
+    """Single orders, handed over while nothing else is asked of the terminal, then while something is all the time."""
+    ended = Shots(pool)
+    await ended.fire(_TICKETS)
+    reads: dict[str, list[Callable[[], Awaitable[None]]]] = {
+        "idle": [],
+        "reading": [functools.partial(_read_history, pool, symbol) for symbol in SYMBOLS[:_READERS]],
+        "books": [functools.partial(_read_books, pool, ended.tickets)],
+        "symbols": [functools.partial(_change_symbols, pool)],
+    }
+    for name, readers in reads.items():
         shots = Shots(pool)
         async with asyncio.TaskGroup() as tasks:
-            reading = [tasks.create_task(_read_for_ever(pool, SYMBOLS[number])) for number in range(readers)]
+            reading = [tasks.create_task(_for_ever(read)) for read in readers]
             for _ in range(orders):
                 await shots.fire(1)
                 await asyncio.sleep(_PAUSE_S)
@@ -132,11 +146,30 @@ async def _wait_behind_reads(pool: TerminalPool, orders: int, report: Report, fo
         found |= {f"{name}_p50_ms": p50, f"{name}_p99_ms": p99, f"{name}_max_ms": most}
 
 
-async def _read_for_ever(pool: TerminalPool, symbol: str) -> None:
-    after = BEFORE_FIRST
+async def _for_ever(read: Callable[[], Awaitable[None]]) -> None:
     while True:
+        await read()
+
+
+async def _read_history(pool: TerminalPool, symbol: str) -> None:
+    """From its beginning to its end."""
+    after, ended = BEFORE_FIRST, False
+    while not ended:
         page = await pool.read_history(ReadHistory(0, symbol, after, 0, 2**62))
-        after = BEFORE_FIRST if page.ended else page.last
+        after, ended = page.last, page.ended
+
+
+async def _read_books(pool: TerminalPool, tickets: list[int]) -> None:
+    """What is open, and what became of orders that ended at once."""
+    await past_orders(pool, tickets)
+
+
+async def _change_symbols(pool: TerminalPool) -> None:
+    """Those that are carried are named, and named no more: all are looked at anew."""
+    for named in (SYMBOLS, ()):
+        pool.adjust([Adjust(named, 30.0, 1_200, "error") for _ in pool.workers])
+        pool.refresh_symbols()
+        await asyncio.sleep(_PAUSE_S)
 
 
 def _quantiles(values: list[float]) -> tuple[float, float]:

@@ -4,15 +4,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mesh.orders import Kind
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, mark_of
 from pc_agent.orders.confirmations import NothingToConfirmError
+from pc_agent.orders.ledger import Ledger
 from pc_agent.terminal.order_tasks import Again, OrderDone
 from tests.support import eventually
-from tests.unit.pc_agent.executing import ACCOUNT, REQUOTE, Desk, signal
+from tests.unit.pc_agent.executing import ACCOUNT, REQUOTE, SYMBOLS, Desk, signal
 
 
 async def test_a_requote_is_sent_again_in_its_place_and_not_for_ever(desk: Desk) -> None:
@@ -40,6 +42,19 @@ async def test_what_is_not_answered_in_time_is_not_sent_again(desk: Desk) -> Non
         await desk.take(signal("a", not_after_unix_ms=late))
         await desk.becomes("a", OrderState.EXPIRED)
     assert desk.terminal.sent == ["a"]
+
+
+async def test_the_pcs_deviation_is_a_cap_and_the_symbols_margin_goes_along(ledger: Ledger, tmp_path: Path) -> None:
+    """A signal may ask for less slippage than the PC allows, never for more."""
+    symbols = {**SYMBOLS, "EURUSD": replace(SYMBOLS["EURUSD"], margin_per_lot=1_100.0)}
+    desk = Desk(ledger, tmp_path, symbols)
+    async with desk.running():
+        for name, points in (("none", 0), ("less", 5), ("more", 500)):
+            await desk.take(signal(name, deviation_points=points))
+        await desk.becomes("more", OrderState.FILLED)
+    tasks = {task.signal_id: task for message in desk.terminal.messages for task in message}
+    assert {name: task.bounds.deviation_points for name, task in tasks.items()} == {"none": 20, "less": 5, "more": 20}
+    assert tasks["none"].margin_per_lot == 1_100.0
 
 
 async def test_a_pending_order_is_watched_when_it_is_placed(desk: Desk) -> None:
