@@ -24,6 +24,7 @@ RULES = [
         "only the worker knows the terminal",
     ),
     (r"\b(TODO|FIXME|XXX)\b", set(), "do it, or file an issue"),
+    (r"\(docs: ", set(), "name the document: docs/NAME.md, and its section in quotation marks"),
 ]
 
 
