@@ -67,7 +67,7 @@ class Rig:
 
     async def joined(self) -> None:
         """Lane 0 and the four tick lanes are there."""
-        await eventually(lambda: self.engine.hello is not None and set(self.bridge.lanes) == {1, 2, 3, 4})
+        await eventually(lambda: self.engine.hello is not None and set(self.bridge.lanes) == {1, 2, 3, 4}, 30)
 
     def workers(self) -> list[psutil.Process]:
         """The agent's worker process, when there is one."""
