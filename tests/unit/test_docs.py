@@ -57,7 +57,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
 
 def test_what_the_code_names_of_the_documents_is_there() -> None:
     """As `docs/NAME.md`, with a section in quotation marks behind it where one is meant."""
-    named = re.compile(r"docs/([\w/-]+\.md)(?:, \"([^\"]+)\")?")
+    named = re.compile(r"docs/([a-z0-9/-]+\.md)(?:, \"([^\"]+)\")?")
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.proto"], cwd=ROOT, capture_output=True, text=True, check=False
     )
