@@ -110,7 +110,7 @@ class Desk:
             truth.books.server_s,
             market.day_end_s,
             truth.watch,
-            truth.closes,
+            truth.flattening.flatten_symbols,
         )
         self._auto_close = closing
         policy = Policy(

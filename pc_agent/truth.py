@@ -70,10 +70,10 @@ class Truth:
             account, ledger, self.deals, books, self.reconciler, pool, lambda: live.now.reconcile_interval_s,
             self.safety.looked,
         )  # fmt: skip
-        self.closes = LocalCloses(account, self._execute)
-        flattening = Flattening(self.watch, self.closes, self._expected, self.deals.has)
+        closes = LocalCloses(account, self._execute)
+        self.flattening = Flattening(self.watch, closes, self._expected, self.deals.has)
         self.control = AccountControl(
-            account, books, self.watch, self.deals, self.safety, self.closes, flattening, self.reconciler
+            account, books, self.watch, self.deals, self.safety, closes, self.flattening, self.reconciler
         )
         self.cargo = AccountCargo(self.watch, self.deals, self.safety, tell_market)
 

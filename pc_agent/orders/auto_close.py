@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Set
 
 from mesh.log import get_logger
 from mesh.orders import ENTRIES
-from pc_agent.domain.books import BookOrder, BookPosition
 from pc_agent.domain.day_end import day_of, is_ending, is_to_be_closed, was_left_open
-from pc_agent.domain.orders import Entry, Signal
+from pc_agent.domain.orders import Signal
 from pc_agent.domain.refusal import Refusal
 from pc_agent.orders.confirmations import Preferences
+from pc_agent.orders.flattening import Held
 
 log = get_logger(__name__)
 
@@ -20,26 +19,12 @@ _LOOK_S = 1.0
 _AGAIN_S = 30.0
 
 
-class Held(Protocol):
-    """What is ours at the broker, as `look` showed it last."""
-
-    async def look(self) -> bool: ...
-    def ours(self) -> Sequence[BookPosition]: ...
-    def our_orders(self) -> Sequence[BookOrder]: ...
-
-
-class Closes(Protocol):
-    """Closes and removes, under a name that is used once."""
-
-    async def close(self, positions: Sequence[BookPosition], request_id: str) -> Sequence[Entry]: ...
-    async def cancel(self, orders: Sequence[BookOrder], request_id: str) -> Sequence[Entry]: ...
-
-
 class AutoClose:
     """One account's. From `before_s` before a symbol's last quotes of the trade server's day until its midnight there
     are no entries on it, and what is ours of it is closed. What stays open all the same is told.
 
     `server_s`: the server's clock, 0 while it is not known. `day_end_s`: when a symbol's quotes of that day end.
+    `flatten` closes what is ours of some symbols, under a name that is used once.
     """
 
     def __init__(
@@ -49,14 +34,14 @@ class AutoClose:
         server_s: Callable[[], int],
         day_end_s: Callable[[str, int], int],
         held: Held,
-        closes: Closes,
+        flatten: Callable[[Set[str], str], Awaitable[object]],
     ) -> None:
         self._preferences = preferences
         self._before_s = before_s
         self._server_s = server_s
         self._day_end_s = day_end_s
         self._held = held
-        self._closes = closes
+        self._flatten = flatten
         # When the symbols were tried last, and on which day which positions were told of.
         self._tried: dict[str, float] = {}
         self._told: dict[int, int] = {}
@@ -112,12 +97,7 @@ class AutoClose:
             return
         log.info("the trading day ends: what is ours is closed", symbols=sorted(symbols))
         if await self._held.look():
-            name = f"day-end-{time.time_ns()}"
-            async with asyncio.TaskGroup() as both:
-                positions = [one for one in self._held.ours() if one.symbol in symbols]
-                both.create_task(self._closes.close(positions, name))
-                orders = [one for one in self._held.our_orders() if one.symbol in symbols]
-                both.create_task(self._closes.cancel(orders, name))
+            await self._flatten(symbols, f"day-end-{time.time_ns()}")
         self._tried |= dict.fromkeys(symbols, time.monotonic())
 
     def _due(self, server_s: int) -> set[str]:

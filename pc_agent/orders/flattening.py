@@ -53,8 +53,11 @@ class Flattening:
     async def flatten(self, request_id: str) -> list[Entry]:
         """What was just looked at, and what comes of orders on their way: orders are removed, then positions closed."""
         held = {one.symbol for one in self._held.ours()} | {one.symbol for one in self._held.our_orders()}
-        # Each symbol by itself: where one is stuck, the others are closed all the same.
-        done = await asyncio.gather(*(self._flatten(symbol, request_id) for symbol in held | self._expected().keys()))
+        return await self.flatten_symbols(held | self._expected().keys(), request_id)
+
+    async def flatten_symbols(self, symbols: Set[str], request_id: str) -> list[Entry]:
+        """The same of some symbols. Each by itself: where one is stuck, the others are closed all the same."""
+        done = await asyncio.gather(*(self._flatten(symbol, request_id) for symbol in symbols))
         return [entry for entries in done for entry in entries]
 
     async def _flatten(self, symbol: str, request_id: str) -> list[Entry]:

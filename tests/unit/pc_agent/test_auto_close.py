@@ -1,7 +1,7 @@
 """What is ours is closed before the trading day ends, where the person wants that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from mesh.orders import Kind
 from pc_agent.domain.books import BookOrder, BookPosition
-from pc_agent.domain.orders import Account, Entry, Side, Signal
+from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.orders import auto_close
 from pc_agent.orders.auto_close import AutoClose
 from tests.support import eventually
@@ -39,7 +39,7 @@ class Person:
         self.positions = [_position(ticket, symbol) for ticket, symbol in enumerate(symbols, 1)]
         self.is_tradable = is_tradable
         self.names: list[str] = []
-        self.closing = AutoClose(self, 900, lambda: self.server_s, self._day_end_s, self, self)
+        self.closing = AutoClose(self, 900, lambda: self.server_s, self._day_end_s, self, self.flatten)
 
     def _day_end_s(self, symbol: str, server_s: int) -> int:
         return self.ends.get(symbol, (server_s // DAY_S + 1) * DAY_S)
@@ -53,14 +53,10 @@ class Person:
     def our_orders(self) -> list[BookOrder]:
         return []
 
-    async def close(self, positions: Sequence[BookPosition], request_id: str) -> list[Entry]:
-        self.names.append(request_id)
+    async def flatten(self, symbols: Set[str], name: str) -> None:
+        self.names.append(name)
         if self.is_tradable:
-            self.positions = [one for one in self.positions if one not in positions]
-        return []
-
-    async def cancel(self, orders: Sequence[BookOrder], request_id: str) -> list[Entry]:
-        return []
+            self.positions = [one for one in self.positions if one.symbol not in symbols]
 
     def held(self) -> list[str]:
         return [one.symbol for one in self.positions]
