@@ -66,6 +66,7 @@ class AgentLane:
         self._board = board
         self._lease = AgentLease(hello, terms.engine, terms.valid_for_ms, database)
         self._state = order_pb2.TRADING_STATE_UNSPECIFIED
+        self._revision = 0
         self._relay: SignalRelay | None = None
         self._outgoing: asyncio.Queue[link.StreamSignalsResponse | MeshError | None] = asyncio.Queue(_WAITING_RESPONSES)
 
@@ -88,9 +89,13 @@ class AgentLane:
         if self._relay is not None:
             self._relay.offer(order)
 
-    def tell_state(self, state: "order_pb2.TradingState.ValueType", reason: str) -> None:
+    def tell_state(self, account: db.Account) -> None:
         """See `Lane`. While the lane is full the lease's next renewal tells it."""
-        change = link.TradingStateChange(trading_state=state, reason=reason)
+        overtaken, self._revision = account.revision < self._revision, account.revision
+        if overtaken:  # as an answer from before a halt; the next renewal tells how it stands
+            return
+        state = account.trading_state
+        change = link.TradingStateChange(trading_state=state, reason=account.state_reason)
         if self._put_now(link.StreamSignalsResponse(trading_state=change)):
             self._state = state
 
@@ -193,9 +198,14 @@ class AgentLane:
         await self._outgoing.put(link.StreamSignalsResponse(standby=link.Standby(agent=agent)))
 
     def _note(self, account: db.Account) -> None:
-        """The account as the database has it: whoever changed its trading state, the agent hears of it."""
+        """The account as the database has it: whoever moved it, and whoever changed its trading state, the agent hears
+        of it."""
+        if self._standing.newest and self._standing.newest.revision != account.revision:
+            self._standing.forget()
         if account.trading_state != self._state:
-            self.tell_state(account.trading_state, "")
+            self.tell_state(account)
+        else:
+            self._revision = account.revision
 
     async def _put_signals(self, signals: link.Signals) -> None:
         await self._outgoing.put(link.StreamSignalsResponse(signals=signals))

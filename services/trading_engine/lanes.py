@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from suho.database.v1 import order_service_pb2 as db
 from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 
@@ -35,8 +36,8 @@ class Lane(Protocol):
     def offer(self, order: order_pb2.Order) -> None:
         """Hand a signal down at once that was just committed for this lane's ledger."""
 
-    def tell_state(self, state: "order_pb2.TradingState.ValueType", reason: str) -> None:
-        """The account's trading state changed."""
+    def tell_state(self, account: db.Account) -> None:
+        """The account's trading state changed; what the lane knows to be overtaken it does not tell."""
 
     def end(self, error: MeshError) -> None:
         """Stop at once, saying why."""

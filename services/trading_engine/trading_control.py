@@ -56,7 +56,7 @@ class TradingControl:
             )
         )
         if lane is not None:
-            lane.tell_state(stored.trading_state, request.reason)
+            lane.tell_state(stored)
         answer = pb.SetTradingStateResponse(trading_state=stored.trading_state)
         if request.flatten:
             await self._flatten(account, request.request_id, answer)

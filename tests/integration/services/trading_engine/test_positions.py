@@ -12,6 +12,7 @@ from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.errors import MeshError, Reason
 from services.trading_engine import peers
+from services.trading_engine.domain.order import AccountId
 from services.trading_engine.messages import order_of
 from tests.integration.services.trading_engine.agent import ACCOUNT, Agent, connected, hello
 from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
@@ -249,6 +250,23 @@ async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(d
             halting = db.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
             await other.engine.database.set_trading_state(halting)
         await eventually(lambda: agent.states[-1].trading_state == HALTED)
+
+
+async def test_what_another_engine_heard_is_counted_from_the_next_renewal_on(database: DatabaseUnderTest) -> None:
+    """As of a stop that was told there: what this engine remembers of the account is not told for ever."""
+    async with running_engine(database, lane_valid_ms=600) as engine, connected(engine.channel) as agent:
+        await opened(engine, agent)
+        stop = order_pb2.ExternalDeal(
+            deal=90, position=7, symbol="EURUSD", side=SELL, volume="0.10",
+            cause=order_pb2.DEAL_CAUSE_STOP_LOSS, signal_id="s1",
+        )  # fmt: skip
+        await engine.engine.database.record_deals(AccountId(ACCOUNT.server, ACCOUNT.login), [stop])
+
+        async def counted() -> bool:
+            await tell(agent, snapshot())
+            return agent.exposures[-1] == {"EURUSD": "0.00"}
+
+        await eventually(counted)
 
 
 async def test_a_committed_signal_goes_down_once(engine: EngineUnderTest) -> None:

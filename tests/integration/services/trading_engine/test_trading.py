@@ -142,7 +142,7 @@ MALFORMED = [
     ("symbol", wanted("s", symbol="")),
     ("account.login", wanted("s", account=account_pb2.AccountRef(server="twin-7"))),
     ("account.server", wanted("s", account=account_pb2.AccountRef(login=1))),
-    ("valid_for_ms", wanted("s", valid_for_ms=60_001)),
+    ("valid_for_ms", wanted("s", valid_for_ms=3_600_001)),
 ]
 
 

@@ -34,7 +34,7 @@ class Lanes:
 
     def executing(self, account: AccountId) -> Any:
         said = SimpleNamespace(safety=link.AgentSafety(), books=BOOKS)
-        return SimpleNamespace(said=said, tell_state=lambda state, reason: None)
+        return SimpleNamespace(said=said, tell_state=lambda account: None)
 
 
 class Desk:

@@ -53,4 +53,3 @@ def test_the_same_request_asks_the_same_after_its_position_is_gone() -> None:
 def test_foreign_positions_are_not_ours() -> None:
     """Whatever is flattened, they are left alone."""
     assert [position.ticket for position in ours(BOOKS)] == [7]
-    assert ours(BOOKS, "XAUUSD") == []
