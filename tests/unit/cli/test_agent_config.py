@@ -37,6 +37,7 @@ def test_a_file_is_written_checked_and_changed(agent: Agent, tmp_path: Path) -> 
     assert "every setting" in agent("init", "max_order_volume=2").stdout
     assert agent("init").exit_code == 1
     file = tmp_path / "agent.toml"
+    assert file.read_text().count("log_dir = ") == 1  # in its place, under what it means
     file.write_text("# my own\n" + file.read_text())
     assert "deviation_points = 3" in agent("set", "deviation_points=3", 'symbols=["EURUSD"]').stdout
     assert file.read_text().startswith("# my own\n")
