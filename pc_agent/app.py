@@ -19,6 +19,7 @@ from pc_agent.control.services import services_of
 from pc_agent.orders.safety_file import KillSwitch
 from pc_agent.parts import Dial, put_together
 from pc_agent.settings.keeper import KeptByMesh
+from pc_agent.terminal.limits import Limits, make_room
 
 log = get_logger(__name__)
 
@@ -74,6 +75,7 @@ class Agent:
         Raises:
             SettingsError: another agent uses the state folder.
         """
+        make_room([Limits(one.cpu_limit_percent, one.memory_limit_mb) for one in self._settings.terminals])
         on_user_signal(partial(_throw, KillSwitch(self._settings.state_dir)))
         async with put_together(self._settings, self._dial) as parts:
             self._missing, self._finding = parts.missing, parts.finding

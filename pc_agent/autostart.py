@@ -39,7 +39,8 @@ def start_of(config: Path, log_folder: Path | None) -> Start:
 
 
 def unit_text(start: Start) -> str:
-    """For systemd's manager of the user: status 78 is a wrong setting, so it is not started again."""
+    """For systemd's manager of the user: status 78 is a wrong setting, so it is not started again; the agent divides
+    its cgroup among its terminals."""
     command = " ".join(_quoted(word) for word in (str(start.program), *start.arguments))
     return f"""[Unit]
 Description=The agent of Suho
@@ -47,6 +48,7 @@ Description=The agent of Suho
 [Service]
 ExecStart={command}
 WorkingDirectory={_escaped(str(start.folder))}
+Delegate=cpu memory
 Restart=on-failure
 RestartPreventExitStatus=78
 RestartSec=1

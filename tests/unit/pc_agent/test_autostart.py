@@ -39,12 +39,14 @@ def test_windows_starts_it_at_log_on_hidden_and_without_an_end() -> None:
 
 
 def test_systemd_and_launchd_start_it_again_when_it_failed() -> None:
-    """After 1, 2, 4 … 64 s, not after a wrong setting; what systemd takes for its own is escaped."""
+    """After 1, 2, 4 … 64 s, not after a wrong setting; what systemd takes for its own is escaped. Its cgroup is its own
+    to divide."""
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(unit_text(START))
     service = dict(unit["Service"])
     assert service["ExecStart"] == '"/opt/my python/bin/python" -m pc_agent --config "/srv/ann/50%%/agent.toml"'
+    assert service["Delegate"] == "cpu memory"
     assert (service["RestartPreventExitStatus"], service["RestartMaxDelaySec"]) == ("78", "64")
     facts = plistlib.loads(plist_text(START).encode())
     assert facts["ProgramArguments"][0] == "/opt/my python/bin/python"

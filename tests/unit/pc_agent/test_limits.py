@@ -10,49 +10,74 @@ import pytest
 from structlog.testing import capture_logs
 
 from pc_agent.terminal import job_object, limits
+from pc_agent.terminal.cgroups import divide, join_part
 from pc_agent.terminal.job_object import cpu_rate
-from pc_agent.terminal.limits import Limits, join_cgroup, limit_this_process
+from pc_agent.terminal.limits import Limits, limit_this_process, make_room
 
-FILES = ("cpu.max", "memory.max", "cgroup.procs")
+OWN = str(os.getpid())
 
 
-def test_a_cgroup_of_its_own_has_the_limits(tmp_path: Path) -> None:
+def group_of(folder: Path, **files: str) -> Path:
+    """A cgroup with such files (cgroup_procs is cgroup.procs), as the kernel makes them."""
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("_", ".", 1)).write_text(text)
+    return folder
+
+
+def test_a_part_of_the_agents_cgroup_has_a_terminals_limits(tmp_path: Path) -> None:
     """A quota of each tenth of a second, and bytes."""
-    group = tmp_path / "suho-one"
-    group.mkdir()
-    for name in FILES:
-        (group / name).touch()
-    join_cgroup(tmp_path, "one", Limits(150, 512))
-    assert [(group / name).read_text() for name in FILES] == ["150000 100000", str(512 << 20), str(os.getpid())]
+    part = group_of(tmp_path / "suho-terminal-one", cpu_max="", memory_max="", cgroup_procs="")
+    assert join_part(tmp_path, "one", 150, 512) == []
+    files = ("cpu.max", "memory.max", "cgroup.procs")
+    assert [(part / name).read_text() for name in files] == ["150000 100000", str(512 << 20), OWN]
 
 
-def test_a_controller_that_is_missing_is_an_error(tmp_path: Path) -> None:
-    """Nothing is written that nobody reads."""
-    with pytest.raises(OSError, match=r"cpu\.max"):
-        join_cgroup(tmp_path, "one", Limits(50, 0))
-    assert not (tmp_path / "suho-one" / "cpu.max").exists()
+def test_a_controller_that_is_missing_is_told_and_takes_no_other_limit_away(tmp_path: Path) -> None:
+    """A part that limits nothing is not left behind."""
+    part = group_of(tmp_path / "suho-terminal-one", memory_max="", cgroup_procs="")
+    assert join_part(tmp_path, "one", 50, 512) == ["cpu"]
+    assert ((part / "memory.max").read_text(), (part / "cgroup.procs").read_text()) == (str(512 << 20), OWN)
+    assert join_part(tmp_path, "two", 50, 0) == ["cpu"]
+    assert not (tmp_path / "suho-terminal-two").exists()
+
+
+def test_the_agent_makes_room_for_its_workers(tmp_path: Path) -> None:
+    """It goes into a part of its own, and leaves other programs where they are; then the parts get controllers."""
+    group_of(tmp_path, cgroup_controllers="cpuset cpu", cgroup_procs=f"1 {OWN}", cgroup_subtree_control="")
+    part = group_of(tmp_path / "suho-agent", cgroup_procs="")
+    divide(tmp_path)
+    assert (part / "cgroup.procs").read_text() == OWN
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
+    (tmp_path / "cgroup.controllers").write_text("pids")
+    with pytest.raises(OSError, match="neither the cpu nor the memory"):
+        divide(tmp_path)
 
 
 def test_what_can_not_be_limited_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where no cgroup may be made the processor is not limited; without limits nothing is said."""
-    monkeypatch.setattr(limits, "own_cgroup", lambda: tmp_path / "nowhere")
+    """Where no cgroup may be divided the processor is not limited; without limits nothing is said."""
+    monkeypatch.setattr(limits, "divided_cgroup", lambda: tmp_path / "nowhere")
     with capture_logs() as logs:
-        limit_this_process("one", Limits(50, 0))
-        limit_this_process("one", Limits(0, 0))
-    assert [log["event"] for log in logs] == ["limits are not applied"]
-    assert "cpu_limit_percent" in logs[0]["which"][0]
+        for given in (Limits(50, 0), Limits(0, 0)):
+            make_room([given])
+            limit_this_process("one", given)
+    assert [log["event"] for log in logs] == [
+        *("the agent's cgroup can not be divided among its terminals", "limits are not applied"),
+    ]
+    assert "suho agent install" in logs[0]["do"]
+    assert "cpu_limit_percent" in logs[1]["which"][0]
 
 
 def test_memory_is_limited_where_no_cgroup_may_be_made() -> None:
     """Who wants more gets an error of its own, and takes nothing from the others."""
     program = (
         "from pc_agent.terminal import limits\n"
-        "limits.own_cgroup = lambda: limits.Path('/nowhere')\n"
+        "from pathlib import Path\nlimits.divided_cgroup = lambda: Path('/nowhere')\n"
         "limits.limit_this_process('one', limits.Limits(0, 200))\n"
         "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    print('refused')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "refused\n"
+    assert done.stdout.splitlines()[-1] == "refused"
 
 
 def test_a_job_counts_in_parts_of_all_processors() -> None:
