@@ -13,6 +13,8 @@ from pc_agent.domain.refusal import Refusal
 
 ZERO = Decimal(0)
 DAY_S = 86_400
+# How long an entry counts for `max_orders_per_minute`.
+RATE_S = 60
 # Kinds that touch a position.
 _ON_POSITIONS = frozenset({Kind.CLOSE, Kind.CLOSE_BY, Kind.MODIFY_POSITION})
 

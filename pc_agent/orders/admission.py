@@ -5,16 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mesh.clock import boot_ns
+from mesh.clock import boot_ns, unix_ns
 from mesh.orders import ENTRIES
 from pc_agent.domain.live_settings import LiveSettings
 from pc_agent.domain.order_queues import Order
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result, Signal, mark_of
 from pc_agent.domain.price_checks import PriceBounds
 from pc_agent.domain.refusal import Check, Refusal
+from pc_agent.domain.safety import RATE_S
 from pc_agent.domain.symbols import SymbolFacts
 from pc_agent.domain.validation import Terms, refusals
 from pc_agent.orders.confirmations import Confirmations, Preferences
+from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.permission import Permission
 from pc_agent.terminal.order_tasks import OrderTask
 
@@ -29,11 +31,14 @@ _WITHDRAWN = Result(OrderState.REJECTED, "NOT_SENT", "it was not executed this t
 
 
 class Guard(Protocol):
-    """The PC's own safety. It is told of each order that is about to be sent, and of what came of it."""
+    """The PC's own safety. It is told of each order that is about to be sent, and of what came of it; of those in doubt
+    and of when entries were begun of late, though an agent before this one did it.
+    """
 
     def refusal(self, signal: Signal) -> Refusal | None: ...
     def note_intent(self, signal: Signal) -> None: ...
     def note_result(self, entry: Entry) -> None: ...
+    def recall(self, intents_unix_ns: Sequence[int]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,14 @@ class Admission:
         self._policy.guard.note_result(entry)
         for hear in self._policy.ended:
             hear(entry)
+
+    def doubted(self, entry: Entry) -> None:
+        """It may have been executed, and not by this agent."""
+        self._policy.guard.note_result(entry)
+
+    async def recall(self, ledger: Ledger) -> None:
+        """What an agent before this one did of late counts too."""
+        self._policy.guard.recall(await ledger.entries_since(self.account, unix_ns() - RATE_S * 1_000_000_000))
 
     def task(self, order: Order) -> OrderTask:
         """What the terminal is asked."""

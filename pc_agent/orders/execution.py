@@ -69,6 +69,7 @@ class Execution:
         """Take up what an earlier agent left of this account, then execute what comes, for ever."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            await self._admission.recall(self._ledger)
             for entry in await self._ledger.open_entries(self._admission.account):
                 await self._take_up(entry)
             self._taken_up.set()
@@ -168,6 +169,7 @@ class Execution:
                 self._queues.wait(order)
                 self._nudged.set()
             case OrderState.UNKNOWN:
+                self._admission.doubted(entry)
                 self._doubts.doubt(entry)
             case _ if not entry.is_final:
                 self._doubts.watch(entry)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesh.clock import unix_ns
+from mesh.orders import ENTRIES
 from pc_agent.domain.orders import Account, Entry, Mark, OrderState, Result
 from pc_agent.file_lock import file_lock
 from pc_agent.orders.ledger_thread import LedgerThread
@@ -114,6 +115,10 @@ class Ledger:
     async def open_entries(self, account: Account) -> list[Entry]:
         """Everything of `account` of which something is still to come, in the order of arrival."""
         return await self.run(lambda transaction: transaction.open_entries(account))
+
+    async def entries_since(self, account: Account, since_unix_ns: int) -> list[int]:
+        """When entries of `account` were begun, oldest first."""
+        return await self.run(lambda transaction: transaction.intents_since(account, ENTRIES, since_unix_ns))
 
     async def by_ticket(self, account: Account, ticket: int) -> list[Entry]:
         """Whose order at the terminal bears `ticket`."""

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from hashlib import blake2b
 
+from mesh.orders import Kind
 from pc_agent.domain.orders import REACHED_FROM, Account, Entry, Mark, OrderState, Result, mark_of
 from pc_agent.orders.ledger_rows import ENTRY_COLUMNS, entry_of, entry_row, progress_row
 
 _ENTRY = ", ".join(ENTRY_COLUMNS)
 _OPEN = (OrderState.RECEIVED, OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.PLACED,
          OrderState.PARTIALLY_FILLED)  # fmt: skip
+# More than arrive in the time of any cap.
+_NEWEST = 10_000
 # The ledger's own: the engine is not told of them.
 _UNTOLD = frozenset({OrderState.RECEIVED, OrderState.SENT})
 
@@ -78,6 +81,16 @@ class Transaction:
     def open_entries(self, account: Account) -> list[Entry]:
         """Those of which something is still to come."""
         return [entry for entry in self.entries(account, _OPEN) if not entry.is_final]
+
+    def intents_since(self, account: Account, kinds: Iterable[Kind], since_unix_ns: int) -> list[int]:
+        """When those of `kinds` were begun, oldest first; looked for among the newest, not in all of the past."""
+        wanted = sorted(kinds)
+        rows = self.database.execute(
+            "SELECT intent_unix_ns FROM signal WHERE place > (SELECT max(place) FROM signal) - ? AND intent_unix_ns > ?"
+            f" AND server = ? AND login = ? AND kind IN ({', '.join('?' * len(wanted))}) ORDER BY intent_unix_ns",
+            (_NEWEST, since_unix_ns, *astuple(account), *wanted),
+        )
+        return [row[0] for row in rows]
 
     def by_ticket(self, account: Account, ticket: int) -> list[Entry]:
         """Whose order at the terminal bears `ticket`."""

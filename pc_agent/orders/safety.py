@@ -3,20 +3,22 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mesh.clock import unix_ns
 from mesh.log import get_logger
 from mesh.orders import ENTRIES
 from pc_agent.domain import safety as rules
 from pc_agent.domain.books import BookOrder, BookPosition
-from pc_agent.domain.dead_man import Absence
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import Account, Entry, OrderState, Signal
 from pc_agent.domain.refusal import Refusal
-from pc_agent.domain.safety import Stand, TradingState, UnderWay
+from pc_agent.domain.safety import RATE_S, Stand, TradingState, UnderWay
+from pc_agent.domain.validation import decimal
 from pc_agent.orders.account_books import Look
+from pc_agent.orders.engine_absence import EngineAbsence
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
 
 log = get_logger(__name__)
@@ -71,12 +73,11 @@ class Safety:
         self._switch = switch
         self._file = file
         self._known = file.of(account)
-        self._engine_is_there = engine_is_there
         self._disabled = disabled
         self._foreign = foreign
         self._withdraw = withdraw
         self.engine_state = TradingState.ACTIVE
-        self._absence = Absence()
+        self._absence = EngineAbsence(self._known, file.save, live, engine_is_there)
         self._withdrawn_at = float("-inf")
         self._judged_at = float("-inf")
         self._held = rules.held((), (), hedging=is_hedging)
@@ -109,9 +110,11 @@ class Safety:
     def note_result(self, entry: Entry) -> None:
         """What came of it: the books show it from now on, or it never was."""
         name, of_symbol = entry.signal.signal_id, self._under_way.get(entry.signal.symbol, {})
-        if name not in of_symbol or entry.state is OrderState.UNKNOWN:
+        if entry.state is OrderState.UNKNOWN:
+            self._note_doubt(entry.signal)
+        elif name not in of_symbol:
             return
-        if entry.state in _AT_THE_BROKER:
+        elif entry.state in _AT_THE_BROKER:
             self._answered[name] = _Answered(entry, time.monotonic())
             volume = entry.result.volume
             of_symbol[name] = UnderWay(entry.signal, Decimal(volume) if volume else None)
@@ -122,6 +125,11 @@ class Safety:
     def expected(self) -> dict[str, frozenset[str]]:
         """By symbol, signals that may be at the broker and that the books do not show yet."""
         return {symbol: frozenset(names) for symbol, names in self._under_way.items() if names}
+
+    def recall(self, intents_unix_ns: Sequence[int]) -> None:
+        """When entries of the last minute were begun by an agent before this one, oldest first."""
+        now, now_unix_ns = time.monotonic(), unix_ns()
+        self._entered.extendleft(now - max(0, now_unix_ns - one) / 1e9 for one in reversed(intents_unix_ns))
 
     # what others tell
 
@@ -165,7 +173,7 @@ class Safety:
 
     async def _look(self) -> None:
         while True:
-            self._absence = self._absence.at(self._engine_is_there(), time.monotonic())
+            self._absence.look()
             self.judge()
             await asyncio.sleep(_LOOK_S)
 
@@ -205,20 +213,16 @@ class Safety:
             return _halted("DAILY_LOSS", f"{self._live().max_daily_loss:f} or more was lost today; it ends at midnight")
         if self._known.flattened:
             return _halted("DEAD_MAN", "all was closed while the engine was gone; `suho agent resume` goes on")
-        if self._is_alone():
+        if self._absence.is_too_long():
             return _halted("DEAD_MAN", f"the engine has been gone for {self._live().dead_man_after_s:g} s or more")
         if because := self._disabled():
             return _halted("TRADING_DISABLED", because)
         return Stand()
 
-    def _is_alone(self) -> bool:
-        live = self._live()
-        return self._absence.is_too_long(live.dead_man, live.dead_man_after_s, time.monotonic())
-
     async def _obey_dead_man(self) -> None:
         """Pending entries are withdrawn, positions closed: again and again, as long as any is there."""
         now = time.monotonic()
-        if not self._is_alone() or now - self._withdrawn_at < _FLATTEN_AGAIN_S:
+        if not self._absence.is_too_long() or now - self._withdrawn_at < _FLATTEN_AGAIN_S:
             return
         self._withdrawn_at = now
         flatten = self._live().dead_man is DeadMan.FLATTEN
@@ -227,6 +231,11 @@ class Safety:
             self._file.save()
             log.error("the engine is gone for too long: what is ours is closed", login=self._account.login)
         await self._withdraw(flatten, f"dead-man-{time.time_ns()}")
+
+    def _note_doubt(self, signal: Signal) -> None:
+        """Perhaps of an agent before this one, or of another ledger: then nobody has judged its fields."""
+        if signal.kind in ENTRIES and decimal(signal.volume) > 0:
+            self._under_way.setdefault(signal.symbol, {}).setdefault(signal.signal_id, UnderWay(signal))
 
     def _is_shown(self, answered: _Answered, look: Look) -> bool:
         """The books count it from now on."""
@@ -249,7 +258,7 @@ class Safety:
 
     def _measured(self, symbol: str) -> rules.Account:
         now = time.monotonic()
-        while self._entered and now - self._entered[0] >= 60:
+        while self._entered and now - self._entered[0] >= RATE_S:
             self._entered.popleft()
         under_way = {name: some.values() for name, some in self._under_way.items()}
         return rules.measure(self._held, symbol, under_way, len(self._entered), hedging=self._is_hedging)

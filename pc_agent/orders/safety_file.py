@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh.config import SettingsError
+from pc_agent.domain.dead_man import Noted
 from pc_agent.domain.orders import Account
 from pc_agent.domain.safety import TradingDay
 
@@ -61,6 +63,7 @@ class Remembered:
     day: TradingDay = field(default_factory=TradingDay)
     # The dead man's flatten was done: entries wait for a person.
     flattened: bool = False
+    absence: Noted = field(default_factory=Noted)
 
 
 class SafetyFile:
@@ -98,15 +101,17 @@ def _facts(known: Remembered) -> dict[str, Any]:
         "live_money_allowed": known.live_money_allowed,
         "day": {"day": day.day, "equity": str(day.equity), "lost": day.lost},
         "flattened": known.flattened,
+        "engine_gone": {"since_unix_s": known.absence.since_unix_s, "at_unix_s": known.absence.at_unix_s},
     }
 
 
 def _remembered(facts: dict[str, Any]) -> Remembered:
-    day = facts["day"]
+    day, gone = facts["day"], facts.get("engine_gone", {})
     return Remembered(
         bool(facts["live_money_allowed"]),
         TradingDay(int(day["day"]), Decimal(day["equity"]), bool(day["lost"])),
         bool(facts["flattened"]),
+        Noted(int(gone.get("since_unix_s", 0)), int(gone.get("at_unix_s", 0))),
     )
 
 
@@ -117,3 +122,9 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+    if sys.platform != "win32":  # there nobody can, and the file system's journal has the name
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

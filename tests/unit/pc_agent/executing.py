@@ -66,6 +66,7 @@ class Truth:
         self.watched: list[Entry] = []
         self.refuses: Refusal | None = None
         self.intents: list[str] = []
+        self.recalled: list[int] = []
         self.results: list[tuple[str, OrderState]] = []
 
     def doubt(self, entry: Entry) -> None:
@@ -82,6 +83,9 @@ class Truth:
 
     def note_intent(self, signal: Signal) -> None:
         self.intents.append(signal.signal_id)
+
+    def recall(self, intents_unix_ns: Sequence[int]) -> None:
+        self.recalled = list(intents_unix_ns)
 
     def note_result(self, entry: Entry) -> None:
         self.results.append((entry.signal.signal_id, entry.state))

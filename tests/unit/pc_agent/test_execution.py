@@ -84,19 +84,23 @@ async def test_what_may_not_be_sent_yet_waits_and_is_sent_when_it_may(desk: Desk
 
 @pytest.mark.parametrize("state", [OrderState.RECEIVED, OrderState.INTENT, OrderState.SENT])
 async def test_what_an_earlier_agent_left_is_executed_or_in_doubt(desk: Desk, state: OrderState) -> None:
-    """What it had not begun is executed; what it may have sent is UNKNOWN and never sent again; another account's stays
-    as it is."""
+    """What it had not begun is executed; what it may have sent is UNKNOWN, never sent again, and counts for the caps;
+    another account's stays as it is."""
+    begun = time.time_ns()
     for account in (ACCOUNT, Account("broker-1", 43)):
         name = f"a{account.login}"
         entry = Entry(signal(name, account=account), Result(OrderState.RECEIVED), 1)
         await desk.ledger.receive(account, 1, 1, [entry])
         if state is not OrderState.RECEIVED:
-            await desk.ledger.intend([name], 2)
+            await desk.ledger.intend([name], begun)
         if state is OrderState.SENT:
             desk.ledger.note_sent(name, 3, 4)
     async with desk.running():
         await desk.becomes("a42", OrderState.FILLED if state is OrderState.RECEIVED else OrderState.UNKNOWN)
-    assert desk.terminal.sent == (["a42"] if state is OrderState.RECEIVED else [])
+    is_fresh = state is OrderState.RECEIVED
+    assert desk.terminal.sent == (["a42"] if is_fresh else [])
+    assert desk.truth.recalled == ([] if is_fresh else [begun])
+    assert (("a42", OrderState.UNKNOWN) in desk.truth.results) is not is_fresh
     assert await desk.state("a43") is state
 
 

@@ -38,6 +38,17 @@ async def test_what_is_written_is_there_for_the_next_agent(tmp_path: Path) -> No
         assert reports[1].entry.intent_unix_ns == 12
 
 
+async def test_it_knows_when_entries_were_begun(ledger: Ledger) -> None:
+    """Of one account and of late, oldest first; what makes nothing larger is none."""
+    other = replace(entry("other"), signal=replace(entry("other").signal, account=Account("twin-1", 2)))
+    entries = [entry("b"), entry("a"), entry("old"), entry("never"), entry("close", kind=Kind.CLOSE), other]
+    assert await ledger.entries_since(ACCOUNT, 20) == []
+    await ledger.receive(ACCOUNT, 1, 1, entries)
+    for name, began in (("old", 20), ("a", 21), ("b", 22), ("close", 23), ("other", 24)):
+        await ledger.intend([name], began)
+    assert await ledger.entries_since(ACCOUNT, 20) == [21, 22]
+
+
 async def test_a_report_never_changes(ledger: Ledger) -> None:
     """What an acceptance said stays as it was when the order is filled; a repeated report is the same one."""
     await ledger.receive(ACCOUNT, 1, 1, [entry("a")])

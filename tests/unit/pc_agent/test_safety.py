@@ -1,6 +1,9 @@
 """This PC's own safety as it runs: its files, what counts, who is told."""
 
 import asyncio
+import os
+import stat
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,13 +16,15 @@ import pytest
 from mesh.config import SettingsError
 from mesh.orders import Kind
 from pc_agent.domain.books import BookOrder, Books, Money
+from pc_agent.domain.dead_man import Noted
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
-from pc_agent.domain.safety import DAY_S, TradingState
+from pc_agent.domain.safety import DAY_S, TradingDay, TradingState
+from pc_agent.orders import engine_absence
 from pc_agent.orders import safety as module
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.safety import Safety
-from pc_agent.orders.safety_file import KillSwitch, SafetyFile
+from pc_agent.orders.safety_file import KillSwitch, Remembered, SafetyFile
 from pc_agent.settings.live import live_settings
 from pc_agent.settings.live_fields import LiveFields
 from tests.support import eventually
@@ -119,6 +124,19 @@ def test_a_switch_of_one_account_leaves_the_others(tmp_path: Path) -> None:
     assert (desk.switch.reason(ACCOUNT), desk.switch.reason(other)) == (None, None)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there no folder can be written through")
+def test_a_thrown_switch_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's name is on the disk too, when it is said that it was thrown."""
+    written: list[tuple[bool, bool]] = []
+
+    def sync(descriptor: int) -> None:
+        written.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "HALT").exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    KillSwitch(tmp_path).throw(None, "storm")
+    assert written == [(False, False), (True, True)]
+
+
 def test_live_money_is_allowed_here_and_nowhere_else(tmp_path: Path) -> None:
     """It is remembered; resuming does not allow it, the engine neither."""
     desk = Desk(tmp_path, is_demo=False)
@@ -206,6 +224,24 @@ def test_a_pending_order_counts_until_it_is_shown_to_work(tmp_path: Path) -> Non
     assert desk.reason(replace(ENTRY, symbol="USDJPY")) == "OPEN_POSITIONS_CAP"
 
 
+def test_caps_go_on_over_a_restart(tmp_path: Path) -> None:
+    """What is in doubt has its place and its volume until that is resolved; entries of the last minute count."""
+    desk = Desk(tmp_path, max_open_positions=1, max_orders_per_minute=3)
+    other = replace(ENTRY, signal_id="s2", symbol="USDJPY")
+    desk.safety.note_result(Entry(ENTRY, Result(OrderState.UNKNOWN), 1))
+    desk.safety.note_result(Entry(replace(ENTRY, signal_id="s3", volume="x"), Result(OrderState.UNKNOWN), 1))
+    assert desk.reason(other) == "OPEN_POSITIONS_CAP"
+    desk.safety.note_result(Entry(ENTRY, Result(OrderState.NOT_EXECUTED), 1))
+    assert desk.reason(other) == ""
+    now = time.time_ns()
+    desk.safety.note_intent(ENTRY)
+    desk.safety.note_result(Entry(ENTRY, Result(OrderState.REJECTED), 1))
+    desk.safety.recall([now - 61 * 10**9, now - 10**9])
+    assert desk.reason(other) == ""
+    desk.safety.recall([now + 10**9])  # by a clock that was set back meanwhile
+    assert desk.reason(other) == "ORDER_RATE_CAP"
+
+
 async def test_an_engine_that_is_gone_for_too_long_stops_entries(tmp_path: Path) -> None:
     """Pending ones are withdrawn, positions stay; with the engine back they are let in again."""
     desk = Desk(tmp_path, dead_man=DeadMan.STOP_ENTRIES, dead_man_after_s=0.01)
@@ -217,6 +253,28 @@ async def test_an_engine_that_is_gone_for_too_long_stops_entries(tmp_path: Path)
         desk.engine = True
         await eventually(lambda: desk.reason() == "")
     assert desk.withdrawn == [False]
+
+
+async def test_an_absence_is_remembered_until_the_engine_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the disk, whenever the agent ends; a file of an older agent knows of none."""
+    monkeypatch.setattr(engine_absence, "_NOTE_S", 0.0)
+    gone = Desk(tmp_path)
+    gone.engine = False
+
+    def noted() -> Noted:
+        return SafetyFile(tmp_path).of(ACCOUNT).absence
+
+    async with gone.running():
+        await eventually(lambda: 0 < noted().since_unix_s <= noted().at_unix_s)
+    async with Desk(tmp_path).running():
+        await eventually(lambda: noted() == Noted())
+    (tmp_path / "safety.json").write_text(
+        '{"42@Broker/Demo 1": {"live_money_allowed": true, "day": {"day": 1, "equity": "1", "lost": false},'
+        ' "flattened": false}}'
+    )
+    assert SafetyFile(tmp_path).of(ACCOUNT) == Remembered(True, TradingDay(1, D(1)))
 
 
 async def test_a_dead_man_that_closes_waits_for_a_person(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mesh.orders import ENTRIES, Kind
 from pc_agent.domain import safety
 from pc_agent.domain.books import BookOrder, BookPosition
-from pc_agent.domain.dead_man import Absence
+from pc_agent.domain.dead_man import Absence, Noted
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
 from pc_agent.domain.orders import Account, Side, Signal
 from pc_agent.domain.safety import Stand, TradingDay, TradingState, UnderWay, held, measure
@@ -164,3 +164,21 @@ def test_the_dead_man_acts_once_and_only_when_it_lasts() -> None:
     assert gone.is_too_long(DeadMan.STOP_ENTRIES, 120.0, 220.0)
     assert not gone.is_too_long(DeadMan.HOLD, 120.0, 1e9)
     assert Absence() == gone.at(True, 230.0)
+
+
+@pytest.mark.parametrize(
+    ("away_s", "acts_after_s"),
+    [
+        (10, 190),  # the agent was restarted: what is left of the time
+        (200, 15),  # an engine that was started with it has a moment to be found
+        (300, 300),  # who was away for so long can not tell
+        (-60, 300),  # nor with a clock that was set back
+    ],
+)
+def test_a_restart_does_not_begin_an_absence_anew(away_s: int, acts_after_s: int) -> None:
+    """It was noted after 100 s, then the agent was away."""
+    now_s = 50.0
+    gone = Noted(1_000, 1_100).taken_up(300.0, 1_100 + away_s, now_s).at(False, now_s)
+    assert not gone.is_too_long(DeadMan.FLATTEN, 300.0, now_s + acts_after_s - 1)
+    assert gone.is_too_long(DeadMan.FLATTEN, 300.0, now_s + acts_after_s)
+    assert Noted().taken_up(300.0, 1_100, now_s) == gone.at(True, now_s) == Absence()
