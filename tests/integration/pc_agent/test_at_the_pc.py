@@ -33,12 +33,13 @@ async def refusal_of(folder: Path, method: str, request: Any) -> MeshError:
     return MeshError.of(refused.value)
 
 
-async def prefer_confirmation(folder: Path) -> None:
+async def prefer(folder: Path, name: str) -> None:
+    """Switch it on."""
     endpoint = find(folder / "agent")
     async with direct_channel([endpoint.address]) as channel:
         agent = AgentCalls(channel, endpoint.token)
         wanted = store_pb2.SetPreferencesRequest(
-            preferences=record_pb2.Preferences(trade_confirmation=True), fields=FieldMask(paths=["trade_confirmation"])
+            preferences=record_pb2.Preferences(**{name: True}), fields=FieldMask(paths=[name])
         )
         await agent(store_pb2_grpc.StoreServiceStub(channel).SetPreferences, wanted)
 
@@ -75,7 +76,7 @@ async def test_the_person_at_the_pc_has_the_last_word(rig: Rig, tmp_path: Path) 
     await eventually(lambda: rig.engine.states("lost")[-1:] == ["NOT_EXECUTED"])
     assert (await refusal_of(tmp_path, "ResolveOrder", seen)).reason is Reason.NOT_IN_DOUBT
 
-    await prefer_confirmation(tmp_path)
+    await prefer(tmp_path, "trade_confirmation")
     for seq, name in enumerate(("no", "yes"), 2):
         await rig.engine.submit(name, "EURUSD", account=ours, seq=seq)
     await rig.engine.submit("resting", "EURUSD", account=ours, seq=4, kind=LIMIT, price="0.5")
