@@ -194,7 +194,7 @@ def test_a_message_becomes_json_with_numbers_and_names() -> None:
         (["resolve", "s1", "--filled", "0.02"], "write VOLUME@PRICE"),
         (["resolve", "s1"], "say one of --filled VOLUME@PRICE"),
         (["close", "5", "--all"], "not both"),
-        (["close"], "name tickets"),
+        (["close"], "tickets or symbols"),
     ],
 )
 def test_what_is_asked_of_the_agent_must_be_said_wholly(tmp_path: Path, words: list[str], sentence: str) -> None:
