@@ -21,6 +21,7 @@ from pc_agent.orders.permission import Permission
 from pc_agent.orders.signal_lane import Role, SignalLane
 from pc_agent.settings.live import Live
 from pc_agent.settings.terminals import TerminalSettings
+from pc_agent.terminal.locks import lock_file, other_locks
 from pc_agent.terminal.messages import Adjust, Connected, WorkerTerms
 from pc_agent.terminal.pool import TerminalPool
 from pc_agent.terminal.worker import TerminalWorker
@@ -160,7 +161,10 @@ def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> W
     return WorkerTerms(
         instance=settings.instance,
         name=terminal.name,
-        lock_file=settings.state_dir / f"{terminal.name}.lock",
+        lock_file=lock_file(settings.state_dir, terminal.module, terminal.path),
+        other_locks=other_locks(
+            settings.state_dir, [lock_file(settings.state_dir, one.module, one.path) for one in settings.terminals]
+        ),
         agent_pid=os.getpid(),
         module=terminal.module,
         path=terminal.path,

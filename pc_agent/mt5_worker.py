@@ -60,6 +60,8 @@ log = get_logger(__name__)
 
 _CHECK_S = 1.0
 _LOCK_RETRY_S = 0.05
+# After how long it is said that the lock is held.
+_LOCK_PATIENCE_S = 5.0
 _STORM_S = 0.2
 # `initialize` gives up by itself; it is taken for hung only when it does not even do that.
 _INITIALIZE_GRACE_MS = 5_000
@@ -82,15 +84,22 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
 
 
 def _with_the_lock(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoard) -> None:
-    """Only the holder touches the terminal: whoever held the lock before is dead."""
-    inbox = Inbox(pipe, readable(pipe))
+    """Only the holder touches the terminal: whoever held the lock before is dead, whatever the terminal was called; so
+    is whoever was at one that the account had before."""
+    inbox, told_at = Inbox(pipe, readable(pipe)), time.monotonic() + _LOCK_PATIENCE_S
     while True:
         try:
+            for other in terms.other_locks:
+                with file_lock(other):
+                    pass
             with file_lock(terms.lock_file):
                 mt5 = _watched(importlib.import_module(terms.module), terms, board)
                 Mt5Worker(mt5, terms, pipe, inbox, board).run()
                 return
-        except LockedError:
+        except LockedError as error:
+            if time.monotonic() > told_at:
+                pipe.send(Disconnected(f"an earlier worker has not ended yet ({error}): end it, or restart the PC"))
+                told_at = float("inf")
             board.turn()
             inbox.fill()  # or learn that the agent is gone
             time.sleep(_LOCK_RETRY_S)

@@ -23,7 +23,7 @@ class TerminalSettings(Settings):
         "terminal",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         examples=["second"],
-        description="What it is called in logs and in the status; also the name of its lock file.",
+        description="What it is called in logs and in the status.",
     )
     module: Literal["MetaTrader5", "pc_agent.twin.client"] = Field(
         "MetaTrader5", description="How it is spoken to: MetaTrader's package, or the twin's client."

@@ -78,6 +78,8 @@ class WorkerTerms:
     log_level: str = "info"
     log_format: str = "auto"
     log_file: Path | None = None
+    # Of terminals that an earlier agent had: nobody may hold them any more before this one is touched.
+    other_locks: tuple[Path, ...] = ()
 
 
 # agent to worker
