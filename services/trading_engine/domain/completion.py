@@ -1,9 +1,11 @@
 """What an intent about a ticket leaves out, the agent's books say."""
 
+from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
 
 from mesh.orders import Kind
-from services.trading_engine.domain.order import Books, HeldPosition, Intent, WorkingOrder
+from services.trading_engine.domain.order import AccountView, Books, HeldPosition, Intent, WorkingOrder
 
 # They name their position or order, and thereby its symbol.
 _BY_TICKET = frozenset({Kind.CLOSE, Kind.CLOSE_BY, Kind.MODIFY_POSITION, Kind.MODIFY_ORDER, Kind.CANCEL_ORDER})
@@ -72,3 +74,12 @@ def ours(books: Books) -> list[HeldPosition]:
 def our_orders(books: Books) -> list[WorkingOrder]:
     """Pending orders that our signals placed."""
     return [order for order in books.orders.values() if order.signal_id]
+
+
+def shows_what_counts(view: AccountView) -> bool:
+    """The books hold of each symbol what the engine counts: no fill is on its way to either."""
+    shown: dict[str, Decimal] = defaultdict(Decimal)
+    for held in ours(view.books or Books()):
+        shown[held.symbol] += held.volume * held.side.sign
+    symbols = shown.keys() | {exposure.symbol for exposure in view.exposures}
+    return all(shown[symbol] == view.total(symbol).net_volume for symbol in symbols)

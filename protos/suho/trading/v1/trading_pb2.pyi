@@ -312,7 +312,9 @@ class SetTradingStateRequest(_message.Message):
     trading_state: _order_pb2.TradingState.ValueType
     reason: _builtins.str
     flatten: _builtins.bool
-    """With HALTED: remove every pending order and close every position that is ours."""
+    """With HALTED: remove every pending order and close every position that is ours, also those that entries under way
+    still bring, which are waited for, some seconds at most. FAILED_PRECONDITION with NOT_ALL_CLOSED tells what stays.
+    """
     request_id: _builtins.str
     """Makes the ids of those signals; the same id closes a position, or removes an order, once."""
     @_builtins.property

@@ -101,9 +101,16 @@ async def test_a_pending_order_waits_and_is_removed(engine: EngineUnderTest) -> 
 
 async def test_a_halt_may_flatten_what_is_ours(engine: EngineUnderTest) -> None:
     """The agent hears the state at once; our pending orders are removed, each of our positions gets one close, asked
-    once or twice; foreign ones are not touched."""
-    async with connected(engine.channel) as agent:
+    once or twice, also the one that an entry under way still brings; foreign ones are not touched."""
+    async with connected(engine.channel) as agent, asyncio.TaskGroup() as tasks:
         await opened(engine, agent)
+        adopted = order_pb2.ExternalDeal(
+            deal=9, symbol="EURUSD", side=BUY, volume="0.30", cause=order_pb2.DEAL_CAUSE_ADOPTED, signal_id="adopted-9"
+        )
+        agent.send(deals=link.ExternalDeals(deals=[adopted]))
+        await eventually(lambda: agent.deals)
+        await engine.trading.SubmitSignal(wanted("s2"))
+        entry = (await agent.until_signals(2))[1]
         waiting = tuple(
             order_pb2.WorkingOrder(ticket=ticket, symbol="EURUSD", kind=order_pb2.ORDER_KIND_LIMIT, signal_id=of)
             for ticket, of in ((5, "s5"), (6, ""))
@@ -113,16 +120,25 @@ async def test_a_halt_may_flatten_what_is_ours(engine: EngineUnderTest) -> None:
         halt = pb.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED, reason="news", flatten=True)
         assert (await refused(engine.trading.SetTradingState(halt))).reason is Reason.INVALID_ARGUMENT
         halt.request_id = "r1"
-        answer = await engine.trading.SetTradingState(halt)
-        removal, *closes = (await agent.until_signals(4))[1:]
+        halting = tasks.create_task(asked(engine, halt))
+        await agent.until_signals(5)
+        agent.report(entry, "FILLED", ticket=10, deal=10)
+        await eventually(lambda: len(agent.acknowledged) == 2)
+        await tell(agent, snapshot(*held, position(10, "s2"), orders=waiting))
+        answer = await halting
+        removal, *closes = (await agent.until_signals(6))[2:]
         assert (removal.order_ticket, [removal.signal_id]) == (5, list(answer.removal_ids))
-        assert [(signal.position, signal.volume) for signal in closes] == [(7, "0.10"), (9, "0.30")]
+        assert [(signal.position, signal.volume) for signal in closes] == [(7, "0.10"), (9, "0.30"), (10, "0.10")]
         assert [signal.signal_id for signal in closes] == list(answer.signal_ids)
         assert (agent.states[-1].trading_state, agent.states[-1].reason) == (HALTED, "news")
-        assert (await engine.trading.SetTradingState(halt)).signal_ids == answer.signal_ids
+        assert (await asked(engine, halt)).signal_ids == answer.signal_ids
         foreign = await engine.trading.SubmitSignal(closing("c8", 8))
         assert foreign.order.reason == "FOREIGN_TICKET"
-        assert len(agent.signals) == 4
+        assert len(agent.signals) == 6
+
+
+async def asked(engine: EngineUnderTest, request: pb.SetTradingStateRequest) -> pb.SetTradingStateResponse:
+    return await engine.trading.SetTradingState(request)
 
 
 async def test_the_agents_own_say_denies_entries(engine: EngineUnderTest) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from suho.database.v1 import order_service_pb2 as db
@@ -12,6 +12,8 @@ from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
 from mesh.errors import MeshError, Reason
+from services.trading_engine import flattening
+from services.trading_engine.agent_said import AgentSaid
 from services.trading_engine.desk import Committed
 from services.trading_engine.domain.order import AccountId, Books, HeldPosition, Intent, Side, WorkingOrder
 from services.trading_engine.trading_control import TradingControl
@@ -24,16 +26,39 @@ BOOKS = Books(
 )
 
 
-class Accounts:
+class Look(NamedTuple):
+    """What there is: entries under way, what the engine counts, what the agent shows."""
+
+    coming: int
+    counted: str
+    books: Books
+
+
+class World:
+    """An account that goes on by one look each time its orders are listed; its agent is here."""
+
+    def __init__(self, *looks: Look) -> None:
+        self.looks = list(looks or [Look(0, "1", BOOKS)])
+        self.close_state = order_pb2.ORDER_STATE_PENDING
+
     async def set_trading_state(self, request: db.SetTradingStateRequest) -> db.Account:
         return db.Account(trading_state=request.trading_state)
 
+    async def orders(self, request: db.ListOrdersRequest) -> db.ListOrdersResponse:
+        if len(self.looks) > 1:
+            self.looks.pop(0)
+        coming = order_pb2.Order(kind=order_pb2.ORDER_KIND_MARKET, state=order_pb2.ORDER_STATE_ACCEPTED)
+        return db.ListOrdersResponse(orders=[coming] * self.looks[0].coming)
 
-class Lanes:
-    """The account's agent is here, and has told its books."""
+    async def account(self, account: AccountId) -> db.Account:
+        counted = db.Exposure(symbol="EURUSD", net_volume=self.looks[0].counted)
+        return db.Account(trading_state=order_pb2.TRADING_STATE_HALTED, exposures=[counted])
+
+    async def order(self, signal_id: str) -> order_pb2.Order:
+        return order_pb2.Order(kind=order_pb2.ORDER_KIND_CLOSE, state=self.close_state)
 
     def executing(self, account: AccountId) -> Any:
-        said = SimpleNamespace(safety=link.AgentSafety(), books=BOOKS)
+        said = AgentSaid({}, False, link.AgentSafety(), books=self.looks[0].books)
         return SimpleNamespace(said=said, tell_state=lambda account: None)
 
 
@@ -58,10 +83,15 @@ class Desk:
         return Committed(order_pb2.Order(state=order_pb2.ORDER_STATE_PENDING), False)
 
 
-async def flattened(desk: Desk) -> pb.SetTradingStateResponse:
+def holding(*tickets: int) -> Books:
+    return Books({ticket: BOOKS.positions[ticket] for ticket in tickets})
+
+
+async def flattened(desk: Desk, world: World | None = None) -> pb.SetTradingStateResponse:
+    world = world or World()
     error: MeshError | None = None
     async with asyncio.TaskGroup() as tasks:
-        control = TradingControl(Accounts(), Lanes(), desk, 5_000, tasks)  # type: ignore[arg-type]
+        control = TradingControl(world, world, desk, 5_000, tasks)  # type: ignore[arg-type]
         try:
             return await control.set_state(HALT)
         except MeshError as refused:  # not out of a group: it would be wrapped
@@ -83,10 +113,10 @@ async def test_what_can_not_be_closed_keeps_nothing_else_open() -> None:
 
 async def test_whoever_asked_may_leave() -> None:
     """What was begun is asked for to its end: a command that is broken off leaves nothing half closed."""
-    desk = Desk({})
+    desk, world = Desk({}), World()
     desk.open.clear()
     async with asyncio.TaskGroup() as tasks:
-        control = TradingControl(Accounts(), Lanes(), desk, 5_000, tasks)  # type: ignore[arg-type]
+        control = TradingControl(world, world, desk, 5_000, tasks)  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await control.set_state(HALT)
@@ -108,3 +138,28 @@ async def test_a_refusal_stays_short_however_much_is_left() -> None:
     with pytest.raises(MeshError, match=r"13 stay: order 1: .*; and 8 more") as refused:
         await flattened(desk)
     assert len(refused.value.message) < 1000
+
+
+async def test_what_an_entry_under_way_brings_is_closed_too() -> None:
+    """It is filled, and a moment later it is shown."""
+    desk, nothing = Desk({}), holding()
+    world = World(Look(0, "0", nothing), Look(1, "0", nothing), Look(0, "0.1", nothing), Look(0, "0.1", holding(10)))
+    assert len((await flattened(desk, world)).signal_ids) == 1
+    assert desk.taken == [10]
+
+
+async def test_a_position_that_grew_while_it_was_closed_is_closed_again() -> None:
+    """On a netting account an entry is filled into it."""
+    desk = Desk({})
+    world = World(Look(0, "0", holding()), Look(1, "0", holding(10)), Look(0, "0.1", holding(10)))
+    world.close_state = order_pb2.ORDER_STATE_FILLED
+    answer = await flattened(desk, world)
+    assert (desk.taken, len(answer.signal_ids)) == ([10, 10], 1)
+
+
+async def test_what_stays_under_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order in doubt may be a position yet."""
+    monkeypatch.setattr(flattening, "_LONGEST_S", 0.0)
+    with pytest.raises(MeshError, match=r"1 position\(s\) closed, but 1 stay: 2 order\(s\) under way") as refused:
+        await flattened(Desk({}), World(Look(2, "0.1", holding(10))))
+    assert refused.value.reason is Reason.NOT_ALL_CLOSED
