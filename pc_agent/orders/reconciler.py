@@ -189,8 +189,6 @@ class Reconciler:
         if whole is None:
             return None
         await self._deals.reclaim(whole.deals)
-        if signal.kind is Kind.CLOSE_BY:
-            whole = replace(whole, deals=await self._shown(doubt.entry))
         return resolve(signal, mark, whole, now_ms, self._settle_s, self._books.ahead_s())
 
     async def _shown(self, entry: Entry) -> tuple[BookDeal, ...]:

@@ -1,10 +1,12 @@
 """What the agent tells of markets while ticks pass, and what it does with orders then."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from suho.agent.v1 import agent_pb2 as pb
+from suho.trading.v1 import order_pb2
 
 from tests.integration.pc_agent.conftest import Rig
 from tests.integration.pc_agent.test_truth import ask
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 async def test_a_market_is_told_as_it_is_and_entries_keep_away_from_news(rig: Rig, tmp_path: Path) -> None:
     """The twin's market moves, a file has ticks of years ago: both are open, each with its source. An entry in a news
-    window is refused with its title; when the calendar changes it is filled."""
+    window is refused with its title; when the calendar changes it is filled. The broker knows when an order ends."""
     calendar, feed = tmp_path / "news.csv", tmp_path / "feed.csv"
     header = "time,currency,impact,title\n"
     calendar.write_text(f"{header}{datetime.now(UTC).isoformat()},EUR,high,Rate decision\n")
@@ -38,6 +40,11 @@ async def test_a_market_is_told_as_it_is_and_entries_keep_away_from_news(rig: Ri
     await eventually(lambda: not markets["EURUSD"].news)
     await rig.engine.submit("s2", "EURUSD")
     await eventually(lambda: rig.engine.states("s2")[-1:] == ["FILLED"])
+    until_ms = (time.time_ns() // 10**9 + 3600) * 1000
+    limit = {"kind": order_pb2.ORDER_KIND_LIMIT, "price": "0.5"}
+    await rig.engine.submit("s3", "EURUSD", expires_unix_ms=until_ms, **limit)
+    await eventually(lambda: rig.engine.states("s3")[-1:] == ["PLACED"])
+    await eventually(lambda: _ends(rig) == [until_ms])
 
     for second in (1, 2):  # what was there before was not asked for
         with feed.open("a") as more:
@@ -53,3 +60,8 @@ async def test_a_market_is_told_as_it_is_and_entries_keep_away_from_news(rig: Ri
     assert [one.source for one in ours] == ["terminal"]
     assert ours[0].market.ticks_per_second > 0
     assert ours[0].lane
+
+
+def _ends(rig: Rig) -> list[int]:
+    """When the orders at the broker end, by its clock."""
+    return [order.expires_unix_ms for order in rig.engine.snapshot.orders] if rig.engine.snapshot else []
