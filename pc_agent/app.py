@@ -15,7 +15,7 @@ from mesh.program import on_user_signal
 from mesh.session import HubSession, open_session
 from pc_agent.config import AgentSettings
 from pc_agent.control.server import open_control
-from pc_agent.control.services import services_of
+from pc_agent.control.services import accounts_of, services_of
 from pc_agent.orders.safety_file import KillSwitch
 from pc_agent.parts import Dial, put_together
 from pc_agent.settings.keeper import KeptByMesh
@@ -79,10 +79,12 @@ class Agent:
         on_user_signal(partial(_throw, KillSwitch(self._settings.state_dir)))
         async with put_together(self._settings, self._dial) as parts:
             self._missing, self._finding = parts.missing, parts.finding
-            own, services = parts.settings, services_of(parts, self.missing)
+            own, accounts = parts.settings, accounts_of(parts.desks)
+            services = services_of(parts, accounts, self.missing)
             control = open_control(own.instance, own.state_dir, own.control_port, services)
             async with control, asyncio.TaskGroup() as tasks:
                 works = [tasks.create_task(work, name=name) for name, work in parts.works().items()]
+                works.append(tasks.create_task(accounts.run(), name="closes asked for at the PC"))
                 if self._mesh is not None:
                     works.append(tasks.create_task(parts.keeper.run(self._mesh), name="settings"))
                 await stop.wait()

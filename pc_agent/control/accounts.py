@@ -11,13 +11,22 @@ _GONE = frozenset({OrderState.FILLED, OrderState.DONE})
 
 
 class Accounts:
-    """`known`: those whose terminals have answered; `silent`: what the terminals of the others are called."""
+    """`known`: those whose terminals have answered; `silent`: what the terminals of the others are called.
+
+    Whoever asks may leave, or give up waiting: what was begun goes on, for as long as `run` does.
+    """
 
     def __init__(
         self, known: Callable[[], Sequence[AccountControl]], silent: Callable[[], Sequence[str]] = tuple
     ) -> None:
         self.known = known
         self._silent = silent
+        self._tasks = asyncio.TaskGroup()
+
+    async def run(self) -> None:
+        """Carry what is asked, for ever."""
+        async with self._tasks:
+            await asyncio.Event().wait()
 
     def silent(self) -> list[str]:
         """Of which terminals nobody can tell what they hold, in words."""
@@ -61,7 +70,9 @@ class Accounts:
         self, account: Account | None, ask: Callable[[AccountControl], Awaitable[list[Entry]]]
     ) -> tuple[list[Entry], list[MeshError]]:
         """What came of it, and why it is not all, once each has been asked."""
-        answers = await asyncio.gather(*(ask(one) for one in self.named(account)), return_exceptions=True)
+        asked = [ask(one) for one in self.named(account)]
+        carried = self._tasks.create_task(_together(asked), name="close")
+        answers = await asyncio.shield(carried)
         entries: list[Entry] = []
         refused: list[MeshError] = []
         for answer in answers:
@@ -74,6 +85,10 @@ class Accounts:
         if account is None:
             refused += [MeshError(Reason.TERMINAL_AWAY, words) for words in self.silent()]
         return entries, refused
+
+
+async def _together(asked: Sequence[Awaitable[list[Entry]]]) -> list[list[Entry] | BaseException]:
+    return await asyncio.gather(*asked, return_exceptions=True)
 
 
 def _whole(entries: list[Entry], refused: Sequence[MeshError]) -> list[Entry]:

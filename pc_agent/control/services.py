@@ -23,25 +23,28 @@ from pc_agent.settings.status import SettingsStatus
 from pc_agent.ticks.sources import Place
 
 
-def services_of(parts: Parts, missing: Callable[[], str]) -> list[Service]:
+def accounts_of(desks: Sequence[Desk]) -> Accounts:
+    """What the person asks of all of them."""
+    return Accounts(
+        lambda: [desk.truth.control for desk in desks if desk.truth],
+        lambda: [desk.title for desk in desks if desk.truth is None],
+    )
+
+
+def services_of(parts: Parts, accounts: Accounts, missing: Callable[[], str]) -> list[Service]:
     """The agent's own service, and that of its store."""
     desks = parts.desks
-
-    def controls() -> list[AccountControl]:
-        return [desk.truth.control for desk in desks if desk.truth]
-
     sources: list[StatusSource] = [
         IdentityStatus(parts.settings.instance, version("suho"), unix_ms(), missing),
         LanesStatus([desk.signals for desk in desks], parts.ticks),
         TerminalsStatus([Seat(desk.pool, desk.signals, partial(_control, desk)) for desk in desks]),
         SymbolsStatus(parts.ticks),
         MarketStatus(parts.sources, parts.markets, partial(_facts_of, desks)),
-        LedgerStatus(parts.kept.ledger, controls),
+        LedgerStatus(parts.kept.ledger, accounts.known),
         ConfirmationsStatus(parts.confirmations),
         TroublesStatus(),
         SettingsStatus(parts.keeper),
     ]
-    accounts = Accounts(controls, lambda: [desk.title for desk in desks if desk.truth is None])
     agent = AgentServicer(accounts, sources, parts.confirmations, parts.kept.safety.switch)
     store = StoreServicer(parts.kept.store, parts.kept.preferences, "person")
     return [

@@ -1,7 +1,8 @@
 """What is asked of all accounts at the PC: one that can not keeps no other one open."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from mesh.orders import Kind
 from pc_agent.control.accounts import Accounts
 from pc_agent.domain.orders import Account, Entry, OrderState, Result
 from pc_agent.orders.account_control import AccountControl
+from tests.support import eventually
 from tests.unit.pc_agent.executing import signal
 
 
@@ -42,16 +44,21 @@ AWAY = MeshError(Reason.TERMINAL_AWAY, "the terminal of 1 at s does not show its
 FILLED, REFUSED = Result(OrderState.FILLED), Result(OrderState.REJECTED, "MARKET_CLOSED")
 
 
-def accounts(*controls: Control, silent: Sequence[str] = ()) -> Accounts:
-    return Accounts(lambda: cast("Sequence[AccountControl]", controls), lambda: silent)
+@asynccontextmanager
+async def accounts(*controls: Control, silent: Sequence[str] = ()) -> AsyncIterator[Accounts]:
+    made = Accounts(lambda: cast("Sequence[AccountControl]", controls), lambda: silent)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(made.run())
+        await asyncio.sleep(0)
+        yield made
+        running.cancel()
 
 
 async def test_one_terminal_that_is_away_keeps_no_other_account_open() -> None:
     """All are asked at once; the error comes behind, with what was closed and what was not."""
     meets = asyncio.Barrier(3)
     away, well, refused = Control(1, AWAY, meets), Control(2, FILLED, meets), Control(3, REFUSED, meets)
-    all_of_them = accounts(away, well, refused)
-    async with asyncio.timeout(1):
+    async with accounts(away, well, refused) as all_of_them, asyncio.timeout(1):
         for ask in (all_of_them.flatten(None, "f"), all_of_them.close(None, [], "c")):
             with pytest.raises(MeshError) as told:
                 await ask
@@ -62,32 +69,48 @@ async def test_one_terminal_that_is_away_keeps_no_other_account_open() -> None:
 
 async def test_a_failure_of_another_kind_is_raised_when_the_others_are_closed() -> None:
     well = Control(2, FILLED)
-    with pytest.raises(OSError, match="disk"):
-        await accounts(Control(1, OSError("disk full")), well).flatten(None, "f")
+    async with accounts(Control(1, OSError("disk full")), well) as found:
+        with pytest.raises(OSError, match="disk"):
+            await found.flatten(None, "f")
     assert well.closed == ["f"]
 
 
 async def test_a_terminal_that_never_answered_is_not_called_flat() -> None:
     """Nobody knows what it holds; who names another account is not troubled with it."""
-    found = accounts(Control(2, FILLED), silent=["terminal north"])
-    with pytest.raises(MeshError, match=r"terminal north has not answered yet: .*; closed or removed: 20") as told:
-        await found.flatten(None, "f")
-    assert told.value.reason is Reason.TERMINAL_AWAY
-    (entry,) = await found.flatten(Account("s", 2), "f")
-    assert entry.signal.position == 20
-    with pytest.raises(MeshError, match="no terminal has answered yet"):
-        await accounts(silent=["terminal north"]).close(None, [], "c")
+    async with accounts(Control(2, FILLED), silent=["terminal north"]) as found:
+        with pytest.raises(MeshError, match=r"terminal north has not answered yet: .*; closed or removed: 20") as told:
+            await found.flatten(None, "f")
+        assert told.value.reason is Reason.TERMINAL_AWAY
+        (entry,) = await found.flatten(Account("s", 2), "f")
+        assert entry.signal.position == 20
+    async with accounts(silent=["terminal north"]) as found:
+        with pytest.raises(MeshError, match="no terminal has answered yet"):
+            await found.close(None, [], "c")
 
 
 async def test_a_ticket_that_is_gone_holds_up_no_other_one() -> None:
     """What was named and is open is closed; then it is said which was not there."""
     well = Control(2, FILLED)
-    with pytest.raises(MeshError, match=r"position 7 is not open or not ours.*; closed or removed: 20") as told:
-        await accounts(well).close(None, [7, 20], "c")
+    async with accounts(well) as found:
+        with pytest.raises(MeshError, match=r"position 7 is not open or not ours.*; closed or removed: 20") as told:
+            await found.close(None, [7, 20], "c")
     assert (told.value.reason, well.closed) == (Reason.UNKNOWN_TICKET, ["c"])
 
 
 async def test_an_account_nobody_has_here_is_said_so() -> None:
-    with pytest.raises(MeshError, match="has account 9 at 's'") as told:
-        await accounts(Control(2, FILLED)).close(Account("s", 9), [], "c")
+    async with accounts(Control(2, FILLED)) as found:
+        with pytest.raises(MeshError, match="has account 9 at 's'") as told:
+            await found.close(Account("s", 9), [], "c")
     assert told.value.reason is Reason.UNKNOWN_ACCOUNT
+
+
+async def test_a_flatten_goes_on_when_whoever_asked_for_it_leaves() -> None:
+    """His call is called off; what he asked for is not."""
+    meets = asyncio.Barrier(2)
+    well = Control(2, FILLED, meets)
+    async with accounts(well) as found, asyncio.TaskGroup() as tasks:
+        call = tasks.create_task(found.flatten(None, "f"))
+        await eventually(lambda: meets.n_waiting)
+        call.cancel()
+        await meets.wait()
+        await eventually(lambda: well.closed == ["f"])
