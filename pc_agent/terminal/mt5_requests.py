@@ -111,7 +111,7 @@ def _market(mt5: Any, scene: _Scene) -> Request:
 def _close(mt5: Any, scene: _Scene) -> Request:
     """What is asked for of the position, at most what is left of it."""
     signal = scene.signal
-    position = _position(mt5, signal.position)
+    position = _position(mt5, scene, signal.position)
     side = Side.SELL if position.type == mt5.POSITION_TYPE_BUY else Side.BUY
     if signal.side not in (None, side):
         message = f"a {signal.side} does not close position {signal.position}, a {side} does"
@@ -155,7 +155,7 @@ def _pending(mt5: Any, scene: _Scene) -> Request:
 def _modify_order(mt5: Any, scene: _Scene) -> Request:
     """Prices that are not given stay; stops and an expiry that are not given go."""
     signal, market = scene.signal, scene.market
-    order = _order(mt5, signal.order_ticket)
+    order = _order(mt5, scene, signal.order_ticket)
     side = Side.BUY if order.type % 2 == 0 else Side.SELL
     _refuse(freeze_refusal((order.price_open,), market.opening(side), market))
     price, limit = float(signal.price or order.price_open), float(signal.limit_price or order.price_stoplimit)
@@ -178,7 +178,7 @@ def _cancel_order(mt5: Any, scene: _Scene) -> Request:
 
 def _modify_position(mt5: Any, scene: _Scene) -> Request:
     signal, market = scene.signal, scene.market
-    position = _position(mt5, signal.position)
+    position = _position(mt5, scene, signal.position)
     side = Side.BUY if position.type == mt5.POSITION_TYPE_BUY else Side.SELL
     closing, stops = market.closing(side), _stops(signal)
     _refuse(freeze_refusal((position.sl, position.tp), closing, market))
@@ -193,6 +193,8 @@ def _modify_position(mt5: Any, scene: _Scene) -> Request:
 
 def _close_by(mt5: Any, scene: _Scene) -> Request:
     signal = scene.signal
+    for ticket in (signal.position, signal.opposite_position):
+        _position(mt5, scene, ticket)
     return {
         "action": mt5.TRADE_ACTION_CLOSE_BY,
         "position": signal.position,
@@ -226,18 +228,26 @@ def _pending_kind(mt5: Any, order_type: int) -> Kind:
     raise RefusedError(Refusal("NOT_PENDING", "the order does not wait for a price: it is being executed"))
 
 
-def _position(mt5: Any, ticket: int) -> Any:
+def _position(mt5: Any, scene: _Scene, ticket: int) -> Any:
     found = answered(mt5, mt5.positions_get(ticket=ticket), "positions_get")
     if not found:
         raise RefusedError(Refusal("POSITION_CLOSED", f"the terminal has no position {ticket}"))
-    return found[0]
+    return _of_symbol(scene, found[0])
 
 
-def _order(mt5: Any, ticket: int) -> Any:
+def _order(mt5: Any, scene: _Scene, ticket: int) -> Any:
     found = answered(mt5, mt5.orders_get(ticket=ticket), "orders_get")
     if not found:
         raise RefusedError(Refusal("UNKNOWN_ORDER", f"no order {ticket} works at the broker"))
-    return found[0]
+    return _of_symbol(scene, found[0])
+
+
+def _of_symbol(scene: _Scene, row: Any) -> Any:
+    """What was checked of the order's symbol holds for no other one, and a broker may go by either."""
+    if row.symbol != scene.task.symbol:
+        message = f"ticket {row.ticket} is on {row.symbol}, not on {scene.task.symbol}"
+        raise RefusedError(Refusal("WRONG_SYMBOL", message))
+    return row
 
 
 def _stops(signal: Signal) -> dict[str, float]:

@@ -75,6 +75,11 @@ def order(**fields: Any) -> OrderTask:
     return replace(TASK, signal=replace(SIGNAL, take_profit="", **fields))
 
 
+def row(**fields: Any) -> SimpleNamespace:
+    """A position or an order as the terminal lists it."""
+    return SimpleNamespace(**{"symbol": "EURUSD", **fields})
+
+
 def send(terminal: Terminal, task: OrderTask = TASK) -> OrderDone:
     return send_order(terminal, task, QuoteAges(), lambda _: None)
 
@@ -82,7 +87,7 @@ def send(terminal: Terminal, task: OrderTask = TASK) -> OrderDone:
 def test_entries_that_were_stopped_meanwhile_come_back() -> None:
     """They are not sent, and judged anew by who knows why; what makes a position smaller goes."""
     terminal = Terminal(10009)
-    terminal.positions = [SimpleNamespace(ticket=5, type=0, volume=1.0)]
+    terminal.positions = [row(ticket=5, symbol="GBPUSD", type=0, volume=1.0)]
     close = order(signal_id="c", kind=Kind.CLOSE, position=5, side=Side.SELL, symbol="GBPUSD")
     said: list[Any] = []
     send_orders(terminal, [order(signal_id="a"), close], QuoteAges(), said.append, lambda: True)
@@ -167,9 +172,11 @@ def test_doubt_is_unknown_and_not_sent_again(retcode: int | None) -> None:
 def test_an_answer_means_what_the_kind_makes_of_it(kind: Kind, retcode: int, state: OrderState) -> None:
     """Placed is an end for a pending order only, no changes is success for a change, an unknown code is a refusal."""
     terminal = Terminal(retcode)
-    terminal.positions = [SimpleNamespace(ticket=7, type=constants.POSITION_TYPE_SELL, volume=0.1, sl=0.0, tp=0.0)]
+    terminal.positions = [
+        row(ticket=ticket, type=constants.POSITION_TYPE_SELL, volume=0.1, sl=0.0, tp=0.0) for ticket in (7, 9)
+    ]
     terminal.orders = [
-        SimpleNamespace(
+        row(
             ticket=8, type=constants.ORDER_TYPE_BUY_LIMIT, price_open=1.0, price_stoplimit=0.0, volume_current=0.1,
             type_filling=2,
         )
@@ -232,7 +239,7 @@ def test_an_entry_that_the_free_margin_is_too_little_for_is_not_sent() -> None:
     )
     waits = replace(order(kind=Kind.LIMIT, price="1.05"), margin_per_lot=1_001.0)
     assert send(terminal, waits).result.state is OrderState.PLACED
-    terminal.positions = [SimpleNamespace(ticket=7, type=constants.POSITION_TYPE_SELL, volume=0.1)]
+    terminal.positions = [row(ticket=7, type=constants.POSITION_TYPE_SELL, volume=0.1)]
     assert send(terminal, task).result.state is OrderState.FILLED
     terminal.positions[0].type = constants.POSITION_TYPE_BUY
     assert send(terminal, task).result.reason == "NOT_ENOUGH_MARGIN"
@@ -254,7 +261,7 @@ def test_filling_is_one_that_the_symbol_allows(mask: int, mode: int, filling: in
 def test_a_close_takes_side_and_volume_from_its_position() -> None:
     """What is not said is all of it, the other way; more than there is, or the wrong way, is not sent."""
     terminal = Terminal(10009, 10009)
-    terminal.positions = [SimpleNamespace(ticket=7, type=constants.POSITION_TYPE_BUY, volume=0.3)]
+    terminal.positions = [row(ticket=7, type=constants.POSITION_TYPE_BUY, volume=0.3)]
     send(terminal, order(kind=Kind.CLOSE, side=None, volume="", position=7))
     send(terminal, order(kind=Kind.CLOSE, side=Side.SELL, volume="0.1", position=7))
     whole, part = terminal.sent
@@ -267,6 +274,18 @@ def test_a_close_takes_side_and_volume_from_its_position() -> None:
     ):
         assert send(terminal, order(kind=Kind.CLOSE, **wrong)).result.reason == reason
     assert len(terminal.sent) == 2
+
+
+@pytest.mark.parametrize("kind", [Kind.CLOSE, Kind.CLOSE_BY, Kind.MODIFY_POSITION, Kind.MODIFY_ORDER])
+def test_a_ticket_of_another_symbol_is_let_be(kind: Kind) -> None:
+    """All that was checked is of the order's symbol; of two that close each other either may be the wrong one."""
+    terminal = Terminal()
+    terminal.positions = [row(ticket=7, symbol="XAUUSD" if kind is not Kind.CLOSE_BY else "EURUSD")]
+    terminal.positions.append(row(ticket=9, symbol="XAUUSD"))
+    terminal.orders = [row(ticket=8, symbol="XAUUSD")]
+    task = order(kind=kind, side=None, volume="", position=7, opposite_position=9, order_ticket=8)
+    assert send(terminal, task).result.reason == "WRONG_SYMBOL"
+    assert not terminal.sent
 
 
 def test_a_pending_order_says_where_it_waits_and_until_when_by_the_brokers_clock() -> None:
@@ -289,7 +308,7 @@ def test_a_changed_order_keeps_what_is_not_said_of_its_prices() -> None:
     """Its stops go when they are not given: so says the contract."""
     terminal = Terminal(10009)
     terminal.orders = [
-        SimpleNamespace(
+        row(
             ticket=8, type=constants.ORDER_TYPE_SELL_LIMIT, price_open=1.2, price_stoplimit=0.0, volume_current=0.5,
             type_filling=2, sl=1.3,
         )
