@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from pc_agent.terminal import job_object, limits
+from pc_agent.terminal import cgroups, job_object, limits
 from pc_agent.terminal.cgroups import divide, join_part
 from pc_agent.terminal.job_object import cpu_rate
 from pc_agent.terminal.limits import Limits, limit_this_process, make_room
@@ -42,13 +42,16 @@ def test_a_controller_that_is_missing_is_told_and_takes_no_other_limit_away(tmp_
     assert not (tmp_path / "suho-terminal-two").exists()
 
 
-def test_the_agent_makes_room_for_its_workers(tmp_path: Path) -> None:
-    """It goes into a part of its own, and leaves other programs where they are; then the parts get controllers."""
-    group_of(tmp_path, cgroup_controllers="cpuset cpu", cgroup_procs=f"1 {OWN}", cgroup_subtree_control="")
-    part = group_of(tmp_path / "suho-agent", cgroup_procs="")
-    divide(tmp_path)
-    assert (part / "cgroup.procs").read_text() == OWN
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
+def test_the_agent_makes_room_for_its_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It goes into a part of its own with its children and leaves others where they are; then parts get controllers."""
+    written: list[tuple[Path, str]] = []
+    monkeypatch.setattr(cgroups, "_write", lambda file, text: written.append((file, text)))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        group_of(tmp_path, cgroup_controllers="cpuset cpu", cgroup_procs=f"1 {OWN} {child.pid}")
+        divide(tmp_path)
+        child.communicate(b"\n")
+    procs = tmp_path / "suho-agent" / "cgroup.procs"
+    assert written == [(procs, OWN), (procs, str(child.pid)), (tmp_path / "cgroup.subtree_control", "+cpu")]
     (tmp_path / "cgroup.controllers").write_text("pids")
     with pytest.raises(OSError, match="neither the cpu nor the memory"):
         divide(tmp_path)
