@@ -42,7 +42,7 @@ async def again(rig: Rig, failpoints: str = "") -> None:
     await rig.end_agent()
     rig.engine.hello = None
     await rig.start_agent(failpoints, reconcile_after_s=1.0, max_quote_age_ms=0)
-    await eventually(lambda: rig.engine.hello)
+    await eventually(lambda: rig.engine.hello, 30)
 
 
 async def test_a_signal_is_executed_once_and_reported_with_what_proves_it(rig: Rig) -> None:
