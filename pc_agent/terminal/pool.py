@@ -291,7 +291,7 @@ class TerminalPool:
         return time.monotonic() - self._done_at.get(symbol, -_SETTLING_S) < _SETTLING_S
 
     def _readers(self) -> list[TerminalWorker]:
-        """Whose books may be read; those of a terminal without its broker stand still, and do when there is no other."""
+        """Whose books may be read; those of a terminal without its broker stand still: read where there is no other."""
         connected = [worker for worker in self.workers if worker.connected]
         having = [worker for worker in connected if _broker_since(worker) < float("inf")]
         return sorted(having, key=_broker_since) or connected[:1]
