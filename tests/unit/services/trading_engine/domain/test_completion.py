@@ -6,8 +6,25 @@ from decimal import Decimal
 import pytest
 
 from mesh.orders import Kind
-from services.trading_engine.domain.completion import UnknownTicketError, asks_the_same, completed, is_whole, ours
-from services.trading_engine.domain.order import AccountId, Books, HeldPosition, Intent, Side, WorkingOrder
+from services.trading_engine.domain.completion import (
+    UnknownTicketError,
+    asks_the_same,
+    completed,
+    is_whole,
+    ours,
+    shows_what_counts,
+)
+from services.trading_engine.domain.order import (
+    AccountId,
+    AccountView,
+    Books,
+    Exposure,
+    HeldPosition,
+    Intent,
+    Side,
+    TradingState,
+    WorkingOrder,
+)
 
 D = Decimal
 BOOKS = Books(
@@ -53,3 +70,11 @@ def test_the_same_request_asks_the_same_after_its_position_is_gone() -> None:
 def test_foreign_positions_are_not_ours() -> None:
     """Whatever is flattened, they are left alone."""
     assert [position.ticket for position in ours(BOOKS)] == [7]
+
+
+@pytest.mark.parametrize(("counted", "shown"), [("0.20", True), ("0.30", False), ("0.10", False)])
+def test_the_books_show_what_is_counted_or_something_is_on_its_way(counted: str, shown: bool) -> None:
+    """Whoever traded it; what is foreign counts for nobody."""
+    exposures = tuple(Exposure("EURUSD", who, net, 0, 0) for who, net in (("a", D("0.10")), ("", D(counted))))
+    view = AccountView(AccountId("s", 1), TradingState.HALTED, 1, exposures, None, 0, books=BOOKS)
+    assert shows_what_counts(view) is shown
