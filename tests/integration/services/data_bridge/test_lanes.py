@@ -96,6 +96,7 @@ async def test_an_agent_that_is_ahead_is_told_the_cursor_once(start_bridge: Star
     ticks = history(300)
     async with lane(bridge.port) as client:
         await client.open("EURUSD")
+        assert last_of(client.welcome["EURUSD"]) == (0, 0)
         await client.send(ticks.slice(0, 100))
         await client.send(ticks.slice(150, 200))
         await client.send(ticks.slice(200, 250))
