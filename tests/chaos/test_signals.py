@@ -10,7 +10,7 @@ from tests.chaos.storm_process import NAMESPACE, outcome, own_network
 # The storm bounds itself.
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 
-_SHORT = ("--signals", "100", "--every-s", "2", "--crash-s", "25")
+_SHORT = ("--signals", "60", "--every-s", "2", "--crash-s", "18")
 _SHORT_POINTS = 5
 # A broker that leaves fewer doubts, so that more signals a minute get through.
 _LONG = ("--signals", "100000", "--every-s", "20", "--broker", "0.25")
