@@ -71,7 +71,7 @@ async def open_engine(settings: EngineSettings, channel: grpc.aio.Channel, bus: 
     desk = Desk(settings.instance, database, lanes, standings, others)
     accounts = AccountsEverywhere(settings.instance, database, lanes, others)
     async with asyncio.TaskGroup() as tasks:
-        control = TradingControl(database, lanes, desk, settings.signal_valid_ms, tasks)
+        control = TradingControl(database, lanes, desk, tasks)
         terms = LaneTerms(settings.instance, settings.lane_valid_ms)
         trading = TradingServicer(settings, desk, control, accounts, database, board, others)
         agent_link = AgentLinkServicer(terms, database, lanes, standings, board, tasks)

@@ -34,22 +34,21 @@ _UNDER_WAY = (
     order_pb2.ORDER_STATE_PLACED,
 )
 _MOST_ORDERS = 1000
+# However long signals live otherwise: a close that could not be sent by then is asked for again, not made in an hour.
+_VALID_MS = 30_000
 # Of what stays open, so much is told in words.
 _TOLD = 5
 
 
 class Flattening:
-    """One request's. `valid_for_ms`: how long a close that it makes may wait to be sent."""
+    """One request's."""
 
-    def __init__(
-        self, account: AccountId, request_id: str, database: Database, lanes: Lanes, desk: Desk, valid_for_ms: int
-    ) -> None:
+    def __init__(self, account: AccountId, request_id: str, database: Database, lanes: Lanes, desk: Desk) -> None:
         self._account = account
         self._names = uuid.uuid5(_NAMES, request_id)
         self._database = database
         self._lanes = lanes
         self._desk = desk
-        self._valid_for_ms = valid_for_ms
         # By what is removed or closed: the signals that do it, and why one is not.
         self._removals: dict[str, str] = {}
         self._closes: dict[str, str] = {}
@@ -169,7 +168,7 @@ class Flattening:
             take_profit=None,
             strategy="",
             submitted_unix_ns=now_ns,
-            not_after_unix_ms=now_ns // 1_000_000 + self._valid_for_ms,
+            not_after_unix_ms=now_ns // 1_000_000 + _VALID_MS,
             kind=Kind.CANCEL_ORDER if order_ticket else Kind.CLOSE,
             position=position,
             order_ticket=order_ticket,

@@ -16,15 +16,12 @@ from services.trading_engine.messages import account_id, account_ref, invalid, n
 
 
 class TradingControl:
-    """Of the accounts whose agents are here. `valid_for_ms`: how long a close that it makes may wait to be sent."""
+    """Of the accounts whose agents are here."""
 
-    def __init__(
-        self, database: Database, lanes: Lanes, desk: Desk, valid_for_ms: int, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, database: Database, lanes: Lanes, desk: Desk, tasks: asyncio.TaskGroup) -> None:
         self._database = database
         self._lanes = lanes
         self._desk = desk
-        self._valid_for_ms = valid_for_ms
         self._tasks = tasks
 
     async def set_state(self, request: pb.SetTradingStateRequest) -> pb.SetTradingStateResponse:
@@ -59,7 +56,7 @@ class TradingControl:
                 f"account {account} is HALTED, but nothing was closed: no agent tells what it holds; start it and ask"
                 " again, or close at the terminal",
             )
-        flattening = Flattening(account, request_id, self._database, self._lanes, self._desk, self._valid_for_ms)
+        flattening = Flattening(account, request_id, self._database, self._lanes, self._desk)
         # Whoever asked may leave, or give up waiting: what was begun is asked for to its end.
         await asyncio.shield(self._tasks.create_task(flattening.run(), name=f"flatten {account}"))
         flattening.tell(answer)

@@ -10,6 +10,7 @@ from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
+from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from services.trading_engine import peers
 from services.trading_engine.domain.order import AccountId
@@ -130,6 +131,7 @@ async def test_a_halt_may_flatten_what_is_ours(engine: EngineUnderTest) -> None:
         assert (removal.order_ticket, [removal.signal_id]) == (5, list(answer.removal_ids))
         assert [(signal.position, signal.volume) for signal in closes] == [(7, "0.10"), (9, "0.30"), (10, "0.10")]
         assert [signal.signal_id for signal in closes] == list(answer.signal_ids)
+        assert all(10_000 < signal.not_after_unix_ms - unix_ms() <= 30_000 for signal in closes)
         assert (agent.states[-1].trading_state, agent.states[-1].reason) == (HALTED, "news")
         assert (await asked(engine, halt)).signal_ids == answer.signal_ids
         foreign = await engine.trading.SubmitSignal(closing("c8", 8))

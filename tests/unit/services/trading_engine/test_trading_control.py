@@ -91,7 +91,7 @@ async def flattened(desk: Desk, world: World | None = None) -> pb.SetTradingStat
     world = world or World()
     error: MeshError | None = None
     async with asyncio.TaskGroup() as tasks:
-        control = TradingControl(world, world, desk, 5_000, tasks)  # type: ignore[arg-type]
+        control = TradingControl(world, world, desk, tasks)  # type: ignore[arg-type]
         try:
             return await control.set_state(HALT)
         except MeshError as refused:  # not out of a group: it would be wrapped
@@ -116,7 +116,7 @@ async def test_whoever_asked_may_leave() -> None:
     desk, world = Desk({}), World()
     desk.open.clear()
     async with asyncio.TaskGroup() as tasks:
-        control = TradingControl(world, world, desk, 5_000, tasks)  # type: ignore[arg-type]
+        control = TradingControl(world, world, desk, tasks)  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await control.set_state(HALT)
