@@ -1,7 +1,8 @@
 """Connections to PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -53,7 +54,11 @@ class Postgres:
         """
         try:
             async with self._pool.acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except (Exception, asyncio.CancelledError):
+                    await _end_statement(connection)
+                    raise
         except UNAVAILABLE as error:
             raise MeshError(
                 Reason.ENGINE_UNAVAILABLE,
@@ -74,6 +79,16 @@ class Postgres:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+
+async def _end_statement(connection: Connection) -> None:
+    """End the transaction of a statement that was prepared and then never executed.
+
+    asyncpg prepares and executes in two messages. Cut off between them (a caller that left, an argument that does not
+    fit), the server keeps the statement's transaction open, and whoever is lent the connection next would be within it.
+    """
+    with suppress(*UNAVAILABLE):
+        await connection.execute("SELECT 1")
 
 
 async def _leave_as_it_is(_: Connection) -> None:
