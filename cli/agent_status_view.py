@@ -58,7 +58,8 @@ def sections(status: pb.AgentStatus) -> list[Section]:
                 [_symbol(symbol) for symbol in status.symbols], "no symbol is carried yet"),
         Section(("LEDGER", "COUNT"), list(_ledger(status.ledger)), ""),
         Section(("SETTINGS OF THE MESH", "IN FORCE"), list(_settings(status.config)), ""),
-        Section(("LAST ERRORS", "WHAT"), [(utc(one.at_unix_ms), one.message) for one in status.errors[:_MOST_ERRORS]],
+        Section(("LAST ERRORS", "TIMES", "WHAT"),
+                [(utc(one.at_unix_ms), one.times, one.message) for one in status.errors[:_MOST_ERRORS]],
                 "no error since its start"),
     ]  # fmt: skip
 

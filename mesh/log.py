@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections import deque
+from collections.abc import Callable
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,13 +16,16 @@ _TROUBLES = 50
 _TROUBLE_LETTERS = 500
 # Said of every line, or elsewhere.
 _NOT_TOLD = frozenset({"event", "level", "timestamp", "program", "instance", "exc_info", "exception"})
+# Where in a program it was, and how far that had got: with another one of these it is the same trouble.
+_NOT_WHAT = frozenset({"cursor", "lane", "pid", "retry_s"})
 
 
 class Trouble(NamedTuple):
-    """A warning or an error that was logged."""
+    """A warning or an error that was logged, how often, and when the last time."""
 
     at_unix_ms: int
     message: str
+    times: int = 1
 
 
 def configure_logging(program: str, instance: str, level: str, log_format: str, file: Path | None = None) -> None:
@@ -44,7 +48,7 @@ def configure_logging(program: str, instance: str, level: str, log_format: str, 
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_RecentTroubles(_formatter(shared, [_told]))]
+    root.handlers[:] = [_RecentTroubles(partial(_formatter, shared))]
     if is_terminal or (file is None and sys.stderr is not None):
         _add(root, logging.StreamHandler(sys.stderr), _formatter(shared, _rendering(readable, is_terminal)))
     if file is not None:
@@ -64,19 +68,36 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def recent_troubles() -> list[Trouble]:
-    """The newest warnings and errors of this process, newest first."""
+    """The newest warnings and errors of this process, newest first; one that came again stands there once."""
     kept = [handler for handler in logging.getLogger().handlers if isinstance(handler, _RecentTroubles)]
-    return [trouble for handler in kept for trouble in reversed(handler.troubles)]
+    return [trouble for handler in kept for trouble in handler.newest()]
 
 
 class _RecentTroubles(logging.Handler):
-    def __init__(self, formatter: logging.Formatter) -> None:
+    """What repeats itself takes one place, or a lane that tries again each second would push all others out."""
+
+    def __init__(self, formatter: Callable[[list[structlog.typing.Processor]], logging.Formatter]) -> None:
         super().__init__(logging.WARNING)
-        self.troubles: deque[Trouble] = deque(maxlen=_TROUBLES)
-        self.setFormatter(formatter)
+        self.setFormatter(formatter([partial(_told, _NOT_TOLD)]))
+        self._what = formatter([partial(_told, _NOT_TOLD | _NOT_WHAT)])
+        # By what it is, the newest last.
+        self._troubles: dict[str, Trouble] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.troubles.append(Trouble(int(record.created * 1000), self.format(record)[:_TROUBLE_LETTERS]))
+        what, at_unix_ms = self._what.format(record)[:_TROUBLE_LETTERS], int(record.created * 1000)
+        if before := self._troubles.pop(what, None):
+            self._troubles[what] = Trouble(at_unix_ms, what, before.times + 1)
+            return
+        self._troubles[what] = Trouble(at_unix_ms, self.format(record)[:_TROUBLE_LETTERS])
+        if len(self._troubles) > _TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+
+    def newest(self) -> list[Trouble]:
+        self.acquire()  # other threads log
+        try:
+            return list(reversed(self._troubles.values()))
+        finally:
+            self.release()
 
 
 def _add(root: logging.Logger, handler: logging.Handler, formatter: logging.Formatter) -> None:
@@ -103,9 +124,9 @@ def _rendering(readable: bool, colors: bool) -> list[structlog.typing.Processor]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
 
 
-def _told(_: Any, __: str, event: structlog.typing.EventDict) -> str:
-    """In one line, for a person."""
-    facts = [f"{key} {value}" for key, value in event.items() if key not in _NOT_TOLD]
+def _told(without: frozenset[str], _: Any, __: str, event: structlog.typing.EventDict) -> str:
+    """In one line, for a person; `without` some facts."""
+    facts = [f"{key} {value}" for key, value in event.items() if key not in without]
     return ": ".join(filter(None, (" ".join(str(event["event"]).split()), ", ".join(facts))))
 
 

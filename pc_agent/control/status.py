@@ -61,7 +61,7 @@ class TroublesStatus:
 
     async def fill(self, status: pb.AgentStatus) -> None:
         for trouble in recent_troubles():
-            status.errors.add(at_unix_ms=trouble.at_unix_ms, message=trouble.message)
+            status.errors.add(at_unix_ms=trouble.at_unix_ms, message=trouble.message, times=trouble.times)
 
 
 def questions(waiting: Sequence[Question]) -> list[pb.Confirmation]:

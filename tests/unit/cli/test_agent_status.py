@@ -41,7 +41,7 @@ def whole() -> pb.AgentStatus:
     status.symbols.add(symbol="EURUSD", lane=2, newest_unix_ms=1_790_000_000_123, source="north", market=market)
     status.confirmations.add(signal_id="ab-1", account=terminal.account, sentence="market buy 0.7 lots of EURUSD")
     status.ledger.orders["FILLED"] = 3
-    status.errors.add(at_unix_ms=1_790_000_000_000, message="tick lane lost: lane 3")
+    status.errors.add(at_unix_ms=1_790_000_000_000, message="tick lane lost: no hub", times=812)
     return status
 
 
@@ -84,7 +84,7 @@ async def test_all_is_shown_and_what_is_wrong_decides_the_status(tmp_path: Path)
         told = await tell()
         assert told.exit_code == 0, told.output
         for part in ("pc-7", "engine-1", "42@Broker-Demo", "executing", "EURUSD", "spread 3 (4.5)", "news: NFP",
-                     "buy 0.7 lots", "orders FILLED", "tick lane lost: lane 3"):  # fmt: skip
+                     "buy 0.7 lots", "orders FILLED", "  812  ", "tick lane lost: no hub"):  # fmt: skip
             assert part in told.stdout
         agent.status.lanes[3].stands = False
         agent.status.terminals[0].findings.append("AutoTrading is off: press the button")

@@ -38,7 +38,7 @@ def test_the_newest_troubles_are_kept_for_the_status(tmp_path: Path) -> None:
     log = get_logger("t")
     log.info("all is well")
     for number in range(60):
-        log.warning("lane lost", lane=number, token="canary")
+        log.warning("order lost", ticket=number, token="canary")
     logging.getLogger("other").error("no %s\nfor this", "room")
     try:
         raise ValueError("why")
@@ -46,8 +46,35 @@ def test_the_newest_troubles_are_kept_for_the_status(tmp_path: Path) -> None:
         log.exception("it broke")
     told = recent_troubles()
     assert len(told) == 50
-    assert [one.message for one in told[:3]] == ["it broke", "no room for this", "lane lost: lane 59, token ***"]
+    assert [one.message for one in told[:3]] == ["it broke", "no room for this", "order lost: ticket 59, token ***"]
     assert told[0].at_unix_ms >= told[-1].at_unix_ms > 1_700_000_000_000
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_a_trouble_that_repeats_itself_leaves_the_rarer_ones_in_sight(tmp_path: Path) -> None:
+    """One line with the last time and the count, without what differed; another reason or symbol is another trouble."""
+    configure_logging("agent", "agent-1", "info", "json", tmp_path / "agent.log")
+    log = get_logger("t")
+    log.error("an order may have been executed", signal_id="s1", symbol="EURUSD")
+    log.warning("lane lost", lane=1, because="no engine", retry_s=0.1)
+    (first,) = recent_troubles()[:1]
+    assert (first.message, first.times) == ("lane lost: lane 1, because no engine, retry_s 0.1", 1)
+    for number in range(200):
+        log.warning("lane lost", lane=number % 5, because="no hub", retry_s=number / 7)
+        log.warning("out of sync", lane=number % 5, symbol="EURUSD", cursor=number)
+    log.error("an order may have been executed", signal_id="s2", symbol="EURUSD")
+    for at_s in (1_800_000_000, 1_800_000_007):
+        facts = {"name": "other", "levelno": logging.WARNING, "levelname": "WARNING", "msg": "no room", "created": at_s}
+        logging.getLogger().handle(logging.makeLogRecord(facts))
+    newest, *others = recent_troubles()
+    assert newest == (1_800_000_007_000, "no room", 2)
+    assert [(one.message, one.times) for one in others] == [
+        ("an order may have been executed: signal_id s2, symbol EURUSD", 1),
+        ("out of sync: symbol EURUSD", 200),
+        ("lane lost: because no hub", 200),
+        (first.message, 1),
+        ("an order may have been executed: signal_id s1, symbol EURUSD", 1),
+    ]
 
 
 @pytest.mark.usefixtures("restored_root")
