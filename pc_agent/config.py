@@ -29,7 +29,7 @@ class AgentSettings(LiveFields):
         description="Where a symbol begins of which the mesh knows nothing: 'first' tick, 'now', or an ISO date (UTC).",
     )
     symbols_look_s: float = Field(
-        5, gt=0, description="Time between two looks for symbols that the terminal shows or hides; without `symbols`."
+        5, gt=0, description="Time between two looks at which symbols a terminal has and shows, and at their terms."
     )
     lane_lost_s: float = Field(
         1, gt=0, description="How long a tick lane must be away before its symbols move to the others."

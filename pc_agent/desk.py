@@ -44,7 +44,7 @@ class Desk:
         channel: grpc.aio.Channel,
     ) -> None:
         self.pool = TerminalPool(
-            [TerminalWorker(_terms(settings, live, terminal), settings.worker_hang_s) for terminal in terminals]
+            [TerminalWorker(_terms(settings, live, one, terminals), settings.worker_hang_s) for one in terminals]
         )
         self._settings = settings
         self._live = live
@@ -69,6 +69,8 @@ class Desk:
         """What stands between the account and its trades, in words; empty: nothing."""
         if not self.pool.connected:
             return f"{self.title} {'is away' if self.pool.facts else 'has not answered yet'}"
+        if missed := self.pool.symbols_missed():
+            return missed
         if finding := self.pool.trading_disabled():
             return finding.sentence
         return "lane 0 has no engine" if self.signals.role is Role.DISCONNECTED else ""
@@ -157,14 +159,16 @@ class Desk:
             )
 
 
-def _terms(settings: AgentSettings, live: Live, terminal: TerminalSettings) -> WorkerTerms:
+def _terms(
+    settings: AgentSettings, live: Live, terminal: TerminalSettings, pool: Sequence[TerminalSettings]
+) -> WorkerTerms:
+    """Of one of the `pool`."""
+    places = [(one.module, one.path) for one in pool]
     return WorkerTerms(
         instance=settings.instance,
         name=terminal.name,
         lock_file=lock_file(settings.state_dir, terminal.module, terminal.path),
-        other_locks=other_locks(
-            settings.state_dir, [lock_file(settings.state_dir, one.module, one.path) for one in settings.terminals]
-        ),
+        other_locks=other_locks(settings.state_dir, [lock_file(settings.state_dir, *place) for place in places]),
         agent_pid=os.getpid(),
         module=terminal.module,
         path=terminal.path,

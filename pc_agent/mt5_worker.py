@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,6 +27,7 @@ from pc_agent.file_lock import LockedError, file_lock
 from pc_agent.readable import readable
 from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 from pc_agent.terminal.limits import Limits, limit_this_process
+from pc_agent.terminal.locks import note_account, require_free
 from pc_agent.terminal.messages import (
     Adjust,
     Again,
@@ -85,16 +87,14 @@ def work(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoar
 
 def _with_the_lock(terms: WorkerTerms, pipe: "Connection[Event, Command]", board: CallBoard) -> None:
     """Only the holder touches the terminal: whoever held the lock before is dead, whatever the terminal was called; so
-    is whoever was at one that the account had before."""
+    is whoever was at this account by another terminal."""
     inbox, told_at = Inbox(pipe, readable(pipe)), time.monotonic() + _LOCK_PATIENCE_S
     while True:
         try:
-            for other in terms.other_locks:
-                with file_lock(other):
-                    pass
+            require_free(terms.other_locks, terms.server, terms.login)
             with file_lock(terms.lock_file):
                 mt5 = _watched(importlib.import_module(terms.module), terms, board)
-                Mt5Worker(mt5, terms, pipe, inbox, board).run()
+                Mt5Worker(mt5, terms, pipe, inbox, board, partial(note_account, terms.lock_file)).run()
                 return
         except LockedError as error:
             if time.monotonic() > told_at:
@@ -160,12 +160,15 @@ class Mt5Worker:
         pipe: "Connection[Event, Command]",
         inbox: Inbox,
         board: CallBoard,
+        note: Callable[[str, int], None],
     ) -> None:
+        """`note` is told at which account the lock is held, server and login; it may raise OSError."""
         self._mt5 = mt5
         self._terms = terms
         self._pipe = pipe
         self._inbox = inbox
         self._board = board
+        self._note = note
         self._names = SymbolNames(terms.names)
         self._broker = BrokerLink(mt5, terms.health_s)
         self._symbols = SymbolBook(mt5, self._names, terms.symbols, terms.symbols_look_s)
@@ -187,13 +190,15 @@ class Mt5Worker:
         while not self._stopping:
             try:
                 self._board.turn()
+                self._note_account(self._terms.server, self._terms.login)
                 account = connect(self._mt5, self._terms, self._password())
+                self._note_account(account.server, account.login)
                 self._broker.joined(account)
                 self._broker.check()
                 symbols = self._symbols.read_all()
                 self._broker.require_account()
                 self._connected = True
-                self._pipe.send(Connected(account, symbols))
+                self._pipe.send(Connected(account, symbols, self._symbols.unknown))
                 self._tell_health()
                 pauses = backoff(0.1, 5.0)
                 self._serve()
@@ -205,6 +210,13 @@ class Mt5Worker:
                 self._pipe.send(Disconnected(str(gone)))
                 self._wait(next(pauses))
         self._mt5.shutdown()
+
+    def _note_account(self, server: str, login: int) -> None:
+        """Before anything can be sent there."""
+        try:
+            self._note(server, login)
+        except OSError as error:
+            raise TerminalGoneError(f"the state folder can not be written: {error}") from None
 
     def _password(self) -> str:
         file = self._terms.password_file

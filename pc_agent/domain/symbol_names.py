@@ -1,6 +1,6 @@
 """What the mesh calls a symbol, and what the broker calls it: EURUSD and EURUSD.r."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 # Before the name of a symbol whose own name stands for another one here.
@@ -35,6 +35,11 @@ class SymbolNames:
         self._rules = rules
         self._brokers: dict[str, str] = dict(rules.names)
         self._meshs: dict[str, str] = {name: given for given, name in rules.names.items()}
+
+    @property
+    def given(self) -> Collection[str]:
+        """The mesh's names that the rules give by themselves, whatever the broker has."""
+        return self._rules.names.keys()
 
     def learn(self, names: Iterable[str]) -> None:
         """These are all that the broker has."""

@@ -1,10 +1,11 @@
 """What a terminal says of itself, in words a person can act on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SLOW_PING_MS = 500.0
 LOSSY_PERCENT = 5.0
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,19 @@ class Finding:
 def findings(health: TerminalHealth) -> tuple[Finding, ...]:
     """What is wrong; none: it is healthy."""
     return tuple(_forbidding(health)) + tuple(_hindering(health))
+
+
+def unknown_symbols(names: Sequence[str], carries_others: bool) -> tuple[Finding, ...]:
+    """Of the symbols that the settings name, those that the terminal has not got: a broker may take any away."""
+    if not names:
+        return ()
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    meanwhile = "the others are traded" if carries_others else "it has none of the settings', so nothing is traded"
+    sentence = (
+        f"the terminal has no symbol {', '.join(names[:_MOST_NAMED])}{more}: correct `symbols` or `symbol_names`, or"
+        f" ask the broker; {meanwhile}, and what it comes to have is taken up by itself"
+    )
+    return (Finding("UNKNOWN_SYMBOLS", sentence),)
 
 
 def _forbidding(health: TerminalHealth) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ class WorkerTerms:
     log_level: str = "info"
     log_format: str = "auto"
     log_file: Path | None = None
-    # Of terminals that an earlier agent had: nobody may hold them any more before this one is touched.
+    # Of all terminals but the account's own: while one who may be at this account holds any, this one is not touched.
     other_locks: tuple[Path, ...] = ()
 
 
@@ -184,20 +184,25 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The terminal answers. The sender holds its lock: no other worker lives."""
+    """The terminal answers. The sender holds its lock: no other worker lives.
+
+    `unknown`: of the symbols that the settings name, those that it has not got; written for people.
+    """
 
     account: AccountFacts
     symbols: tuple[SymbolFacts, ...]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolsShown:
     """All that the terminal carries, and what it says of them now; told when it changed and every few minutes.
 
-    In parts where they are many: of all but the last there is `more`.
+    In parts where they are many: of all but the last there is `more`. `unknown` as in Connected.
     """
 
     symbols: tuple[SymbolFacts, ...]
+    unknown: tuple[str, ...] = ()
     more: bool = False
 
 

@@ -2,17 +2,15 @@
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from mesh.log import get_logger
 from pc_agent.domain.symbol_groups import groups_of
 from pc_agent.domain.symbol_names import SymbolNames
 from pc_agent.domain.symbols import DISABLED, SymbolFacts
 from pc_agent.terminal.messages import SymbolsShown
-from pc_agent.terminal.mt5_session import TerminalGoneError, answered, needed
-
-log = get_logger(__name__)
+from pc_agent.terminal.mt5_session import answered, needed
 
 # Orders wait behind a step; steps take at most one part in so many of the worker's time.
 _STEP_NS = 1_000_000
@@ -21,6 +19,8 @@ _STEP_SHARE = 10
 _LISTED, _TOLD = 50, 200
 # Margins and tick values move with the market: they are told anew after so long even where nothing else changed.
 _TELL_S = 180.0
+# What is missed may be there by another name, though the broker has as many symbols as before.
+_LIST_S = 60.0
 
 
 class SymbolBook:
@@ -40,6 +40,9 @@ class SymbolBook:
         # What the broker has, and how many it said that they were.
         self._every: list[str] = []
         self._total = 0
+        self._listed_at = 0.0
+        # Of what the settings name, what the terminal has not got.
+        self.unknown: tuple[str, ...] = ()
         self._facts: dict[str, SymbolFacts] = {}  # by the broker's name
         self._told: dict[str, SymbolFacts] = {}
         self._told_at = self._next_round = self._next_step = 0.0
@@ -49,26 +52,21 @@ class SymbolBook:
         self._round: list[str] = []
         self._untold: deque[SymbolsShown] = deque()
         self._is_news = False
-        self._missing: set[str] = set()
 
     def read_all(self) -> tuple[SymbolFacts, ...]:
         """All that is carried; symbols that are wanted are shown from here on.
 
         Raises:
-            TerminalGoneError: it does not answer, or has not got what is wanted.
+            TerminalGoneError: it does not answer.
         """
         self._groups, self._round = [], []
         self._untold.clear()
         self._total = needed(self._mt5, self._mt5.symbols_total(), "symbols_total")
         infos = {info.name: info for info in needed(self._mt5, self._mt5.symbols_get(), "symbols_get")}
-        self._every = list(infos)
-        self._names.learn(infos)
-        for name in self._wanted:
-            broker = self._names.broker(name)
-            if broker not in infos or not self._mt5.symbol_select(broker, True):
-                raise TerminalGoneError(f"the terminal has no symbol {broker!r}: correct the setting 'symbols'")
-        carried = [self._names.broker(name) for name in self._wanted] or [n for n, info in infos.items() if info.select]
-        self._facts = {name: self._facts_of(infos[name]) for name in carried}
+        self._learn(infos)
+        candidates = [infos[name] for name in self._wanted_names() if name in infos] if self._wanted else infos.values()
+        self._facts = {info.name: self._facts_of(info) for info in candidates if self._is_shown(info)}
+        self._note_unknown()
         return self._tell()
 
     def carry(self, wanted: tuple[str, ...]) -> None:
@@ -107,7 +105,8 @@ class SymbolBook:
 
     def _begin_round(self) -> None:
         total = needed(self._mt5, self._mt5.symbols_total(), "symbols_total")
-        if total == self._total:
+        is_list_old = self.unknown and time.monotonic() - self._listed_at > _LIST_S
+        if total == self._total and not is_list_old:
             self._fill_round()
         else:
             self._total, self._groups, self._listed = total, groups_of(self._every, _LISTED), {}
@@ -121,10 +120,13 @@ class SymbolBook:
         if len(self._listed) < self._total:  # as no terminal should answer; then better late than not at all
             infos = needed(self._mt5, self._mt5.symbols_get(), "symbols_get")
             self._listed = dict.fromkeys(info.name for info in infos)
-        self._every = list(self._listed)
-        self._names.learn(self._every)
+        self._learn(self._listed)
         self._rename()
         self._fill_round()
+
+    def _learn(self, names: Iterable[str]) -> None:
+        self._every, self._listed_at = list(names), time.monotonic()
+        self._names.learn(self._every)
 
     def _rename(self) -> None:
         """Another symbol may have come by a name: what that means here, the agent must know at once."""
@@ -134,10 +136,13 @@ class SymbolBook:
             self._tell_in_parts()
 
     def _fill_round(self) -> None:
-        self._round = [self._names.broker(name) for name in self._wanted] or list(self._every)
+        self._round = self._wanted_names() or list(self._every)
         for name in self._facts.keys() - set(self._round):
             self._drop(name)
-        self._missing.intersection_update(self._round)
+
+    def _wanted_names(self) -> list[str]:
+        """As the broker calls them."""
+        return [self._names.broker(name) for name in self._wanted]
 
     def _step(self) -> None:
         until = time.monotonic_ns() + _STEP_NS
@@ -148,36 +153,44 @@ class SymbolBook:
                 self._take(name, self._facts_of(info))
             else:
                 self._drop(name)
-                self._miss(name)
             if time.monotonic_ns() > until:
                 return
 
     def _is_shown(self, info: Any) -> bool:
         """What is wanted is shown again where a person has hidden it."""
-        return bool(info.select or (self._wanted and self._mt5.symbol_select(info.name, True)))
+        if info.select or not self._wanted:
+            return bool(info.select)
+        shown = self._mt5.symbol_select(info.name, True) or None
+        return answered(self._mt5, shown, f"symbol_select {info.name}") is not None
 
     def _take(self, name: str, facts: SymbolFacts) -> None:
         self._facts[name], told = facts, self._told.get(name)
         self._is_news = self._is_news or told is None or _rules(facts) != _rules(told)
-        self._missing.discard(name)
 
     def _drop(self, name: str) -> None:
         self._is_news = self._facts.pop(name, None) is not None or self._is_news
 
-    def _miss(self, name: str) -> None:
-        if self._wanted and name not in self._missing:
-            self._missing.add(name)
-            log.warning("the terminal has no such symbol", symbol=name, do="correct the setting 'symbols'")
+    def _note_unknown(self) -> None:
+        """A name that the settings only give is missed where no symbol bears it, shown or not."""
+        named, known = (self._wanted, self._facts) if self._wanted else (self._names.given, self._every)
+        unknown = tuple(self._title(name) for name in named if self._names.broker(name) not in known)
+        self._is_news = self._is_news or unknown != self.unknown
+        self.unknown = unknown
+
+    def _title(self, name: str) -> str:
+        broker = self._names.broker(name)
+        return name if broker == name else f"{name} ({broker} here)"
 
     def _end_round(self, now: float) -> None:
         self._next_round = now + self._look_s
+        self._note_unknown()
         if self._is_news or now - self._told_at > _TELL_S:
             self._tell_in_parts()
 
     def _tell_in_parts(self) -> None:
         told = self._tell()
         parts = [told[at : at + _TOLD] for at in range(0, len(told), _TOLD)] or [()]
-        self._untold.extend(SymbolsShown(part, more=part is not parts[-1]) for part in parts)
+        self._untold.extend(SymbolsShown(part, self.unknown, part is not parts[-1]) for part in parts)
 
     def _tell(self) -> tuple[SymbolFacts, ...]:
         self._is_news = False

@@ -12,7 +12,7 @@ from pc_agent.domain.books import Books
 from pc_agent.domain.orders import Result
 from pc_agent.domain.sharing import SymbolSharing
 from pc_agent.domain.symbols import SymbolFacts
-from pc_agent.domain.terminal_health import Finding, findings
+from pc_agent.domain.terminal_health import Finding, findings, unknown_symbols
 from pc_agent.terminal.messages import (
     Adjust,
     CloseSymbol,
@@ -125,6 +125,13 @@ class TerminalPool:
                 return None
             first = first or forbidding[0]
         return first
+
+    def symbols_missed(self) -> str:
+        """That there is nothing to trade, because no terminal has any of the symbols that the settings name, and what
+        to do; empty: there is."""
+        missed = dict.fromkeys(name for worker in self.workers for name in worker.unknown_symbols)
+        found = () if self.symbols else unknown_symbols(tuple(missed), carries_others=False)
+        return found[0].sentence if found else ""
 
     # its life
 

@@ -13,7 +13,7 @@ from mesh.waiting import backoff
 from pc_agent.domain.books import Books
 from pc_agent.domain.orders import OrderState, Result
 from pc_agent.domain.symbols import SymbolFacts
-from pc_agent.domain.terminal_health import findings
+from pc_agent.domain.terminal_health import Finding, findings, unknown_symbols
 from pc_agent.terminal.messages import (
     AccountFacts,
     Adjust,
@@ -102,6 +102,7 @@ class TerminalWorker:
         self.listener: WorkerListener | None = None
         self.restarts = 0
         self.seen: HealthSeen | None = None
+        self._found: tuple[Finding, ...] = ()
         self._terms = terms
         self._hang_s = hang_s
         self._pipe: WorkerPipe | None = None
@@ -159,7 +160,12 @@ class TerminalWorker:
         """What is wrong and what to do; none: it is healthy."""
         if not self.connected:
             return (f"the terminal does not answer: {self._away}",)
-        return tuple(finding.sentence for finding in findings(self.seen.health)) if self.seen else ()
+        return tuple(finding.sentence for finding in self._found)
+
+    @property
+    def unknown_symbols(self) -> tuple[str, ...]:
+        """Of the symbols that the settings name, those that the terminal has not got."""
+        return self.facts.unknown if self.facts else ()
 
     @property
     def queued_orders(self) -> int:
@@ -272,7 +278,7 @@ class TerminalWorker:
             case HealthSeen():
                 self._take_health(event)
             case Disconnected():
-                self.connected, self.seen, self._away = False, None, event.reason
+                self._go_away(event.reason)
                 self._tell_change()
                 log.warning("the terminal is away", terminal=self.name, because=event.reason)
 
@@ -306,7 +312,7 @@ class TerminalWorker:
     def _take_symbols(self, shown: SymbolsShown) -> None:
         self._shown += shown.symbols
         if self.facts and not shown.more:
-            self.facts = replace(self.facts, symbols=tuple(self._shown))
+            self.facts = replace(self.facts, symbols=tuple(self._shown), unknown=shown.unknown)
             self._note_symbols()
             self._tell_change()
 
@@ -315,23 +321,31 @@ class TerminalWorker:
         self._shown.clear()
         self.symbols.clear()
         self.symbols.update({symbol.symbol: symbol for symbol in self.facts.symbols})
+        self._note_findings()
 
     def _take_health(self, seen: HealthSeen) -> None:
-        before = findings(self.seen.health) if self.seen else ()
-        self.seen, now = seen, findings(seen.health)
-        for finding in now:
+        self.seen = seen
+        self._note_findings()
+        self._tell_change()
+
+    def _note_findings(self) -> None:
+        before, health = self._found, findings(self.seen.health) if self.seen else ()
+        self._found = (*health, *unknown_symbols(self.unknown_symbols, bool(self.symbols)))
+        for finding in self._found:
             if finding not in before:
                 log.warning("terminal", terminal=self.name, reason=finding.reason, what=finding.sentence)
-        if before and not now:
+        if before and not self._found:
             log.info("the terminal is healthy", terminal=self.name)
-        self._tell_change()
+
+    def _go_away(self, because: str) -> None:
+        self.connected, self.seen, self._found, self._away = False, None, (), because
 
     def _tell_change(self) -> None:
         if self.listener:
             self.listener.terminal_changed(self)
 
     def _lose(self, is_all_said: bool) -> None:
-        self.connected, self.seen, self._away = False, None, "its worker starts anew"
+        self._go_away("its worker starts anew")
         orders, lost = self._orders, list(self._answers.values())
         self._orders = {}
         self._answers.clear()

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from suho.agent.v1 import agent_pb2 as pb
 
+from pc_agent.file_lock import file_lock
+from pc_agent.terminal.locks import note_account
+from pc_agent.twin.control import show_symbol
 from pc_agent.twin.feeds import plan_feeds, server_name
 from tests.integration.pc_agent.conftest import Rig
+from tests.integration.pc_agent.test_truth import ask
 from tests.support import eventually
 from tests.support.replay_file import generate
 
@@ -17,7 +22,8 @@ SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
 
 async def test_several_terminals_and_accounts_of_one_agent(rig: Rig, tmp_path: Path) -> None:
     """Two terminals of an account share its symbols; when one dies nothing is lost and none is doubled; another
-    account has its own lane 0, its ticks go up beside.
+    account has its own lane 0, its ticks go up beside. Who is still at an account by a terminal that left the settings
+    is waited for by that account alone.
     """
     files = [generate(tmp_path, symbol, 2_000, seed) for seed, symbol in enumerate((*SYMBOLS, "XAUUSD"))]
     ours, other = [file.feed for file in files[:3]], [files[3].feed]
@@ -30,18 +36,53 @@ async def test_several_terminals_and_accounts_of_one_agent(rig: Rig, tmp_path: P
         rig.table("second", name="two", server=servers[0]),
         rig.table("other", name="three", server=servers[1]),
     )
-    await rig.start_agent(terminals=tables)
+    left = rig.folder / "agent" / "terminal-left.lock"
+    left.parent.mkdir()
+    note_account(left, servers[0], 1_000_001)
+    with file_lock(left):
+        await rig.start_agent(terminals=tables)
+        await eventually(lambda: servers[1] in rig.engine.hellos, timeout_s=25)
+        await rig.engine.submit("other", "XAUUSD", account=rig.engine.hellos[servers[1]].account)
+        await eventually(lambda: "FILLED" in rig.engine.states("other"), timeout_s=15)
+        assert servers[0] not in rig.engine.hellos
     await eventually(lambda: rig.engine.hellos.keys() == set(servers), timeout_s=25)
     assert len({hello.account.login for hello in rig.engine.hellos.values()}) == 1
     first = rig.engine.hellos[servers[0]].account
     for number, symbol in enumerate(SYMBOLS):
-        await rig.engine.submit(f"o{number}", symbol, account=first)
+        await rig.engine.submit(f"o{number}", symbol, account=first, seq=number + 1)
     await eventually(lambda: all("FILLED" in rig.engine.states(f"o{n}") for n in range(3)), timeout_s=15)
     rig.workers()[0].kill()
     for number, symbol in enumerate(SYMBOLS):
-        await rig.engine.submit(f"p{number}", symbol, account=first)
+        await rig.engine.submit(f"p{number}", symbol, account=first, seq=number + 4)
     await eventually(lambda: all("FILLED" in rig.engine.states(f"p{n}") for n in range(3)), timeout_s=20)
     await eventually(lambda: all(rig.bridge.count(file.symbol) == file.ticks for file in files), timeout_s=15)
     assert rig.deals() == 6
     assert rig.bridge.violations == []
     assert {batch.server for batch in rig.bridge.batches["XAUUSD"]} == {servers[1]}
+
+
+async def test_a_symbol_that_the_broker_has_not_got_keeps_no_other_away(rig: Rig, tmp_path: Path) -> None:
+    """All else streams and trades, its orders are refused, the status says what to do; it is carried when it comes."""
+    files = [generate(tmp_path, symbol, 500, seed) for seed, symbol in enumerate(("EURUSD", "GBPUSD"))]
+    await rig.start_terminal([file.feed for file in files], "max", hidden=("GBPUSD",))
+    await rig.start_agent(symbols=("EURUSD", "GBPUSD", "TYPO"), symbols_look_s=0.1)
+    await rig.joined()
+    await rig.engine.submit("s1", "EURUSD")
+    await rig.engine.submit("s2", "GBPUSD")
+    await eventually(
+        lambda: rig.engine.states("s1")[-1:] == ["FILLED"] and rig.engine.states("s2")[-1:] == ["REJECTED"]
+    )
+    assert rig.engine.last("s2").reason == "UNKNOWN_SYMBOL"
+
+    async def finding() -> str:
+        status = (await ask(tmp_path, "GetStatus", pb.GetStatusRequest())).status
+        assert not status.missing
+        return " ".join(status.terminals[0].findings)
+
+    assert "has no symbol GBPUSD, TYPO: correct" in await finding()
+    show_symbol(rig.terminal, "GBPUSD")
+    await eventually(lambda: all(rig.bridge.count(file.symbol) == file.ticks for file in files))
+    await rig.engine.submit("s3", "GBPUSD")
+    await eventually(lambda: rig.engine.states("s3")[-1:] == ["FILLED"])
+    assert "has no symbol TYPO: correct" in await finding()
+    assert rig.log.read_text().count("UNKNOWN_SYMBOLS") == 2

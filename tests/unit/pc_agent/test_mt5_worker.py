@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from structlog.testing import capture_logs
 
 from mesh.market import BEFORE_FIRST
 from pc_agent import mt5_worker
@@ -56,11 +55,14 @@ class Script(FakePipe):
         return bool(self.inbox)
 
 
-def run(mt5: FakeMt5, *turns: Callable[[Script], object], pipe: Any = None, **values: Any) -> Script:
+def run(
+    mt5: FakeMt5, *turns: Callable[[Script], object], pipe: Any = None, note: Any = lambda *_: None, **values: Any
+) -> Script:
     """A worker that does `turns`, or what `pipe` brings, one each time that it has nothing to do, and stops."""
     pipe = pipe or Script(*turns)
     given, board = terms(symbols_look_s=1e-9, **values), CallBoard([0, 0, 0, 0])
-    Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, Inbox(pipe, pipe.poll), board).run()
+    inbox = Inbox(pipe, pipe.poll)
+    Mt5Worker(WatchedCalls(mt5, board, {}, 1_000), given, pipe, inbox, board, note).run()
     return pipe  # type: ignore[no-any-return]
 
 
@@ -139,13 +141,96 @@ def test_a_wanted_symbol_that_the_terminal_has_not_got_takes_no_other_away(monke
     """It is told of once; a person who hides one that is wanted sees it shown again."""
     monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
-    with capture_logs() as logs:
-        change = ask(Adjust(("GBPUSD", "NONE"), 30.0, 500, "error"))
-        pipe = run(mt5, change, *[lambda _: None] * 5, lambda _: mt5.shown.clear(), *[lambda _: None] * 3)
-    assert [[one.symbol for one in event.symbols] for event in pipe.said(SymbolsShown)] == [["GBPUSD"]]
-    assert not pipe.said(Disconnected)
-    assert [log["symbol"] for log in logs if log["log_level"] == "warning"] == ["NONE"]
+    change = ask(Adjust(("GBPUSD", "NONE"), 30.0, 500, "error"))
+    pipe = run(mt5, change, *[lambda _: None] * 5, lambda _: mt5.shown.clear(), *[lambda _: None] * 3)
+    assert carried(pipe) == [({"EURUSD", "GBPUSD"}, ()), ({"GBPUSD"}, ("NONE",))]
     assert mt5.shown == {"GBPUSD"}
+
+
+def carried(pipe: Script) -> list[tuple[set[str], tuple[str, ...]]]:
+    """What the terminal carries each time that it is told, and what is missed; it is never away."""
+    assert not pipe.said(Disconnected)
+    told = [event for event in pipe.events if isinstance(event, Connected | SymbolsShown)]
+    return [({one.symbol for one in event.symbols}, event.unknown) for event in told]
+
+
+def test_a_terminal_is_joined_with_what_it_has_and_what_comes_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of what is wanted at first, then one, then the other; the first is delisted and comes back."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    mt5, ticks = FakeMt5(), ticks_at([FROM])
+
+    def lists(name: str) -> list[Callable[[Script], object]]:
+        return [lambda _: mt5.ticks.update({name: ticks}), *[lambda _: None] * 3]
+
+    delists = [lambda _: mt5.ticks.pop("EURUSD"), *[lambda _: None] * 3]
+    pipe = run(
+        mt5, *lists("EURUSD"), *lists("GBPUSD"), *delists, *lists("EURUSD"), symbols=("EURUSD", "GBPUSD", "TYPO")
+    )
+    both = {"EURUSD", "GBPUSD"}
+    assert carried(pipe) == [
+        (set(), ("EURUSD", "GBPUSD", "TYPO")),
+        ({"EURUSD"}, ("GBPUSD", "TYPO")),
+        (both, ("TYPO",)),
+        ({"GBPUSD"}, ("EURUSD", "TYPO")),
+        (both, ("TYPO",)),
+    ]
+    assert mt5.shown == both
+
+
+def test_a_symbol_that_the_broker_calls_otherwise_now_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it has as many as before."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    monkeypatch.setattr(mt5_symbols, "_LIST_S", 0)
+    mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM])})
+
+    def rename(_: Script) -> None:
+        mt5.ticks["EURUSD.i"] = mt5.ticks.pop("EURUSD.r")
+
+    names = NameRules(suffixes=(".r", ".i"))
+    pipe = run(mt5, rename, *[lambda _: None] * 5, symbols=("EURUSD",), names=names)
+    known = ({"EURUSD"}, ())
+    assert carried(pipe) == [known, (set(), ("EURUSD (EURUSD.r here)",)), known]
+
+
+def test_a_name_that_the_settings_give_to_no_symbol_is_missed() -> None:
+    """A symbol that is hidden is none of these."""
+    mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM]), "GBPUSD.r": ticks_at([FROM])})
+    mt5.shown = {"EURUSD.r"}
+    pipe = run(mt5, names=NameRules({"EURUSD": "EURUSD.x", "GBPUSD": "GBPUSD.r"}))
+    assert carried(pipe) == [({"EURUSD.r"}, ("EURUSD (EURUSD.x here)",))]
+
+
+def test_a_terminal_that_goes_while_symbols_are_shown_has_not_lost_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is away: nobody is told to correct a setting."""
+    monkeypatch.setattr(mt5_worker, "backoff", lambda *_: repeat(0.0))
+    mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
+
+    def goes(*_: object) -> bool:
+        mt5.gone, mt5.back_after, mt5.shown = True, 1, {"EURUSD"}
+        return False
+
+    mt5.shown = set()
+    monkeypatch.setattr(mt5, "symbol_select", goes)
+    pipe = run(mt5, symbols=("EURUSD",))
+    assert "symbol_select EURUSD" in pipe.said(Disconnected)[0].reason
+    assert [event.unknown for event in pipe.said(Connected)] == [()]
+
+
+def test_whose_account_it_is_at_is_noted_before_anything_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the settings say, then as the terminal does; where that can not be kept, nothing is sent."""
+    monkeypatch.setattr(mt5_worker, "backoff", lambda *_: repeat(0.0))
+    pipe: Any = Script()
+    full = iter((OSError("disk full"),))
+
+    def note(*account: Any) -> None:
+        if error := next(full, None):
+            raise error
+        pipe.events.append(account)
+
+    run(FakeMt5(EURUSD=ticks_at([FROM])), pipe=pipe, note=note)
+    assert "disk full" in pipe.said(Disconnected)[0].reason
+    assert [event for event in pipe.events[1:4] if isinstance(event, tuple)] == [("", 0), ("broker", 42)]
+    assert isinstance(pipe.events[3], Connected)
 
 
 def test_history_is_read_behind_live_ticks_a_page_a_round() -> None:

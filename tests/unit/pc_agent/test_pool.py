@@ -131,6 +131,17 @@ def test_a_terminal_that_would_take_no_order_gets_none() -> None:
     assert finding.reason == "AUTOTRADING_OFF"
 
 
+def test_where_no_terminal_has_anything_to_trade_it_is_said() -> None:
+    """One symbol is enough."""
+    pool, (worker,) = pool_of("a")
+    assert pool.symbols_missed() == ""
+    worker._on(Connected(ACCOUNT, SYMBOLS[:1], ("TYPO",)))
+    assert pool.symbols_missed() == ""
+    worker._on(Connected(ACCOUNT, (), ("S0", "TYPO")))
+    assert "has no symbol S0, TYPO" in pool.symbols_missed()
+    assert "nothing is traded" in pool.symbols_missed()
+
+
 async def test_books_are_those_of_the_terminal_that_has_had_its_broker_for_longest() -> None:
     """Those of one that has lost it stand still, though it answers; none has it: better old ones than none."""
     pool, workers = pool_of("a", "b", "c")

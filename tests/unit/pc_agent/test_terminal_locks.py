@@ -1,15 +1,18 @@
 """Nobody touches a terminal while an earlier worker may still be in the middle of an order there."""
 
 import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pc_agent import mt5_worker
-from pc_agent.file_lock import file_lock
+from pc_agent.file_lock import LockedError, file_lock
 from pc_agent.terminal.call_board import CallBoard
-from pc_agent.terminal.locks import lock_file, other_locks
+from pc_agent.terminal.locks import lock_file, note_account, other_locks, require_free
 from pc_agent.terminal.messages import Disconnected
 from tests.unit.pc_agent.terminals import terms
 
@@ -30,22 +33,61 @@ def test_a_lock_is_the_terminals_whatever_that_is_called(tmp_path: Path) -> None
     assert set(other_locks(tmp_path, [default, twin])) == {one, two}
 
 
-@pytest.mark.parametrize("held", ["own.lock", "other.lock"])
+OURS = ("broker", 7)
+
+
+@pytest.mark.parametrize(
+    ("held", "noted"),
+    [
+        ("own.lock", None),
+        ("own.lock", ("broker", 8)),
+        ("other.lock", None),
+        ("other.lock", OURS),
+        ("other.lock", ("", 0)),
+    ],
+)
 def test_a_worker_waits_for_those_before_it_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str, noted: tuple[str, int] | None
 ) -> None:
-    """At its terminal, and at one that is not in the settings any more."""
+    """At its terminal, and at any other by which somebody is, or may be, at its account."""
     monkeypatch.setattr(mt5_worker, "_LOCK_PATIENCE_S", 0.1)
-    asked = terms(lock_file=tmp_path / "own.lock", other_locks=(tmp_path / "other.lock",), module="no_such_terminal")
-    ours, theirs = multiprocessing.Pipe()
-    with ThreadPoolExecutor(1) as thread, ours, theirs:
+    if noted:
+        note_account(tmp_path / held, *noted)
+    with waiting(tmp_path) as (worker, ours):
         with file_lock(tmp_path / held):
-            worker = thread.submit(mt5_worker._with_the_lock, asked, theirs, CallBoard([0, 0, 0, 0]))
+            thread = worker()
             assert ours.poll(5)
             said = ours.recv()
             assert isinstance(said, Disconnected)
             assert held in said.reason
-            assert not worker.done()
+            assert not thread.done()
         with pytest.raises(ModuleNotFoundError, match="no_such_terminal"):
-            worker.result(5)
+            thread.result(5)
         assert not ours.poll()
+
+
+def test_nobody_waits_for_who_is_at_another_account(tmp_path: Path) -> None:
+    """Also where its terminal was at this account before."""
+    lock = tmp_path / "other.lock"
+    for account in (OURS, ("broker", 8), ("other", 7)):
+        note_account(lock, *account)
+        with file_lock(lock), nullcontext() if account != OURS else pytest.raises(LockedError):
+            require_free([lock], *OURS)
+    with waiting(tmp_path) as (worker, _), file_lock(lock), pytest.raises(ModuleNotFoundError):
+        worker().result(5)
+
+
+@contextmanager
+def waiting(folder: Path) -> Iterator[tuple[Callable[[], Future[None]], Any]]:
+    """A worker of OURS to be started, and what it says."""
+    server, login = OURS
+    asked = terms(
+        lock_file=folder / "own.lock",
+        other_locks=(folder / "other.lock",),
+        module="no_such_terminal",
+        server=server,
+        login=login,
+    )
+    ours, theirs = multiprocessing.Pipe()
+    with ThreadPoolExecutor(1) as threads, ours, theirs:
+        yield lambda: threads.submit(mt5_worker._with_the_lock, asked, theirs, CallBoard([0, 0, 0, 0])), ours

@@ -1,5 +1,7 @@
 """The agent's side of a worker that is not there."""
 
+from structlog.testing import capture_logs
+
 from mesh.market import BEFORE_FIRST
 from pc_agent.terminal.messages import AccountFacts, Connected, ReadHistory, SymbolFacts, SymbolsShown
 from pc_agent.terminal.worker import TerminalWorker
@@ -49,3 +51,16 @@ def test_what_may_be_traded_is_what_the_terminal_shows_now() -> None:
     assert worker.facts
     assert worker.facts.symbols == shown("GBPUSD", "USDJPY")
     assert listener.heard == [("joined", ["EURUSD"]), ("changed", ["GBPUSD", "USDJPY"])]
+
+
+def test_symbols_that_the_terminal_has_not_got_are_a_problem_of_that_terminal() -> None:
+    """In its status while they are missed, in the log once, and what is to be done."""
+    worker, account = TerminalWorker(terms(), 30), AccountFacts("broker", 1, 0)
+    with capture_logs() as logs:
+        worker._on(Connected(account, shown("EURUSD"), ("TYPO",)))
+        worker._on(SymbolsShown(shown("EURUSD"), ("TYPO",)))
+        (finding,) = worker.findings()
+        worker._on(SymbolsShown(shown("EURUSD")))
+        assert worker.findings() == ()
+    assert finding.startswith("the terminal has no symbol TYPO: correct `symbols`")
+    assert [log["what"] for log in logs if log["log_level"] == "warning"] == [finding]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pc_agent.domain.terminal_health import TerminalHealth, findings
+from pc_agent.domain.terminal_health import TerminalHealth, findings, unknown_symbols
 
 HEALTHY = TerminalHealth(True, True, False, True, True, False, 20.0, 0.1, 5_000)
 
@@ -32,3 +32,19 @@ def test_each_fault_says_what_to_do(changes: dict[str, Any], reason: str, forbid
     (found,) = findings(replace(HEALTHY, **changes))
     assert (found.reason, found.forbids_trading) == (reason, forbids)
     assert what_to_do in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("missed", "carries_others", "said"),
+    [
+        (["GBPUSX"], True, ["no symbol GBPUSX: correct", "ask the broker", "the others are traded"]),
+        (["GBPUSX"], False, ["nothing is traded"]),
+        ([f"S{n}" for n in range(3_000)], True, ["S9 and 2990 more: correct"]),
+    ],
+)
+def test_symbols_that_are_missed_are_named(missed: list[str], carries_others: bool, said: list[str]) -> None:
+    """Not all of thousands, with what to do; none is missed: nothing is said."""
+    assert unknown_symbols((), carries_others) == ()
+    (found,) = unknown_symbols(missed, carries_others)
+    assert all(words in found.sentence for words in said)
+    assert not found.forbids_trading
