@@ -44,20 +44,22 @@ def confirm(
 ) -> None:
     """Say that an entry may be sent to the terminal, or may not."""
 
-    async def ask(agent: AgentCalls) -> str:
+    async def ask(agent: AgentCalls) -> tuple[str, str]:
         known = [one.signal_id for one in (await _waiting(agent)).confirmations]
         meant = [signal_id] if signal_id in known else [name for name in known if name.startswith(signal_id)]
         if len(meant) > 1:
             fail(f"{signal_id!r} is how {len(meant)} of them begin: {', '.join(meant)}")
         name = meant[0] if meant else signal_id
-        await agent(agent.stub.Confirm, pb.ConfirmRequest(signal_id=name, confirmed=not refuse))
-        return name
+        asked = pb.ConfirmRequest(signal_id=name, confirmed=not refuse)
+        answer: pb.ConfirmResponse = await agent(agent.stub.Confirm, asked)
+        return name, answer.behind
 
-    name = run_agent(agent_state, ask)
+    name, behind = run_agent(agent_state, ask)
     if as_json:
-        print_json({"signal_id": name, "confirmed": not refuse})
+        print_json({"signal_id": name, "confirmed": not refuse, "behind": behind})
     else:
-        print(f"{name}: {'refused' if refuse else 'confirmed'}")
+        waits = f"; it waits for {behind}, which came before it: confirm or refuse that too" if behind else ""
+        print(f"{name}: {'refused' if refuse else 'confirmed'}{waits}")
 
 
 async def _waiting(agent: AgentCalls) -> pb.ListConfirmationsResponse:

@@ -212,7 +212,10 @@ async def _ticket(stub: "Stub", target: str, request: trading_pb2.SubmitSignalRe
         return int(target)
     order = (await stub.GetOrder(trading_pb2.GetOrderRequest(signal_id=target), timeout=TIMEOUT_S)).order
     if not order.ticket:
-        fail(f"order {target} is {state_name(order.state)} and has no ticket at the broker")
+        words = f"order {target} is {state_name(order.state)} and has no ticket at the broker"
+        if order.state == order_pb2.ORDER_STATE_PENDING:
+            words += f"; if it waits for a word at the PC, `suho agent confirm {target} --refuse` ends it there"
+        fail(words)
     request.account.CopyFrom(order.account)
     return order.ticket
 

@@ -122,10 +122,10 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def Confirm(self, request: pb.ConfirmRequest, context: Any) -> pb.ConfirmResponse:
         try:
-            self._confirmations.answer(request.signal_id, request.confirmed)
+            behind = self._confirmations.answer(request.signal_id, request.confirmed)
         except NothingToConfirmError as error:
             raise MeshError(Reason.UNKNOWN_ORDER, str(error)) from None
-        return pb.ConfirmResponse()
+        return pb.ConfirmResponse(behind=behind)
 
     async def ResolveOrder(self, request: pb.ResolveOrderRequest, context: Any) -> pb.ResolveOrderResponse:
         result = _by_hand(request)

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from pc_agent.domain.orders import Signal
 
-Decided = Callable[[bool], None]
+# The person's word; which signal it waits for all the same, empty: none.
+Decided = Callable[[bool], str]
 
 
 class Preferences(Protocol):
@@ -52,8 +53,8 @@ class Confirmations:
         """It is too late, or nobody needs the answer any more."""
         self._questions.pop(signal_id, None)
 
-    def answer(self, signal_id: str, confirmed: bool) -> None:
-        """The person's word.
+    def answer(self, signal_id: str, confirmed: bool) -> str:
+        """The person's word. Which earlier entry must be answered before it goes; empty: none.
 
         Raises:
             NothingToConfirmError
@@ -61,7 +62,7 @@ class Confirmations:
         question = self._questions.pop(signal_id, None)
         if question is None:
             raise NothingToConfirmError(f"no signal {signal_id!r} waits for confirmation: it was answered, or is late")
-        question.decided(confirmed)
+        return question.decided(confirmed)
 
 
 def sentence(signal: Signal) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from mesh.clock import boot_ns, unix_ms, unix_ns
+from mesh.clock import boot_ns, unix_ns
 from mesh.failpoint import failpoint
 from mesh.log import get_logger
 from pc_agent.domain.order_queues import Order, OrderQueues
 from pc_agent.domain.orders import MAX_SIGNALS, Entry, OrderState, Result, Signal
 from pc_agent.orders.admission import Admission
-from pc_agent.orders.confirmations import Question
 from pc_agent.orders.ledger import Ledger
+from pc_agent.orders.unconfirmed import Unconfirmed
 from pc_agent.terminal.order_tasks import OrderDone, OrderTask, Sending
 from pc_agent.terminal.worker import OrderListener
 
@@ -22,11 +22,6 @@ log = get_logger(__name__)
 _LOOK_AGAIN_S = 0.02
 # A broker that refuses a price so often does not want it.
 _MOST_ATTEMPTS = 10
-# More than a person can answer.
-_MOST_UNCONFIRMED = 200
-_UNASKED = Result(OrderState.REJECTED, "NOT_CONFIRMED", f"{_MOST_UNCONFIRMED} others wait to be confirmed already")
-_LATE = Result(OrderState.EXPIRED, "EXPIRED", "nobody confirmed it (trade_confirmation) before its time ran out")
-_REFUSED = Result(OrderState.REJECTED, "NOT_CONFIRMED", "the person at the PC refused it")
 _RESTARTED = Result(OrderState.UNKNOWN, "AGENT_RESTARTED", "the agent ended between intent and result")
 
 
@@ -54,7 +49,7 @@ class Execution:
         self._queues = OrderQueues()
         # Symbols of signals that are being written to the ledger: in no queue yet, and before what comes now.
         self._arriving: Counter[str] = Counter()
-        self._unconfirmed: dict[str, Order] = {}
+        self._unconfirmed = Unconfirmed(admission, self._wait, self._end)
         self._awaited: dict[str, asyncio.Future[Entry]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._taken_up = asyncio.Event()
@@ -145,8 +140,7 @@ class Execution:
             order.first_price = done.again.first_price or order.first_price
             order.not_before_ns = boot_ns() + done.again.pause_ms * 1_000_000
             self._admission.withdrawn(order)
-            self._queues.wait(order)
-            self._nudged.set()
+            self._wait(order)
         else:
             self._end(order, done.result)
 
@@ -163,11 +157,11 @@ class Execution:
         match entry.state:
             case OrderState.INTENT:
                 return True
-            case OrderState.RECEIVED if self._admission.asks(entry.signal):
-                self._ask(order)
             case OrderState.RECEIVED:
-                self._queues.wait(order)
-                self._nudged.set()
+                if self._unconfirmed.take(order):
+                    self._nudged.set()
+                else:
+                    self._wait(order)
             case OrderState.UNKNOWN:
                 self._admission.doubted(entry)
                 self._doubts.doubt(entry)
@@ -193,29 +187,14 @@ class Execution:
             self._admission.withdrawn(order)
 
     def _is_idle(self, symbol: str) -> bool:
-        return not self._arriving[symbol] and self._queues.is_idle(symbol)
+        return not self._arriving[symbol] and self._queues.is_idle(symbol) and self._unconfirmed.is_idle(symbol)
 
     def _is_under_way(self, signal_id: str) -> bool:
         return signal_id in self._queues or signal_id in self._unconfirmed
 
-    def _ask(self, order: Order) -> None:
-        if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
-            self._end(order, _UNASKED)
-            return
-        until_ms = self._admission.until_unix_ms(order)
-        self._unconfirmed[order.signal_id] = order
-        signal = order.entry.signal
-        self._admission.confirmations.ask(Question(signal, until_ms, lambda said: self._answered(order, said)))
-        log.info("waits for confirmation", signal_id=order.signal_id, until_s=(until_ms - unix_ms()) / 1000)
+    def _wait(self, order: Order) -> None:
+        self._queues.wait(order)
         self._nudged.set()
-
-    def _answered(self, order: Order, confirmed: bool) -> None:
-        del self._unconfirmed[order.signal_id]
-        if confirmed:
-            self._queues.wait(order)
-            self._nudged.set()
-        else:
-            self._end(order, _REFUSED)
 
     async def _nudge(self) -> None:
         """Until something happened, or it is time to look again at what waits."""
@@ -229,10 +208,7 @@ class Execution:
 
     async def _dispatch(self) -> None:
         """Send what may be sent now, and end what can not be sent any more."""
-        for order in [one for one in self._unconfirmed.values() if self._admission.is_late(one)]:
-            del self._unconfirmed[order.signal_id]
-            self._admission.confirmations.withdraw(order.signal_id)
-            self._end(order, _LATE)
+        self._unconfirmed.end_late()
         now = unix_ns()
         sent, intents = self._let_go(now)
         if intents:

@@ -87,7 +87,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
 
     async def Confirm(self, request: Any, context: Any) -> pb.ConfirmResponse:
         self._note(request)
-        return pb.ConfirmResponse()
+        return pb.ConfirmResponse(behind="ab-1" if request.confirmed else "")
 
     async def ResolveOrder(self, request: Any, context: Any) -> pb.ResolveOrderResponse:
         self._note(request)
@@ -236,8 +236,8 @@ async def test_what_waits_is_answered_by_its_id_or_how_that_begins(agent: FakeAg
     """An id that nothing waiting bears is the agent's to judge; a beginning that several have is refused here."""
     listed = await suho("confirmations")
     assert ("cd-3" in listed.stdout, "market buy 0.2 lots of EURUSD" in listed.stdout) == (True, True)
-    assert "cd-3: confirmed" in (await suho("confirm", "cd")).stdout
-    assert "ab-2: refused" in (await suho("confirm", "ab-2", "--refuse")).stdout
+    assert "cd-3: confirmed; it waits for ab-1, which came before it" in (await suho("confirm", "cd")).stdout
+    assert (await suho("confirm", "ab-2", "--refuse")).stdout == "ab-2: refused\n"
     both = await suho("confirm", "ab")
     assert (both.exit_code, "2 of them begin: ab-1, ab-2" in both.stderr) == (EXIT_REFUSED, True)
     agent.refusal = MeshError(Reason.UNKNOWN_ORDER, "no signal 'x' waits")

@@ -55,6 +55,7 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
 
     def reset(self) -> None:
         self.asked: list[Any] = []
+        self.ticket = 3
         self.outcome = S.ORDER_STATE_FILLED
         self.accounts = [ACCOUNT]
         self.held = [OWN, FOREIGN]
@@ -78,8 +79,9 @@ class FakeEngine(trading_pb2_grpc.TradingServiceServicer):
         return trading_pb2.SubmitSignalResponse(order=order)
 
     def GetOrder(self, request: Any, context: Any) -> Any:
+        state = S.ORDER_STATE_PLACED if self.ticket else S.ORDER_STATE_PENDING
         order = order_pb2.Order(signal_id=request.signal_id, account=ACCOUNT, kind=K.ORDER_KIND_LIMIT, symbol="EURUSD",
-                                state=S.ORDER_STATE_PLACED, ticket=3, times=TIMES, agent="pc-1")  # fmt: skip
+                                state=state, ticket=self.ticket, times=TIMES, agent="pc-1")  # fmt: skip
         event = trading_pb2.OrderEvent(at_unix_ns=102 * MS, state_after=S.ORDER_STATE_PENDING)
         return trading_pb2.GetOrderResponse(order=order, events=[event])
 
@@ -280,6 +282,15 @@ def test_an_order_is_changed_where_something_is_said(suho: Suho, fake: FakeEngin
         "",
     )
     assert (cancel.kind, cancel.order_ticket) == (K.ORDER_KIND_CANCEL_ORDER, 3)
+
+
+def test_an_entry_that_waits_at_the_pc_is_ended_there(suho: Suho, fake: FakeEngine) -> None:
+    """The broker does not know it, so nothing is asked of it; the person is told how."""
+    fake.ticket = 0
+    told = suho("orders", "cancel", "b")
+    assert (told.exit_code, fake.asked) == (EXIT_REFUSED, [])
+    assert "order b is PENDING and has no ticket" in told.stderr
+    assert "`suho agent confirm b --refuse` ends it there" in told.stderr
 
 
 def test_a_pending_order_is_sent_with_all_it_has(suho: Suho, fake: FakeEngine) -> None:

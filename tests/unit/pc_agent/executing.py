@@ -116,9 +116,9 @@ class Desk:
         permission = Permission(self.terminal, self.clock, self.lease, lambda: self.ready)
         self.execution = Execution(Admission(policy, permission, self.confirmations), ledger, self.terminal, self.truth)
 
-    def hear_of_the_engine(self) -> None:
+    def hear_of_the_engine(self, ahead_s: int = 0) -> None:
         now = boot_ns()
-        self.clock.measure(now, now, time.time_ns())
+        self.clock.measure(now, now, time.time_ns() + ahead_s * 1_000_000_000)
         self.lease.renew(now, 60_000)
 
     async def take(self, *signals: Signal, last_seq: int = 1) -> None:

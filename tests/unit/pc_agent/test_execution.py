@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,10 +37,11 @@ async def test_a_requote_is_sent_again_in_its_place_and_not_for_ever(desk: Desk)
 
 async def test_what_is_not_answered_in_time_is_not_sent_again(desk: Desk) -> None:
     """A pause that a broker asked for does not outlive the signal."""
-    late = time.time_ns() // 1_000_000 + 150
     desk.terminal.says = {"a": [OrderDone("a", REQUOTE, Again(1.1, 60_000))]}
     async with desk.running():
-        await desk.take(signal("a", not_after_unix_ms=late))
+        await desk.take(signal("a"))
+        await eventually(lambda: desk.terminal.sent)
+        desk.hear_of_the_engine(ahead_s=30)
         await desk.becomes("a", OrderState.EXPIRED)
     assert desk.terminal.sent == ["a"]
 
@@ -192,6 +194,82 @@ async def test_the_agents_own_signals_need_neither_lease_nor_clock_and_are_not_r
     assert await desk.ledger.reports(ACCOUNT, 10) == []
 
 
+async def test_confirmed_entries_of_a_symbol_keep_their_order(desk: Desk) -> None:
+    """Each goes when those before it were answered, and the person is told of which; other symbols do not wait."""
+    desk.trade_confirmation = True
+    async with desk.running():
+        await desk.take(*(signal(name) for name in "abcd"), signal("other", "USDJPY"))
+        await eventually(lambda: len(desk.confirmations.waiting) == 5)
+        behind = [desk.confirmations.answer(name, True) for name in ("other", "d", "b")]
+        await desk.becomes("other", OrderState.FILLED)
+        assert (behind, desk.terminal.sent, desk.execution.queued) == (["", "a", "a"], ["other"], 4)
+        assert desk.confirmations.answer("a", True) == ""
+        await desk.becomes("b", OrderState.FILLED)
+        assert desk.terminal.sent == ["other", "a", "b"]
+        assert desk.confirmations.answer("c", False) == ""
+        await desk.becomes("d", OrderState.FILLED)
+    assert desk.terminal.sent == ["other", "a", "b", "d"]
+
+
+async def test_a_question_holds_back_nothing_that_makes_nothing_larger(desk: Desk) -> None:
+    """Not even behind an entry that is confirmed already; of the same batch or later, the engine's or the agent's."""
+    desk.trade_confirmation = True
+    smaller: dict[str, dict[str, Any]] = {
+        "close": {"kind": Kind.CLOSE, "side": Side.SELL, "position": 7},
+        "stops": {"kind": Kind.MODIFY_POSITION, "side": None, "volume": "", "position": 7, "stop_loss": "1.0"},
+        "moved": {"kind": Kind.MODIFY_ORDER, "side": None, "volume": "", "order_ticket": 9, "price": "1.0"},
+        "removed": {"kind": Kind.CANCEL_ORDER, "side": None, "volume": "", "order_ticket": 9},
+    }
+    async with desk.running():
+        await desk.take(signal("asked"), signal("confirmed"), signal("batch", **smaller["close"]))
+        await desk.becomes("batch", OrderState.FILLED)
+        assert desk.confirmations.answer("confirmed", True) == "asked"
+        await desk.take(*(signal(name, **fields) for name, fields in smaller.items()), last_seq=2)
+        await desk.becomes("removed", OrderState.FILLED)
+        own = await desk.execution.take_local(signal("local", **smaller["close"], seq=0, epoch=0))
+        assert own.state is OrderState.FILLED
+        assert await desk.state("confirmed") is OrderState.RECEIVED
+    assert desk.terminal.sent == ["batch", *smaller, "local"]
+
+
+async def test_an_entry_that_nobody_answers_holds_its_symbol_back_no_longer_than_it_lives(desk: Desk) -> None:
+    """What is confirmed behind it goes then; where that runs out first, it says what it waited for."""
+    desk.trade_confirmation = True
+    first_ms, long_ms = (time.time_ns() // 1_000_000 + after_s * 1_000 for after_s in (60, 100))
+    async with desk.running():
+        first, long = signal("first", not_after_unix_ms=first_ms), signal("long", not_after_unix_ms=long_ms)
+        await desk.take(first, signal("short"), long)
+        await eventually(lambda: len(desk.confirmations.waiting) == 3)
+        assert [desk.confirmations.answer(name, True) for name in ("short", "long")] == ["first", "first"]
+        desk.hear_of_the_engine(ahead_s=30)
+        await desk.becomes("short", OrderState.EXPIRED)
+        assert desk.terminal.sent == []
+        desk.hear_of_the_engine(ahead_s=70)
+        await desk.becomes("long", OrderState.FILLED)
+        await desk.becomes("first", OrderState.EXPIRED)
+    assert desk.terminal.sent == ["long"]
+    ended = [await desk.ledger.entry(name) for name in ("short", "first")]
+    assert [entry.result.message if entry else "" for entry in ended] == [
+        "an earlier entry of its symbol waited to be confirmed until its time ran out",
+        "nobody confirmed it (trade_confirmation) before its time ran out",
+    ]
+
+
+async def test_an_entry_that_is_not_asked_for_any_more_keeps_its_place(desk: Desk) -> None:
+    """Who switches the preference off does not answer what was asked before; of another symbol nothing waits."""
+    desk.trade_confirmation = True
+    async with desk.running():
+        await desk.take(signal("asked"))
+        desk.trade_confirmation = False
+        await desk.take(signal("behind"), signal("other", "USDJPY"), last_seq=2)
+        await desk.becomes("other", OrderState.FILLED)
+        assert desk.terminal.sent == ["other"]
+        assert [question.signal.signal_id for question in desk.confirmations.waiting] == ["asked"]
+        desk.confirmations.answer("asked", True)
+        await desk.becomes("behind", OrderState.FILLED)
+    assert desk.terminal.sent == ["other", "asked", "behind"]
+
+
 async def test_more_questions_than_a_person_can_answer_are_not_asked(desk: Desk) -> None:
     """What comes on top of them is NOT_CONFIRMED at once."""
     desk.trade_confirmation = True
@@ -202,15 +280,14 @@ async def test_more_questions_than_a_person_can_answer_are_not_asked(desk: Desk)
 
 
 async def test_nothing_is_sent_before_the_person_said_yes(desk: Desk) -> None:
-    """Refused is NOT_CONFIRMED, unanswered is EXPIRED, confirmed is executed; one signal does not wait for another.
-    What closes is sent at once.
-    """
+    """Refused is NOT_CONFIRMED, unanswered is EXPIRED when late, confirmed is executed. What closes is not asked."""
     desk.trade_confirmation = True
-    soon = time.time_ns() // 1_000_000 + 150
+    later = time.time_ns() // 1_000_000 + 60_000
     async with desk.running():
-        await desk.take(signal("no"), signal("yes"), signal("late", not_after_unix_ms=soon))
+        await desk.take(signal("no", not_after_unix_ms=later), signal("yes", not_after_unix_ms=later), signal("late"))
         await desk.take(signal("out", kind=Kind.CLOSE, position=7, side=Side.SELL))
         await desk.becomes("out", OrderState.FILLED)
+        desk.hear_of_the_engine(ahead_s=30)
         await desk.becomes("late", OrderState.EXPIRED)
         assert [question.signal.signal_id for question in desk.confirmations.waiting] == ["no", "yes"]
         desk.confirmations.answer("no", False)

@@ -899,12 +899,17 @@ Global___ConfirmRequest: _TypeAlias = ConfirmRequest  # noqa: Y015
 class ConfirmResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    BEHIND_FIELD_NUMBER: _builtins.int
+    behind: _builtins.str
+    """It is confirmed and waits: this earlier entry of its symbol has to be answered first, or to end."""
     def __init__(
         self,
+        *,
+        behind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
