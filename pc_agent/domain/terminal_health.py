@@ -44,11 +44,12 @@ def unknown_symbols(names: Sequence[str], carries_others: bool) -> tuple[Finding
     if not names:
         return ()
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    meanwhile = "the others are traded" if carries_others else "it has none of the settings', so nothing is traded"
-    sentence = (
-        f"the terminal has no symbol {', '.join(names[:_MOST_NAMED])}{more}: correct `symbols` or `symbol_names`, or"
-        f" ask the broker; {meanwhile}, and what it comes to have is taken up by itself"
-    )
+    named = f"{', '.join(names[:_MOST_NAMED])}{more}"
+    what_to_do = "correct `symbols` or `symbol_names` in the settings, or ask the broker"
+    if carries_others:
+        sentence = f"the terminal has no symbol {named}: {what_to_do}; all others are traded meanwhile"
+    else:
+        sentence = f"the terminal has none of the symbols wanted, no {named}: {what_to_do}; nothing is traded meanwhile"
     return (Finding("UNKNOWN_SYMBOLS", sentence),)
 
 

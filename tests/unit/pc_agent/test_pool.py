@@ -138,7 +138,7 @@ def test_where_no_terminal_has_anything_to_trade_it_is_said() -> None:
     worker._on(Connected(ACCOUNT, SYMBOLS[:1], ("TYPO",)))
     assert pool.symbols_missed() == ""
     worker._on(Connected(ACCOUNT, (), ("S0", "TYPO")))
-    assert "has no symbol S0, TYPO" in pool.symbols_missed()
+    assert "none of the symbols wanted, no S0, TYPO: correct" in pool.symbols_missed()
     assert "nothing is traded" in pool.symbols_missed()
 
 

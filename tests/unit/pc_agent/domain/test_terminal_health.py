@@ -37,8 +37,8 @@ def test_each_fault_says_what_to_do(changes: dict[str, Any], reason: str, forbid
 @pytest.mark.parametrize(
     ("missed", "carries_others", "said"),
     [
-        (["GBPUSX"], True, ["no symbol GBPUSX: correct", "ask the broker", "the others are traded"]),
-        (["GBPUSX"], False, ["nothing is traded"]),
+        (["GBPUSX"], True, ["no symbol GBPUSX: correct", "ask the broker", "all others are traded"]),
+        (["GBPUSX"], False, ["none of the symbols wanted, no GBPUSX: correct", "nothing is traded"]),
         ([f"S{n}" for n in range(3_000)], True, ["S9 and 2990 more: correct"]),
     ],
 )
