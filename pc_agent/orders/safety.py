@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from mesh.clock import unix_ns
@@ -12,11 +10,11 @@ from mesh.log import get_logger
 from mesh.orders import ENTRIES
 from pc_agent.domain import safety as rules
 from pc_agent.domain.books import BookOrder, BookPosition
+from pc_agent.domain.cap_usage import CapUsage
 from pc_agent.domain.live_settings import DeadMan, LiveSettings
-from pc_agent.domain.orders import Account, Entry, OrderState, Signal
+from pc_agent.domain.orders import Account, Entry, Signal
 from pc_agent.domain.refusal import Refusal
-from pc_agent.domain.safety import RATE_S, Stand, TradingState, UnderWay
-from pc_agent.domain.validation import decimal
+from pc_agent.domain.safety import Stand, TradingState
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.engine_absence import EngineAbsence
 from pc_agent.orders.safety_file import KillSwitch, SafetyFile
@@ -27,17 +25,6 @@ _LOOK_S = 0.25
 # The kill switch is looked at again when an entry comes so long after the last look.
 _AT_ONCE_S = 0.02
 _FLATTEN_AGAIN_S = 30.0
-# A terminal may lag behind the one that executed; one whose deal no look shows is counted for so long.
-_SHOWN_AT_LAST_S = 60.0
-_AT_THE_BROKER = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED, OrderState.PLACED})
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """An entry that is at the broker, and when that was known (monotonic)."""
-
-    entry: Entry
-    at: float
 
 
 class Safety:
@@ -68,7 +55,6 @@ class Safety:
         self.has_shown: Callable[[int], bool] = lambda _: True
         self._account = account
         self._is_demo = is_demo
-        self._is_hedging = is_hedging
         self._live = live
         self._switch = switch
         self._file = file
@@ -80,13 +66,9 @@ class Safety:
         self._absence = EngineAbsence(self._known, file.save, live, engine_is_there)
         self._withdrawn_at = float("-inf")
         self._judged_at = float("-inf")
-        self._held = rules.held((), (), hedging=is_hedging)
+        self._usage = CapUsage(hedging=is_hedging)
         # Of all that was paid in, what the day has been told of.
         self._paid_in = Decimal(0)
-        # By symbol and signal; and those of them that are at the broker.
-        self._under_way: dict[str, dict[str, UnderWay]] = {}
-        self._answered: dict[str, _Answered] = {}
-        self._entered: deque[float] = deque()
 
     # what execution asks
 
@@ -96,49 +78,34 @@ class Safety:
             return rules.foreign_refusal(signal, *self._foreign())
         if time.monotonic() - self._judged_at > _AT_ONCE_S:
             self.judge()
-        account = self._measured(signal.symbol)
+        account = self._usage.measured(signal.symbol, time.monotonic())
         return rules.halt_refusal(signal, self.state, self.engine_state, account) or rules.cap_refusal(
             signal, self._live(), account
         )
 
     def note_intent(self, signal: Signal) -> None:
         """It is about to be executed: it counts from now on."""
-        if signal.kind in ENTRIES:
-            self._under_way.setdefault(signal.symbol, {})[signal.signal_id] = UnderWay(signal)
-            self._entered.append(time.monotonic())
+        self._usage.begin(signal, time.monotonic())
 
     def note_result(self, entry: Entry) -> None:
         """What came of it: the books show it from now on, or it never was."""
-        name, of_symbol = entry.signal.signal_id, self._under_way.get(entry.signal.symbol, {})
-        if entry.state is OrderState.UNKNOWN:
-            self._note_doubt(entry.signal)
-        elif name not in of_symbol:
-            return
-        elif entry.state in _AT_THE_BROKER:
-            self._answered[name] = _Answered(entry, time.monotonic())
-            volume = entry.result.volume
-            of_symbol[name] = UnderWay(entry.signal, Decimal(volume) if volume else None)
-        elif entry.is_final:
-            del of_symbol[name]
+        self._usage.note(entry, time.monotonic())
 
     @property
     def expected(self) -> dict[str, frozenset[str]]:
         """By symbol, signals that may be at the broker and that the books do not show yet."""
-        return {symbol: frozenset(names) for symbol, names in self._under_way.items() if names}
+        return self._usage.expected
 
     def recall(self, intents_unix_ns: Sequence[int]) -> None:
         """When entries of the last minute were begun by an agent before this one, oldest first."""
         now, now_unix_ns = time.monotonic(), unix_ns()
-        self._entered.extendleft(now - max(0, now_unix_ns - one) / 1e9 for one in reversed(intents_unix_ns))
+        self._usage.recall([now - max(0, now_unix_ns - one) / 1e9 for one in intents_unix_ns])
 
     # what others tell
 
     def looked(self, look: Look) -> None:
         """The books were read."""
-        self._held = rules.held(look.books.positions, look.books.orders, hedging=self._is_hedging)
-        for name in [name for name, answered in self._answered.items() if self._is_shown(answered, look)]:
-            symbol = self._answered.pop(name).entry.signal.symbol
-            self._under_way[symbol].pop(name, None)
+        self._usage.look(look.books, look.asked_monotonic, self.has_shown)
         self._note_day(look)
         self.judge()
 
@@ -232,21 +199,6 @@ class Safety:
             log.error("the engine is gone for too long: what is ours is closed", login=self._account.login)
         await self._withdraw(flatten, f"dead-man-{time.time_ns()}")
 
-    def _note_doubt(self, signal: Signal) -> None:
-        """Perhaps of an agent before this one, or of another ledger: then nobody has judged its fields."""
-        if signal.kind in ENTRIES and decimal(signal.volume) > 0:
-            self._under_way.setdefault(signal.symbol, {}).setdefault(signal.signal_id, UnderWay(signal))
-
-    def _is_shown(self, answered: _Answered, look: Look) -> bool:
-        """The books count it from now on."""
-        since_s, result = look.asked_monotonic - answered.at, answered.entry.result
-        if since_s <= 0:
-            return False
-        is_there = not result.deal or self.has_shown(result.deal)
-        if answered.entry.state is OrderState.PLACED:
-            is_there = any(order.ticket == result.ticket for order in look.books.orders)
-        return is_there or since_s > _SHOWN_AT_LAST_S
-
     def _note_day(self, look: Look) -> None:
         equity, paid_in = Decimal(repr(look.books.money.equity)), look.paid_in - self._paid_in
         self._paid_in = look.paid_in
@@ -255,13 +207,6 @@ class Safety:
         if day != self._known.day:
             self._known.day = day
             self._file.save()
-
-    def _measured(self, symbol: str) -> rules.Account:
-        now = time.monotonic()
-        while self._entered and now - self._entered[0] >= RATE_S:
-            self._entered.popleft()
-        under_way = {name: some.values() for name, some in self._under_way.items()}
-        return rules.measure(self._held, symbol, under_way, len(self._entered), hedging=self._is_hedging)
 
 
 def _halted(reason: str, message: str) -> Stand:
