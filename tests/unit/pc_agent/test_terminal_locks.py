@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from pc_agent import mt5_worker
+from pc_agent import desk, mt5_worker
+from pc_agent.config import AgentSettings
 from pc_agent.file_lock import LockedError, file_lock
+from pc_agent.settings.live import Live, live_settings
+from pc_agent.settings.terminals import TerminalSettings
 from pc_agent.terminal.call_board import CallBoard
 from pc_agent.terminal.locks import lock_file, note_account, other_locks, require_free
 from pc_agent.terminal.messages import Disconnected
@@ -31,6 +34,25 @@ def test_a_lock_is_the_terminals_whatever_that_is_called(tmp_path: Path) -> None
     for file in (one, two, default):
         file.touch()
     assert set(other_locks(tmp_path, [default, twin])) == {one, two}
+
+
+def test_a_worker_looks_at_all_terminals_but_those_of_its_account(tmp_path: Path) -> None:
+    """Of its account's own, each has a worker that does; others' now may have been its account's before."""
+    secret = tmp_path / "password"
+    secret.touch(0o600)
+
+    def terminal(name: str, login: int) -> TerminalSettings:
+        account = {"login": login, "server": "broker", "password_file": secret}
+        return TerminalSettings(name=name, path=str(tmp_path / name), **account)
+
+    ours, others = (terminal("one", 7), terminal("two", 7)), (terminal("three", 8),)
+    locks = [lock_file(tmp_path, one.module, one.path) for one in (*ours, *others)]
+    for lock in (*locks, tmp_path / "terminal-left.lock"):
+        lock.touch()
+    settings = AgentSettings(state_dir=tmp_path, terminals=(*ours, *others))
+    asked = desk._terms(settings, Live(live_settings(settings)), ours[0], ours)
+    assert asked.lock_file == locks[0]
+    assert set(asked.other_locks) == {locks[2], tmp_path / "terminal-left.lock"}
 
 
 OURS = ("broker", 7)
