@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from suho.agent.v1 import agent_pb2 as pb
 
-from pc_agent.file_lock import file_lock
-from pc_agent.terminal.locks import note_account
+from pc_agent.file_lock import LockedError, file_lock
+from pc_agent.terminal.locks import lock_file, note_account, require_free
 from pc_agent.twin.control import show_symbol
 from pc_agent.twin.feeds import plan_feeds, server_name
 from tests.integration.pc_agent.conftest import Rig
@@ -56,6 +56,10 @@ async def test_several_terminals_and_accounts_of_one_agent(rig: Rig, tmp_path: P
         await rig.engine.submit(f"p{number}", symbol, account=first, seq=number + 4)
     await eventually(lambda: all("FILLED" in rig.engine.states(f"p{n}") for n in range(3)), timeout_s=20)
     await eventually(lambda: all(rig.bridge.count(file.symbol) == file.ticks for file in files), timeout_s=15)
+    third = lock_file(left.parent, "pc_agent.twin.client", str(rig.folder / "other"))
+    require_free([third], servers[0], 1_000_001)
+    with pytest.raises(LockedError):
+        require_free([third], servers[1], 1_000_001)
     assert rig.deals() == 6
     assert rig.bridge.violations == []
     assert {batch.server for batch in rig.bridge.batches["XAUUSD"]} == {servers[1]}

@@ -192,12 +192,14 @@ def test_a_symbol_that_the_broker_calls_otherwise_now_is_found(monkeypatch: pyte
     assert carried(pipe) == [known, (set(), ("EURUSD (EURUSD.r here)",)), known]
 
 
-def test_a_name_that_the_settings_give_to_no_symbol_is_missed() -> None:
+def test_a_name_that_the_settings_give_to_no_symbol_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A symbol that is hidden is none of these."""
+    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM]), "GBPUSD.r": ticks_at([FROM])})
     mt5.shown = {"EURUSD.r"}
-    pipe = run(mt5, names=NameRules({"EURUSD": "EURUSD.x", "GBPUSD": "GBPUSD.r"}))
-    assert carried(pipe) == [({"EURUSD.r"}, ("EURUSD (EURUSD.x here)",))]
+    names = NameRules({"EURUSD": "EURUSD.x", "GBPUSD": "GBPUSD.r"})
+    pipe = run(mt5, lambda _: mt5.ticks.update({"EURUSD.x": ticks_at([FROM])}), *[lambda _: None] * 5, names=names)
+    assert carried(pipe) == [({"EURUSD.r"}, ("EURUSD (EURUSD.x here)",)), ({"EURUSD.r"}, ())]
 
 
 def test_a_terminal_that_goes_while_symbols_are_shown_has_not_lost_them(monkeypatch: pytest.MonkeyPatch) -> None:
