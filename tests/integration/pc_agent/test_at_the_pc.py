@@ -91,8 +91,8 @@ async def test_the_person_at_the_pc_has_the_last_word(rig: Rig, tmp_path: Path) 
     assert [one.sentence for one in await waiting()][1] == "market buy 0.10 lots of EURUSD"
     status = (await ask(tmp_path, "GetStatus", pb.GetStatusRequest())).status
     assert (list(status.confirmations), status.confirmations[0].account) == (await waiting(), ours)
-    for name in ("no", "yes", "resting"):
-        await ask(tmp_path, "Confirm", pb.ConfirmRequest(signal_id=name, confirmed=name != "no"))
+    words = [pb.ConfirmRequest(signal_id=name, confirmed=name != "no") for name in ("yes", "no", "resting")]
+    assert [(await ask(tmp_path, "Confirm", one)).behind for one in words] == ["no", "", ""]
     await eventually(lambda: [rig.engine.states(name)[-1:] for name in ("no", "yes", "resting")]
                      == [["REJECTED"], ["FILLED"], ["PLACED"]])  # fmt: skip
     assert rig.engine.last("no").reason == "NOT_CONFIRMED"
