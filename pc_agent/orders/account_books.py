@@ -12,7 +12,7 @@ from pc_agent.domain.observation import commission_per_lot
 from pc_agent.domain.orders import Entry
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.domain.trade_clock import TradeClock
-from pc_agent.orders.deal_ledger import DealLedger
+from pc_agent.orders.deal_ledger import DealLedger, Taken
 from pc_agent.orders.whole_books import SERVER_MARGIN_S, BookTerminal, pages
 from pc_agent.terminal.messages import ReadBooks
 
@@ -52,7 +52,10 @@ class AccountBooks:
         self._quote_of = quote_of
         self._clock = TradeClock()
         self._paid_in = Decimal(0)
+        # A new ledger, until a look has shown it all that there was: it meets payments of long ago, which are no news.
+        self._is_new = False
         self._turn = asyncio.Lock()
+        deals.took = self._took
 
     async def look(self, back_s: int) -> Look | None:
         """Read what is open and the deals since `back_s` before the newest known one; None: they can not be read.
@@ -62,20 +65,19 @@ class AccountBooks:
         async with self._turn:
             asked = time.monotonic()
             cursor_s = await self._deals.cursor()
-            # A new ledger begins with what is going on; it meets payments of long ago, which are no news.
+            # A new ledger begins with what is going on.
+            self._is_new = self._is_new or (cursor_s == 0 and self.newest is None)
             from_s = cursor_s - back_s if cursor_s else self._utc_s() - SERVER_MARGIN_S
             newest: Books | None = None
             symbol = self._quote_of()
             async for newest in pages(self._terminal, ReadBooks(0, from_s, quote_of=symbol)):
                 if newest is None:
                     return None
-                taken = await self._deals.take(newest.deals)
-                for entry in taken.settled:
-                    self.settled(entry)
+                await self._deals.take(newest.deals)
                 self.commission_per_lot = commission_per_lot(newest.deals, self.commission_per_lot)
-                self._paid_in += sum(taken.payments, Decimal(0)) if cursor_s else 0
             if newest is None:
                 return None
+            self._is_new = False
             self._clock.quoted(symbol, newest.server_s, self._utc_s(), boot_ns() / _NS_PER_S)
             is_told = self._clock.is_told or self._engine.unix_ns(boot_ns()) is not None
             books = replace(newest, deals=())
@@ -89,6 +91,12 @@ class AccountBooks:
     def ahead_s(self) -> int | None:
         """The trade server's clock less the engine's; None: not known."""
         return self._clock.ahead_s(self._utc_s(), boot_ns() / _NS_PER_S)
+
+    def _took(self, taken: Taken) -> None:
+        for entry in taken.settled:
+            self.settled(entry)
+        if not self._is_new:
+            self._paid_in += sum(taken.payments, Decimal(0))
 
     def _now_s(self) -> int:
         return self._clock.at(self._utc_s(), boot_ns() / _NS_PER_S)

@@ -6,7 +6,7 @@ written in the transaction that takes it.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -63,6 +63,8 @@ class DealLedger:
     def __init__(self, ledger: Ledger, account: Account) -> None:
         # There is more to be told to the engine, or there is room for more.
         self.news = asyncio.Event()
+        # Hears what was taken as soon as it is on disk, also when whoever looked has given up.
+        self.took: Callable[[Taken], None] = lambda _: None
         self._ledger = ledger
         self._account = account
         # Deals whose position is not known yet: since when (monotonic), and their second of the server's clock.
@@ -78,50 +80,56 @@ class DealLedger:
         """The terminal has shown it of late."""
         return deal in self._taken
 
-    async def take(self, deals: Sequence[BookDeal]) -> Taken:
+    async def take(self, deals: Sequence[BookDeal]) -> None:
         """Take those that are new, a few at a time: orders on their way to the ledger go in between."""
-        taken = Taken()
         new = [deal for deal in deals if deal.ticket not in self._taken]
         new.sort(key=lambda deal: (deal.time_msc, deal.ticket))
         for start in range(0, len(new), _MOST_TOGETHER):
-            some = await self._take(new[start : start + _MOST_TOGETHER])
-            taken.externals += some.externals
-            taken.settled += some.settled
-            taken.payments += some.payments
-        return taken
+            await self._take(new[start : start + _MOST_TOGETHER])
 
-    async def _take(self, deals: Sequence[BookDeal]) -> Taken:
+    async def _take(self, deals: Sequence[BookDeal]) -> None:
         now = time.monotonic()
-        before = dict(self._puzzling)
-        given_up = {ticket for ticket, (since, _) in before.items() if now - since > _PATIENCE_S}
+        given_up = {ticket for ticket, (since, _) in self._puzzling.items() if now - since > _PATIENCE_S}
         asked = {deal.ticket for deal in deals}
-        held_s = min((time_s for ticket, (_, time_s) in before.items() if ticket not in asked), default=None)
+        held_s = min((time_s for ticket, (_, time_s) in self._puzzling.items() if ticket not in asked), default=None)
 
         def write(transaction: Transaction) -> tuple[Taken, list[BookDeal]]:
             return _take(self._rows(transaction), deals, given_up, held_s)
 
-        taken, puzzling = await self._ledger.run(write)
-        if taken.externals:
-            self.news.set()
-        for deal in deals:
-            self._puzzling.pop(deal.ticket, None)
-        self._taken |= dict.fromkeys(deal.ticket for deal in deals)
+        def then(found: tuple[Taken, list[BookDeal]]) -> None:
+            taken, puzzling = found
+            self._remember(deals, puzzling, now)
+            self._tell(taken)
+
+        await self._ledger.run(write, then)
+
+    def _remember(self, deals: Sequence[BookDeal], puzzling: Sequence[BookDeal], now: float) -> None:
+        """Which of them were taken, and which could not be yet."""
+        before = {deal.ticket: self._puzzling.pop(deal.ticket, None) for deal in deals}
+        self._taken |= dict.fromkeys(before)
         for deal in puzzling:
-            self._puzzling[deal.ticket] = before.get(deal.ticket, (now, deal.time_msc // 1000))
+            self._puzzling[deal.ticket] = before[deal.ticket] or (now, deal.time_msc // 1000)
             del self._taken[deal.ticket]
         while len(self._taken) > _MOST_REMEMBERED:
             del self._taken[next(iter(self._taken))]
+
+    def _tell(self, taken: Taken) -> None:
         for external in taken.externals:
             log.warning(
                 "a trade that no signal stands for", deal=external.deal.ticket, position=external.deal.position,
                 symbol=external.deal.symbol, cause=external.cause, moved=str(external.moved), owner=external.signal_id,
             )  # fmt: skip
-        return taken
+        if taken.externals:
+            self.news.set()
+        self.took(taken)
 
     async def reclaim(self, deals: Sequence[BookDeal]) -> None:
-        """Deals that were taken for foreign before their signal was known, as after the loss of a ledger."""
-        await self.take(deals)
-        marked = list(deals)
+        """Deals that were taken for foreign before their signal was known, as after the loss of a ledger.
+
+        Payments among them are of long ago: those of today are for the next look to count.
+        """
+        marked = [deal for deal in deals if is_trade(deal)]
+        await self.take(marked)
 
         def write(transaction: Transaction) -> None:
             rows = self._rows(transaction)
@@ -155,8 +163,7 @@ class DealLedger:
             rows.hold(replace(held, owner=name, total=position.signed, ours=position.signed), server_msc)
             rows.keep_external(External(deal, moved, Cause.ADOPTED, name))
 
-        await self._ledger.run(write)
-        self.news.set()
+        await self._ledger.run(write, self._news)
 
     async def holdings(self) -> dict[int, Holding]:
         """By the position's identifier; those that are not flat."""
@@ -180,13 +187,11 @@ class DealLedger:
     async def acknowledged(self, deals: Iterable[int]) -> None:
         """The engine has them."""
         numbers = list(deals)
-        await self._ledger.run(lambda transaction: self._rows(transaction).acknowledge(numbers))
-        self.news.set()
+        await self._ledger.run(lambda transaction: self._rows(transaction).acknowledge(numbers), self._news)
 
     async def refuse(self, refused: RefusedDeal) -> None:
         """The engine will never take it: set it aside for a person, until it is forgotten."""
-        await self._ledger.run(lambda transaction: self._rows(transaction).refuse(refused))
-        self.news.set()
+        await self._ledger.run(lambda transaction: self._rows(transaction).refuse(refused), self._news)
 
     async def refused(self) -> list[RefusedDeal]:
         """The oldest of them."""
@@ -195,6 +200,9 @@ class DealLedger:
     async def forget(self, server_msc: int) -> None:
         """Drop what was over a month ago."""
         await self._ledger.run(lambda transaction: self._rows(transaction).forget(server_msc - _KEEP_MS))
+
+    def _news(self, _: None) -> None:
+        self.news.set()
 
     def _rows(self, transaction: Transaction) -> DealRows:
         return DealRows(transaction, self._account)

@@ -46,9 +46,12 @@ class Ledger:
         """It is told of reports of `account` as soon as they are on disk, in the order of places."""
         self._listeners[account] = listener
 
-    async def run(self, work: Callable[[Transaction], T]) -> T:
-        """Do `work` in the ledger's thread, in one transaction with what else is asked now; all of it or nothing."""
-        return await self._thread.run(work)
+    async def run(self, work: Callable[[Transaction], T], then: Callable[[T], None] | None = None) -> T:
+        """Do `work` in the ledger's thread, in one transaction with what else is asked now; all of it or nothing.
+
+        `then` hears of what is on disk also when whoever asked has given up: what must follow from it belongs there.
+        """
+        return await self._thread.run(work, then)
 
     # the sequence
 

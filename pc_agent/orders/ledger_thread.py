@@ -25,11 +25,12 @@ _NOTE_WAITS_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """`future` None: a note, for which nobody waits."""
+    """`future` None: a note, for which nobody waits. `then` hears in the loop what `work` returned."""
 
     work: Work[Any]
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any] | None"
+    then: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,14 @@ class LedgerThread:
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Work[T]) -> T:
-        """What `work` returns, once it is on disk. When it raises, nothing of it is."""
+    async def run(self, work: Work[T], then: Callable[[T], None] | None = None) -> T:
+        """What `work` returns, once it is on disk. When it raises, nothing of it is.
+
+        `then` hears of it before whoever waits, and also when nobody waits any more: the thread can not be called back.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(work, loop, future))
+        self._jobs.put(_Job(work, loop, future, then))
         return await future
 
     def note(self, work: Work[None]) -> None:
@@ -115,16 +119,7 @@ class LedgerThread:
 
     def _deliver(self, outcomes: Sequence[_Outcome], reports: Sequence[Report]) -> None:
         for outcome in outcomes:
-            future, failure = outcome.job.future, outcome.failure
-            if future is None:
-                if failure:
-                    log.error("a note to the ledger was lost", because=str(failure))
-            elif future.cancelled():
-                continue
-            elif failure:
-                future.set_exception(failure)
-            else:
-                future.set_result(outcome.value)
+            _answer(outcome)
         if reports and outcomes:
             # Behind those who waited: they may have an order to send.
             outcomes[0].job.loop.call_soon(self._listener, reports)
@@ -163,3 +158,20 @@ def _do(transaction: Transaction, job: _Job) -> _Outcome:
         outcome = _Outcome(job, None, error)
     transaction.database.execute("RELEASE job")
     return outcome
+
+
+def _answer(outcome: _Outcome) -> None:
+    """In the loop: what follows from it, then whoever waits."""
+    job, failure = outcome.job, outcome.failure
+    if job.then and not failure:
+        try:
+            job.then(outcome.value)
+        except Exception as error:  # noqa: BLE001 - who asked must hear of it, and the others of theirs
+            failure = error
+    if job.future is None or job.future.cancelled():
+        if failure:
+            log.error("what nobody waits for has failed", because=str(failure))
+    elif failure:
+        job.future.set_exception(failure)
+    else:
+        job.future.set_result(outcome.value)

@@ -68,7 +68,7 @@ class Reconciler:
         self._doubts: dict[str, _Doubt] = {}
         self._pending: dict[str, Entry] = {}
         self._any = asyncio.Event()
-        books.settled = self._told_by_deals
+        books.settled = self._told
 
     def doubt(self, entry: Entry) -> None:
         """It may have been executed, and the ledger says so: find out."""
@@ -212,21 +212,17 @@ class Reconciler:
             now = transaction.entry(entry.signal.signal_id)
             return transaction.settle(entry.signal.signal_id, result) if now == entry else None
 
-        settled = await self._ledger.run(write)
-        if settled:
-            self._tell(settled)
-            self._over(settled)
+        await self._ledger.run(write, self._told)
 
-    def _told_by_deals(self, entry: Entry) -> None:
-        self._tell(entry)
-        self._over(entry)
-
-    def _tell(self, entry: Entry) -> None:
+    def _told(self, entry: Entry | None) -> None:
+        if entry is None:
+            return
         result = entry.result
         log.warning(
             "the books have told", signal_id=entry.signal.signal_id, state=result.state, reason=result.reason,
             message=result.message,
         )  # fmt: skip
+        self._over(entry)
 
     def _over(self, entry: Entry) -> None:
         self._doubts.pop(entry.signal.signal_id, None)

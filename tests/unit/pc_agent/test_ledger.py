@@ -72,6 +72,26 @@ async def test_a_known_signal_is_not_taken_twice(ledger: Ledger) -> None:
     assert [open_entry.state for open_entry in await ledger.open_entries(ACCOUNT)] == [OrderState.INTENT]
 
 
+async def test_what_follows_a_commit_follows_though_nobody_waits(ledger: Ledger) -> None:
+    """The thread writes what it was asked; nothing follows from what failed, and one that fails is no one else's."""
+    followed: list[object] = []
+
+    def fail(_: object) -> None:
+        raise KeyError("no such thing")
+
+    asked = asyncio.get_running_loop().create_task(ledger.run(lambda one: one.add(entry("a")), followed.append))
+    await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(LedgerError):
+        await ledger.run(lambda one: one.intend("never seen", 1), followed.append)
+    failing, other = await asyncio.gather(
+        ledger.run(lambda one: one.add(entry("b")), fail),
+        ledger.run(lambda one: one.add(entry("c"))),
+        return_exceptions=True,
+    )
+    assert (followed, type(failing), other) == ([True], KeyError, True)
+
+
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.INTENT])
 async def test_doubt_is_never_called_refusal(ledger: Ledger, state: OrderState) -> None:
     """From UNKNOWN an order is proven filled or proven not executed, nothing else; what failed leaves no trace."""

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,12 @@ class Terminal:
     def __init__(self) -> None:
         self.books: Books | None = NOTHING
         self.asked: list[ReadBooks] = []
+        # Soon after it has shown them.
+        self.shown: Callable[[], object] = lambda: None
 
     async def read_books(self, ask: ReadBooks) -> Books | None:
         self.asked.append(ask)
+        asyncio.get_running_loop().call_soon(self.shown)
         if self.books is None or not (ask.orders or ask.marks):
             return self.books and replace(self.books, history_orders=())
         return self.books
@@ -61,6 +65,14 @@ class World:
         await self.ledger.receive(ACCOUNT, 1, 1, [Entry(signal, Result(OrderState.RECEIVED), time.time_ns())])
         await self.ledger.intend([name], 1)
         return await self.ledger.settle(name, Result(state, ticket=50 if state is OrderState.PLACED else 0))
+
+    async def look_given_up(self) -> None:
+        """Whoever looks leaves while the ledger writes what the terminal has shown."""
+        looking = asyncio.get_running_loop().create_task(self.books.look(5))
+        self.terminal.shown = looking.cancel
+        with pytest.raises(asyncio.CancelledError):
+            await looking
+        self.terminal.shown = lambda: None
 
     async def state(self, name: str) -> OrderState | None:
         entry = await self.ledger.entry(name)
@@ -228,6 +240,65 @@ async def test_what_is_paid_in_while_an_order_is_in_doubt_is_told_by_the_next_lo
     look = await world.books.look(5)
     assert look
     assert look.paid_in == 500
+
+
+async def test_what_is_paid_out_is_counted_though_whoever_looked_has_given_up(world: World) -> None:
+    """A withdrawal that is not counted looks like a loss."""
+    world.terminal.books = replace(NOTHING, deals=(deal("old"),))
+    await world.books.look(5)
+    withdrawal = BookDeal(8, 0, 0, "", "", 2, 0.0, 0.0, profit=-500.0, time_msc=time.time_ns() // 1_000_000)
+    world.terminal.books = replace(NOTHING, deals=(withdrawal,))
+    await world.look_given_up()
+    look = await world.books.look(5)
+    assert look
+    assert look.paid_in == -500
+
+
+async def test_what_was_paid_in_before_a_new_ledger_is_no_news(world: World) -> None:
+    """Nor is what its first look did not reach, as it was given up; what comes behind that look is."""
+    now_ms = time.time_ns() // 1_000_000
+    paid = [
+        BookDeal(ticket, 0, 0, "", "", 2, 0.0, 0.0, profit=100.0, time_msc=now_ms + ticket * 1000)
+        for ticket in range(1, 4)
+    ]
+    world.terminal.books = replace(NOTHING, deals=(paid[0],))
+    await world.look_given_up()
+    for so_far in (paid[:2], paid):
+        world.terminal.books = replace(NOTHING, deals=tuple(so_far))
+        look = await world.books.look(5)
+    assert look
+    assert look.paid_in == 100
+
+
+async def test_the_first_payment_of_an_account_without_deals_is_counted(world: World) -> None:
+    """Its ledger is not new any more, though it has seen no deal yet."""
+    await world.books.look(5)
+    deposit = BookDeal(1, 0, 0, "", "", 2, 0.0, 0.0, profit=500.0, time_msc=time.time_ns() // 1_000_000)
+    world.terminal.books = replace(NOTHING, deals=(deposit,))
+    look = await world.books.look(5)
+    assert look
+    assert look.paid_in == 500
+
+
+async def test_a_persons_word_holds_though_he_did_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger has it: the symbol is free, also while the terminal is away."""
+    world.terminal.books = None
+    world.reconciler.doubt(await world.entry("s1", OrderState.UNKNOWN))
+    word = Result(OrderState.NOT_EXECUTED, "BY_HAND")
+    run, asked = world.ledger.run, []
+
+    def left_at_the_write(*what: Any) -> Any:
+        asked.append(what)
+        if len(asked) == 2:
+            asyncio.get_running_loop().call_soon(resolving.cancel)
+        return run(*what)
+
+    monkeypatch.setattr(world.ledger, "run", left_at_the_write)
+    resolving = asyncio.get_running_loop().create_task(world.reconciler.resolve_by_hand("s1", word))
+    with pytest.raises(asyncio.CancelledError):
+        await resolving
+    assert await world.state("s1") is OrderState.NOT_EXECUTED
+    assert not world.reconciler.is_frozen("EURUSD")
 
 
 async def test_positions_closed_by_each_other_are_found_without_a_mark(world: World) -> None:
