@@ -59,7 +59,7 @@ class AccountCargo:
             tasks.create_task(self._tell_safety(send))
             tasks.create_task(self._tell_snapshot(send))
             tasks.create_task(self._tell_deals(send))
-            tasks.create_task(_run(self._tell_market(send)))
+            tasks.create_task(_run(self._tell_market, send))
 
     async def take(self, response: pb.StreamSignalsResponse) -> None:
         """What concerns the account; the rest is the lane's."""
@@ -115,5 +115,6 @@ class AccountCargo:
                 continue
 
 
-async def _run(work: Awaitable[None]) -> None:
-    await work
+async def _run(carry: Callable[[Send], Awaitable[None]], send: Send) -> None:
+    """Begun by its task: one that is cancelled first leaves nothing behind."""
+    await carry(send)

@@ -101,7 +101,7 @@ class SignalLane:
         # In the ledger, and not on the lane yet.
         self._fresh: list[Report] = []
         self._reports_wait = asyncio.Event()
-        self._taken = asyncio.Semaphore(_MOST_TAKEN_TOGETHER)
+        self._room = asyncio.Semaphore(_MOST_TAKEN_TOGETHER)
         self._probes: dict[int, int] = {}
         self._pauses = backoff(0.1, 0.5)  # at start the other end is about to come
 
@@ -162,6 +162,8 @@ class SignalLane:
 
     async def _carry(self, facts: Connected, sequence: SignalSequence, execution: Execution, cargo: Cargo) -> None:
         self._outgoing = asyncio.Queue()
+        # Those of a stream that broke may have ended before they could give their room back.
+        self._room = asyncio.Semaphore(_MOST_TAKEN_TOGETHER)
         self._probes.clear()
         hello = hello_of(self._agent, facts, sequence.epoch, sequence.last_seq, self._ledger.ledger_id, cargo.safety())
         greeted_ns = boot_ns()
@@ -173,7 +175,7 @@ class SignalLane:
                 beside = [
                     tasks.create_task(self._probe()),
                     tasks.create_task(self._report(sequence)),
-                    tasks.create_task(_run(cargo.carry(self._send))),
+                    tasks.create_task(_run(cargo.carry, self._send)),
                 ]
                 while (response := await call.read()) is not grpc.aio.EOF:
                     await self._take(response, sequence, execution, cargo, tasks)
@@ -318,7 +320,7 @@ class SignalLane:
         written = execution.take(arrival.due, epoch, last_seq, received_unix_ns) if arrival.due else None
         for signal in arrival.again:
             await execution.repeat(signal)
-        await self._taken.acquire()
+        await self._room.acquire()
         tasks.create_task(self._acknowledge(written, epoch, last_seq))
 
     async def _acknowledge(self, written: asyncio.Task[None] | None, epoch: int, last_seq: int) -> None:
@@ -327,7 +329,7 @@ class SignalLane:
                 await asyncio.shield(written)
             self._send(pb.StreamSignalsRequest(signal_ack=pb.SignalAck(epoch=epoch, seq=last_seq)))
         finally:
-            self._taken.release()
+            self._room.release()
 
     def _take_clock(self, reply: pb.ClockReply) -> None:
         sent_ns = self._probes.pop(reply.agent_unix_ns, None)
@@ -337,5 +339,6 @@ class SignalLane:
             self._lease.renew(sent_ns, reply.valid_for_ms)
 
 
-async def _run(work: Awaitable[None]) -> None:
-    await work
+async def _run(carry: Callable[[Send], Awaitable[None]], send: Send) -> None:
+    """Begun by its task: one that is cancelled first leaves nothing behind."""
+    await carry(send)

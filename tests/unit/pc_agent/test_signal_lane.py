@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import Any
 
 import grpc
@@ -48,7 +49,10 @@ class Engine:
         return self
 
     async def read(self) -> Any:
-        return await self.says.get()
+        said = await self.says.get()
+        if isinstance(said, BaseException):
+            raise said
+        return said
 
     def cancel(self) -> None:
         if self._reader:
@@ -56,6 +60,10 @@ class Engine:
 
     def say(self, **kind: Any) -> None:
         self.says.put_nowait(pb.StreamSignalsResponse(**kind))
+
+    def crash(self) -> None:
+        details = grpc.aio.Metadata(), grpc.aio.Metadata()
+        self.says.put_nowait(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, *details))
 
     def join(self) -> None:
         self.say(joined=pb.Joined(engine="engine", epoch=1, valid_for_ms=VALID_MS))
@@ -249,6 +257,22 @@ async def test_signals_are_acknowledged_when_they_are_written(ledger: Ledger) ->
         assert lane.engine.of("signal_ack") == []
         lane.execution.written.set()
         await eventually(lambda: [ack.seq for ack in lane.engine.of("signal_ack")] == [4, 5])
+
+
+async def test_streams_that_break_behind_signals_leave_room_for_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that crashes as it starts, again and again, must not leave an agent that takes no signal for ever."""
+    monkeypatch.setattr(signal_lane, "_MOST_TAKEN_TOGETHER", 2)
+    monkeypatch.setattr(signal_lane, "backoff", lambda *_: repeat(0.001))
+    lane = Lane(ledger)
+    lane.execution.written.set()
+    async with lane.running():
+        for stream in range(1, 5):
+            lane.engine.join()
+            lane.engine.say(signals=pb.Signals(signals=[message(3 + stream)]))
+            lane.engine.crash()
+            await eventually(lambda: (len(lane.execution.taken), lane.engine.opened) == (stream, stream + 1))  # noqa: B023
 
 
 async def test_what_concerns_the_account_is_handed_on(ledger: Ledger) -> None:
