@@ -26,6 +26,7 @@ from mesh.session import open_session
 from tests.support import eventually, free_port
 from tests.support.hub import ECHO, Backend, RunningHub, instance, registered, run_backend, run_hub
 from tests.support.plain_client import WHO, PlainClient, run_client
+from tests.support.streams import delete_stream
 from tests.support.suho import suho
 
 pytestmark = pytest.mark.integration
@@ -187,7 +188,7 @@ async def nats_url(nats_engine: Nats) -> AsyncIterator[str]:
     """For hubs that share a registry, gone afterwards."""
     yield nats_engine.url
     async with open_bus(nats_engine.url, "test") as bus:
-        await bus.jetstream().delete_stream(STREAM)
+        await delete_stream(nats_engine, bus, STREAM)
 
 
 async def test_an_order_outlives_the_hubs(nats_url: str) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
-from nats.js.errors import NotFoundError
 
 from compose.embedded.nats import Nats
 from hub.domain.history import KEPT_OF_ONE, HealthEvent, HistoryAwayError
@@ -14,6 +13,7 @@ from hub.health.history import STREAM, StreamHistory
 from mesh.bus import open_bus
 from mesh.clock import unix_ms
 from tests.support.proxy import cuttable_proxy
+from tests.support.streams import delete_stream
 from tests.support.waiting import eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -58,8 +58,7 @@ async def test_what_one_hub_notes_every_hub_reads_and_an_event_told_twice_is_one
 async def test_the_stream_is_bounded_and_a_noisy_instance_takes_nothing_from_the_others(nats_engine: Nats) -> None:
     """By age, by size, and by instance; a stream of other bounds is brought up to date."""
     async with open_bus(nats_engine.url, "test") as bus:
-        with suppress(NotFoundError):
-            await bus.jetstream().delete_stream(STREAM)
+        await delete_stream(nats_engine, bus, STREAM)
         await bus.jetstream().add_stream(name=STREAM, subjects=["suho.health.*"], max_age=7)
         async with history(nats_engine.url) as kept:
             kept.note(event("echo-1", 0))

@@ -15,6 +15,7 @@ from hub.store.nats_bucket import STREAM
 from hub.store.nats_store import NatsStore
 from mesh.bus import open_bus
 from tests.support.entries import EVERY_KIND, LONG_ZONE, record
+from tests.support.streams import delete_stream
 
 pytestmark = [pytest.mark.integration, pytest.mark.parametrize("kind", ["memory", "nats"])]
 
@@ -32,7 +33,7 @@ async def opened(kind: str, nats_engine: Nats) -> AsyncIterator[Store]:
         try:
             yield store
         finally:
-            await bus.jetstream().delete_stream(STREAM)
+            await delete_stream(nats_engine, bus, STREAM)
 
 
 async def collect(store: Store, count: int) -> list[News]:

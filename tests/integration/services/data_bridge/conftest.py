@@ -1,7 +1,7 @@
 """Bridges on a real NATS, with a database service that answers what a test lets it know."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy
-from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 from suho.database.v1 import tick_service_pb2 as db
 from suho.database.v1 import tick_service_pb2_grpc
@@ -23,6 +22,7 @@ from mesh.market.subjects import TICKS_STREAM, all_ticks
 from mesh.server import MeshServer
 from services.data_bridge.app import open_bridge
 from services.data_bridge.config import BridgeSettings
+from tests.support.streams import delete_stream
 
 StartBridge = Callable[..., Awaitable[MeshServer]]
 
@@ -79,8 +79,7 @@ async def declare_log(bus: Client) -> None:
 async def bus(nats_engine: Nats) -> AsyncIterator[Client]:
     """NATS, without a log."""
     async with open_bus(nats_engine.url, "test") as client:
-        with suppress(NotFoundError):
-            await client.jetstream().delete_stream(TICKS_STREAM)
+        await delete_stream(nats_engine, client, TICKS_STREAM)
         yield client
 
 

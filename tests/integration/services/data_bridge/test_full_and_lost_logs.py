@@ -6,12 +6,14 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, StreamConfig
 
+from compose.embedded.nats import Nats
 from mesh.market.subjects import TICKS_STREAM, all_ticks
 from services.data_bridge import app
 from tests.integration.services.data_bridge.agent import Agent, lane, status
 from tests.integration.services.data_bridge.conftest import StartBridge, declare_log
 from tests.integration.services.data_bridge.ticks import history, identities, logged_ticks
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +43,7 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
 
 
 async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
-    start_bridge: StartBridge, log_of_ticks: Client, monkeypatch: pytest.MonkeyPatch
+    start_bridge: StartBridge, nats_engine: Nats, log_of_ticks: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log that begins anew is noticed while the symbol is idle."""
     monkeypatch.setattr(app, "_LOG_WATCH_S", 0.02)
@@ -53,7 +55,7 @@ async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
             await client.send(piece)
         await client.until_acked(ticks.last_id)
         await asyncio.sleep(0.1)  # the watch has seen the log as it was
-        await log_of_ticks.jetstream().delete_stream(TICKS_STREAM)
+        await delete_stream(nats_engine, log_of_ticks, TICKS_STREAM)
         await declare_log(log_of_ticks)
         while not client.out_of_sync:
             await client.read()

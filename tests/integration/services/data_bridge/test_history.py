@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +10,6 @@ import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
-from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 from suho.database.v1 import tick_service_pb2 as db
 from suho.database.v1 import tick_service_pb2_grpc
@@ -39,6 +38,7 @@ from tests.integration.services.data_bridge.terminal import Terminal, refs
 from tests.integration.services.data_bridge.ticks import SERVER, START_MSC, history
 from tests.integration.services.database.conftest import DATABASE, ensure_database
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -117,8 +117,7 @@ async def platform(
     await ensure_database(postgres_engine.dsn, DATABASE)
     async with open_bus(nats_engine.url, "test") as bus:
         for stream in (subjects.TICKS_STREAM, subjects.BACKFILL_STREAM):
-            with suppress(NotFoundError):
-                await bus.jetstream().delete_stream(stream)
+            await delete_stream(nats_engine, bus, stream)
     settings = DatabaseSettings(
         instance="database-1",
         port=0,

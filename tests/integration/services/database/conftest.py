@@ -8,7 +8,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest_asyncio
-from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from suho.common.v1 import account_pb2
@@ -30,6 +29,7 @@ from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
 from services.database.postgres.outbox import Outbox
 from services.database.sink import Sink
+from tests.support.streams import delete_stream
 
 # One for all tests, emptied for each: PostgreSQL takes long to make and to let go of many.
 DATABASE = "suho_test"
@@ -46,8 +46,7 @@ async def settings(
         await cache.flushdb()
     async with open_bus(nats_engine.url, "test") as bus:
         for stream in (subjects.TICKS_STREAM, subjects.BACKFILL_STREAM):
-            with suppress(NotFoundError):
-                await bus.jetstream().delete_stream(stream)
+            await delete_stream(nats_engine, bus, stream)
     return DatabaseSettings(
         instance="database-1",
         port=0,

@@ -28,6 +28,7 @@ from tests.integration.services.database.ticks import batch, publish, publish_re
 from tests.support import eventually, replay_file
 from tests.support.kafka import Kafka, committed
 from tests.support.kafka_sink import kafka_sink
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -39,14 +40,12 @@ async def bus(nats_engine: Nats) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def tick_log(bus: Client) -> AsyncIterator[TickLog]:
+async def tick_log(nats_engine: Nats, bus: Client) -> TickLog:
     """TICKS, new and empty."""
+    await delete_stream(nats_engine, bus, subjects.TICKS_STREAM)
     log = TickLog(bus, subjects.TICKS_STREAM, 256 << 20, "log_max_bytes")
     await log.declare()
-    await bus.jetstream().delete_stream(log.name)
-    await log.declare()
-    yield log
-    await bus.jetstream().delete_stream(log.name)
+    return log
 
 
 @asynccontextmanager
@@ -138,7 +137,9 @@ async def test_two_sinks_write_once(tick_log: TickLog, bus: Client, kafka: Kafka
     assert values(kafka, "EURUSD") == encoded(batches)
 
 
-async def test_the_purge_knows_how_far_kafka_got(tick_log: TickLog, bus: Client, kafka: Kafka) -> None:
+async def test_the_purge_knows_how_far_kafka_got(
+    tick_log: TickLog, nats_engine: Nats, bus: Client, kafka: Kafka
+) -> None:
     """Also under a newer epoch, as long as the message there is the same; a log restored from an older copy is not."""
     batches = list(batch(800).chunks(200))
     await publish(bus, *batches)
@@ -149,7 +150,7 @@ async def test_the_purge_knows_how_far_kafka_got(tick_log: TickLog, bus: Client,
     assert await progress.stored_seq((await tick_log.renew(2)).number) == 4
     stream = bus.jetstream()
     config = (await stream.stream_info(tick_log.name)).config
-    await stream.delete_stream(tick_log.name)
+    await delete_stream(nats_engine, bus, tick_log.name)
     await stream.add_stream(config)
     await publish(bus, *batches[:2])
     assert await progress.stored_seq(1) == 0

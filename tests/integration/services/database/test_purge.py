@@ -7,6 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
+from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.clock import unix_ms
 from mesh.market import Batch, subjects
@@ -19,6 +20,7 @@ from services.database.purge import Purge
 from tests.integration.services.database.sinks import running, sink_of
 from tests.integration.services.database.ticks import batch, publish
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -131,14 +133,16 @@ async def test_a_full_log_flows_again(engines: Engines, bus: Client) -> None:
     assert rows == [{"n": left * 500}]
 
 
-async def test_it_runs_by_itself_and_waits_for_a_log_that_is_away(engines: Engines, bus: Client) -> None:
+async def test_it_runs_by_itself_and_waits_for_a_log_that_is_away(
+    engines: Engines, nats_engine: Nats, bus: Client
+) -> None:
     """A log that can not be asked puts a purge off; the next one is done."""
     await publish(bus, *batch(40).chunks(10))
     log = engines.tick_log
     sink = Kafka(0)
     purge = Purge(log, LogContents(bus, log.name), [sink], 0, 0.05, TRANSIENT, unix_ms)
     config = (await bus.jetstream().stream_info(log.name)).config
-    await bus.jetstream().delete_stream(log.name)
+    await delete_stream(nats_engine, bus, log.name)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(purge.run())
         await asyncio.sleep(0.1)

@@ -7,6 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg, StreamConfig
 
+from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.market import Batch, subjects
 from services.database.app import Engines
@@ -15,6 +16,7 @@ from services.database.domain.incident import Incident
 from tests.integration.services.database.sinks import running, sink_of
 from tests.integration.services.database.ticks import READ_UNIX_NS, batch, publish
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -36,10 +38,10 @@ async def copy_of(bus: Client) -> tuple[StreamConfig, list[RawStreamMsg]]:
     return info.config, [await stream.get_msg(STREAM, seq) for seq in range(1, info.state.last_seq + 1)]
 
 
-async def restore(bus: Client, config: StreamConfig, messages: list[RawStreamMsg]) -> None:
+async def restore(engine: Nats, bus: Client, config: StreamConfig, messages: list[RawStreamMsg]) -> None:
     """The copy takes the log's place, with its numbers."""
+    await delete_stream(engine, bus, STREAM)
     stream = bus.jetstream()
-    await stream.delete_stream(STREAM)
     await stream.add_stream(config)
     for message in messages:
         await stream.publish(message.subject or "", message.data or b"")
@@ -64,13 +66,13 @@ async def distinct(engines: Engines) -> tuple[int, int]:
     return row["ids"], row["epochs"]
 
 
-async def test_a_truncated_log_is_walked_back(engines: Engines, bus: Client) -> None:
+async def test_a_truncated_log_is_walked_back(engines: Engines, nats_engine: Nats, bus: Client) -> None:
     """The log lost its end, which is stored: what comes then is stored behind what is left."""
     pieces = list(batch(600).chunks(100))
     await publish(bus, *pieces[:4])
     await stored_up_to(engines, 4)
     config, messages = await copy_of(bus)
-    await restore(bus, config, messages[:2])
+    await restore(nats_engine, bus, config, messages[:2])
     await publish(bus, *read_anew(*pieces[2:]))
     noted = await stored_up_to(engines, 6)
     assert [incident.kind for incident in noted] == ["LOG_RESTORED"]
@@ -78,7 +80,7 @@ async def test_a_truncated_log_is_walked_back(engines: Engines, bus: Client) -> 
     assert await distinct(engines) == (600, 2)
 
 
-async def test_two_restores_in_a_row(engines: Engines, bus: Client) -> None:
+async def test_two_restores_in_a_row(engines: Engines, nats_engine: Nats, bus: Client) -> None:
     """An older copy that then got other messages, twice, its old epoch with it each time."""
     pieces = list(batch(900).chunks(100))
     await publish(bus, *pieces[:2])
@@ -86,10 +88,10 @@ async def test_two_restores_in_a_row(engines: Engines, bus: Client) -> None:
     await publish(bus, *pieces[2:5])
     await stored_up_to(engines, 5)
     other = list(batch(300, "GBPUSD").chunks(100))
-    await restore(bus, *copied)
+    await restore(nats_engine, bus, *copied)
     await publish(bus, *read_anew(pieces[2]), other[0], *read_anew(*pieces[3:6]))
     assert [incident.kind for incident in await stored_up_to(engines, 7)] == ["LOG_RESTORED"]
-    await restore(bus, *copied)
+    await restore(nats_engine, bus, *copied)
     await publish(bus, other[1], other[2])
     noted = await stored_up_to(engines, 4)
     assert ["agree up to message 2;" in incident.detail for incident in noted] == [True]
@@ -98,26 +100,26 @@ async def test_two_restores_in_a_row(engines: Engines, bus: Client) -> None:
     assert not await stored_up_to(engines, 4)
 
 
-async def test_an_emptied_log_of_the_same_epoch(engines: Engines, bus: Client) -> None:
+async def test_an_emptied_log_of_the_same_epoch(engines: Engines, nats_engine: Nats, bus: Client) -> None:
     """Nothing is common: everything that the new log gets is stored."""
     first, second = batch(600).chunks(300)
     await publish(bus, first)
     await stored_up_to(engines, 1)
     config, _ = await copy_of(bus)
-    await restore(bus, config, [])
+    await restore(nats_engine, bus, config, [])
     await publish(bus, second)
     assert [incident.kind for incident in await stored_up_to(engines, 1)] == ["LOG_RESTORED"]
     assert await distinct(engines) == (600, 2)
 
 
-async def test_a_log_that_is_deleted_under_the_sink(engines: Engines, bus: Client) -> None:
+async def test_a_log_that_is_deleted_under_the_sink(engines: Engines, nats_engine: Nats, bus: Client) -> None:
     """It is declared anew with an epoch of its own, and followed, while the sink runs on."""
     first, second = batch(600).chunks(300)
     await publish(bus, first)
     async with running(sink_of(engines)) as sink:
         await eventually(lambda: sink.stored_rows == 300)
         before = sink.position.epoch
-        await bus.jetstream().delete_stream(STREAM)
+        await delete_stream(nats_engine, bus, STREAM)
         await eventually(lambda: sink.position.epoch > before)
         await publish(bus, second)
         await eventually(lambda: sink.stored_rows == 600)
@@ -140,7 +142,9 @@ async def test_messages_that_left_unstored_are_told_and_passed(engines: Engines,
     assert not await stored_up_to(engines, 5)
 
 
-async def test_a_log_restored_under_the_sink_is_not_taken_for_stored(engines: Engines, bus: Client) -> None:
+async def test_a_log_restored_under_the_sink_is_not_taken_for_stored(
+    engines: Engines, nats_engine: Nats, bus: Client
+) -> None:
     """Before the sink itself notices, whoever purges by its position hears that nothing is stored."""
     pieces = list(batch(400).chunks(100))
     await publish(bus, *pieces[:2])
@@ -149,7 +153,7 @@ async def test_a_log_restored_under_the_sink_is_not_taken_for_stored(engines: En
     position = sink.position
     assert await sink.stored_seq(position.epoch) == 2
     config, _ = await copy_of(bus)
-    await restore(bus, config, [])
+    await restore(nats_engine, bus, config, [])
     assert await sink.stored_seq(position.epoch) == 0
     await publish(bus, *read_anew(*pieces))
     assert await sink.stored_seq(position.epoch) == 0

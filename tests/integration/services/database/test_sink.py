@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from nats.aio.client import Client
 
+from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.market import TickId, subjects
 from services.database.app import Engines
@@ -17,6 +18,7 @@ from services.database.domain.tick import TickStats
 from tests.integration.services.database.sinks import running, sink_of
 from tests.integration.services.database.ticks import START_MSC, batch, publish, publish_many, publish_refusal
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -132,13 +134,13 @@ async def test_two_values_of_one_identity_stay_visible(engines: Engines, bus: Cl
     assert (stats.distinct, stats.stored, stats.conflicting) == (102, 109, 7)
 
 
-async def test_a_log_made_anew_has_its_own_epoch(engines: Engines, bus: Client) -> None:
+async def test_a_log_made_anew_has_its_own_epoch(engines: Engines, nats_engine: Nats, bus: Client) -> None:
     """Numbers begin at 1 again, in another epoch: everything in the new log is stored."""
     first, second = batch(600).chunks(300)
     await publish(bus, first)
     async with running(sink_of(engines)) as sink:
         await eventually(lambda: sink.position.seq == 1)
-    await bus.jetstream().delete_stream(subjects.TICKS_STREAM)
+    await delete_stream(nats_engine, bus, subjects.TICKS_STREAM)
     await engines.tick_log.declare()
     await publish(bus, second)
     async with running(sink_of(engines)) as again:

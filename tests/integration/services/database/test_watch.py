@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from suho.database.v1 import tick_service_pb2 as pb
 from suho.market.v1 import tick_pb2
 
+from compose.embedded.nats import Nats
 from mesh.bus import open_bus
 from mesh.config import SettingsError
 from mesh.errors import MeshError, Reason
@@ -28,6 +29,7 @@ from tests.integration.services.database.conftest import Stubs
 from tests.integration.services.database.sinks import running, sink_of
 from tests.integration.services.database.ticks import START_MSC, batch, publish
 from tests.support import eventually
+from tests.support.streams import delete_stream
 
 pytestmark = pytest.mark.integration
 
@@ -134,9 +136,9 @@ async def test_two_instances_share_the_sinks(engines: Engines, settings: Databas
     assert await engines.clickhouse.rows("SELECT count() AS n FROM ticks") == [{"n": 200}]
 
 
-async def test_status_says_that_the_log_is_away(service: Stubs, bus: Client) -> None:
+async def test_status_says_that_the_log_is_away(service: Stubs, nats_engine: Nats, bus: Client) -> None:
     """Not an inner fault: whoever asks is to ask again."""
-    await bus.jetstream().delete_stream(subjects.BACKFILL_STREAM)
+    await delete_stream(nats_engine, bus, subjects.BACKFILL_STREAM)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.ticks.GetSinkStatus(pb.GetSinkStatusRequest())
     assert MeshError.of(caught.value).reason is Reason.LOG_UNAVAILABLE
