@@ -56,19 +56,22 @@ class LivePreferences:
         self._unknown = self._shared and not await self._store.is_agreed(Key(Kind.PREFERENCES, self._user))
         if self._unknown:
             log.warning("trades wait for confirmation until the database has told the person's preferences")
-        self._take(await self._store.preferences(self._user))
+        await self._store.preferences(self._user, self._take)
 
     async def exchanged(self) -> None:
         """Take what the store has after an exchange with the database."""
-        self._unknown = False
-        self._take(await self._store.preferences(self._user))
+        await self._store.preferences(self._user, self._take_agreed)
 
     async def set(self, values: Mapping[str, Any]) -> Preferences:
-        """Change the fields that `values` names."""
-        if "trade_confirmation" in values:
-            self._unknown = False
-        self._take(await self._store.prefer(self._user, values, unix_ms(), self._by))
+        """Change the fields that `values` names. What is on disk is in force, also when whoever asked has given up."""
+        then = self._take_agreed if "trade_confirmation" in values else self._take
+        await self._store.prefer(self._user, values, unix_ms(), self._by, then)
         return self._now
+
+    def _take_agreed(self, preferences: Preferences) -> None:
+        """The database, or the person, has said whether trades are to be confirmed."""
+        self._unknown = False
+        self._take(preferences)
 
     def _take(self, preferences: Preferences) -> None:
         if self._unknown:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,6 +31,9 @@ from pc_agent.store.journal import Change
 from pc_agent.store.settling import Outcome
 
 T = TypeVar("T")
+
+
+def _unheard(_: object) -> None: ...
 
 
 class UnknownRecordError(LookupError):
@@ -81,15 +83,28 @@ class Store:
         def write(db: Connection) -> bool:
             return sum(_observe(db, content, now_ms, by) for content in seen) > 0
 
-        self._note(await self._write(write))
+        await self._write(write, self._note)
 
-    async def preferences(self, user: UUID) -> Preferences:
-        """Of that person; the usual ones where nothing was said yet."""
-        record = await self._do(lambda db: record_table.read(db, Key(Kind.PREFERENCES, user)))
-        return _preferences(record, user)
+    async def preferences(self, user: UUID, then: Callable[[Preferences], None] = _unheard) -> Preferences:
+        """Of that person; the usual ones where nothing was said yet. `then`: see `prefer`."""
 
-    async def prefer(self, user: UUID, values: Mapping[str, Any], now_ms: int, by: str) -> Preferences:
-        """Change the fields that `values` names."""
+        def read(db: Connection) -> Preferences:
+            return _preferences(record_table.read(db, Key(Kind.PREFERENCES, user)), user)
+
+        return await self._do(read, then)
+
+    async def prefer(
+        self,
+        user: UUID,
+        values: Mapping[str, Any],
+        now_ms: int,
+        by: str,
+        then: Callable[[Preferences], None] = _unheard,
+    ) -> None:
+        """Change the fields that `values` names.
+
+        `then` hears what the store has, in the order in which it came to have it, also when whoever asked has given up.
+        """
 
         def write(db: Connection) -> Preferences:
             held = record_table.read(db, Key(Kind.PREFERENCES, user))
@@ -99,9 +114,11 @@ class Store:
                 _change(db, base, replace(base, content=changed, removed=False, **_made(base, now_ms, by)))
             return changed
 
-        preferences = await self._write(write)
-        self._note(True)
-        return preferences
+        def written(preferences: Preferences) -> None:
+            self._note(True)
+            then(preferences)
+
+        await self._write(write, written)
 
     async def assume(self, preferences: Preferences, now_ms: int, by: str) -> None:
         """Hold these until the database, or the person, says otherwise; they are not sent."""
@@ -119,15 +136,15 @@ class Store:
             UnknownRecordError
         """
 
-        def write(db: Connection) -> None:
+        def write(db: Connection) -> bool:
             held = record_table.read(db, key)
             if held is None:
                 raise UnknownRecordError(f"there is no {key.kind.lower()} {key.id} in this PC's store")
             if not held.removed:
                 _change(db, held, replace(held, removed=True, **_made(held, now_ms, by)))
+            return not held.removed
 
-        await self._write(write)
-        self._note(True)
+        await self._write(write, self._note)
 
     async def to_send(self, limit: int) -> list[Change]:
         """Changes that wait for the database's answer, the oldest of each record."""
@@ -154,16 +171,23 @@ class Store:
         if changed:
             self.changed.set()
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
+    async def _write(self, work: Callable[[Connection], T], then: Callable[[T], None] = _unheard) -> T:
         def within(db: Connection) -> T:
             with transaction(db):
                 return work(db)
 
-        return await self._do(within)
+        return await self._do(within, then)
 
-    async def _do(self, work: Callable[[Connection], T]) -> T:
+    async def _do(self, work: Callable[[Connection], T], then: Callable[[T], None] = _unheard) -> T:
+        """`then` hears of it before whoever waits, and also when nobody does: the thread can not be called back."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(work, self._connection))
+
+        def do() -> T:
+            done = work(self._connection)
+            loop.call_soon_threadsafe(then, done)
+            return done
+
+        return await loop.run_in_executor(self._thread, do)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -15,6 +16,7 @@ import pytest
 from pc_agent.domain.observation import TerminalLook, seen
 from pc_agent.domain.reference import Key, Kind, Preferences, Record, Theme, TradingAccount, account_id, key_of
 from pc_agent.file_lock import LockedError
+from pc_agent.store import journal
 from pc_agent.store.duckdb_file import StoreMigrationError
 from pc_agent.store.journal import Change, State
 from pc_agent.store.preferences import LivePreferences
@@ -70,6 +72,7 @@ async def test_what_was_committed_survives_a_kill(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, signal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from pc_agent.store.store import open_store
 
@@ -268,3 +271,39 @@ async def test_preferences_are_live(store: Store) -> None:
         await preferences.set({"trade_confirmation": True})
         assert preferences.trade_confirmation
         assert (await waiting).trade_confirmation
+
+
+async def test_what_is_on_disk_is_in_force_though_whoever_asked_has_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trades wait for the person's word from then on, and the database is told; so it is of a removal."""
+    await store.observe(seen("pc-1", LOOK), 1_000, "pc-1")
+    preferences = LivePreferences(store, USER, "pc-1")
+    await preferences.begin()
+    asking: asyncio.Task[Any]
+    loop, note = asyncio.get_running_loop(), journal.note
+    monkeypatch.setattr(journal, "note", lambda *change: (loop.call_soon_threadsafe(asking.cancel), note(*change)))
+    account = key_of(seen("pc-1", LOOK)[2])
+    for asked in (preferences.set({"trade_confirmation": True}), store.remove(account, 2_000, "person")):
+        store.changed.clear()
+        asking = loop.create_task(asked)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await store.held()  # behind the write
+        assert store.changed.is_set()
+    assert preferences.trade_confirmation
+
+
+async def test_a_word_that_could_not_be_written_was_not_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person wants is not known then, whatever else he sets afterwards."""
+    preferences = LivePreferences(store, USER, "pc-1", shared=True)
+    await preferences.begin()
+
+    def fail(*_: object) -> None:
+        raise duckdb.IOException("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(journal, "note", fail)
+        with pytest.raises(duckdb.IOException):
+            await preferences.set({"trade_confirmation": False})
+    assert (await preferences.set({"auto_close_trades": True})).trade_confirmation
