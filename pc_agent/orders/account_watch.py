@@ -72,7 +72,8 @@ class AccountWatch:
         self._looked = looked
         self._lasting = Lasting()
         self._known_orders: dict[int, str] = {}
-        # What was compared last: whose each is, is known of these and of no newer ones.
+        # What was compared last, and when it was asked for: whose each is, is known of these and of no newer ones.
+        self._asked = float("-inf")
         self._positions: tuple[BookPosition, ...] = ()
         self._orders: tuple[BookOrder, ...] = ()
         self._engine: Mapping[str, Decimal] | None = None
@@ -129,9 +130,8 @@ class AccountWatch:
         await self._reconciler.look_at_pending()
         if not self.compared.is_set():
             await self._reconciler.look_at_doubts()
-            self.compared.set()
-        self._looked(look)
         await self._compare(look)
+        self.compared.set()
         return True
 
     async def read(self) -> None:
@@ -164,20 +164,19 @@ class AccountWatch:
         return holding.owner if holding else ""
 
     async def _compare(self, look: Look) -> None:
+        """Unless a later one was compared meanwhile: an older one would say that what has gone is there still."""
         books = look.books
         holdings, known = await self._deals.holdings(), await self._know(books.orders)
+        externals = tuple(await self._deals.externals_since(look.server_s * 1000 - TOLD_FOR_MS))
+        engine = self._engine if await self._engine_knows_all() else None
+        if look.asked_monotonic < self._asked:
+            return
+        self._asked = look.asked_monotonic
+        self._looked(look)
         self.holdings, self._known_orders = holdings, known
         self._positions, self._orders = books.positions, books.orders
-        sides = Sides(
-            books.positions,
-            books.orders,
-            self.holdings,
-            self._known_orders,
-            self._reconciler.pending,
-            self._reconciler.unresolved,
-            tuple(await self._deals.externals_since(look.server_s * 1000 - TOLD_FOR_MS)),
-            self._engine if await self._engine_knows_all() else None,
-        )
+        pending, unresolved = self._reconciler.pending, self._reconciler.unresolved
+        sides = Sides(books.positions, books.orders, holdings, known, pending, unresolved, externals, engine)
         found = tuple(self._lasting.note(differences(sides), unix_ms()))
         self._log(found)
         self.differences = found

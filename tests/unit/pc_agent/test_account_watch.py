@@ -13,6 +13,7 @@ import pytest
 from pc_agent.domain.books import BookOrder, BookPosition, Books, Money
 from pc_agent.domain.orders import Entry, Mark, OrderState, Result, Side, Signal, mark_of
 from pc_agent.orders import account_watch as module
+from pc_agent.orders import reconciler
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
@@ -77,6 +78,10 @@ async def watching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             running.cancel()
 
 
+async def no_past(*_: object) -> dict[int, BookOrder]:
+    return {}
+
+
 async def test_what_an_outcome_did_to_the_books_is_told_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine is to hear of it, the safety has seen it; many outcomes at once cost one look."""
     async with watching(tmp_path, monkeypatch) as watched:
@@ -115,8 +120,8 @@ async def test_what_never_was_costs_no_look(
     async with watching(tmp_path, monkeypatch) as watched:
         watched.end(state)
         for _ in range(3):  # in turn with whoever else wants to look
-            await watched.watch.read()
-        assert len(watched.looks) == looks
+            await watched.watch.look()
+        assert len(watched.looks) == looks + 3
 
 
 async def test_a_storm_leaves_the_terminal_to_its_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,3 +133,27 @@ async def test_a_storm_leaves_the_terminal_to_its_orders(tmp_path: Path, monkeyp
         await eventually(lambda: len(watched.looks) >= 5)
         asked_s = watched.terminal.asked_s
         assert all(later - one >= 0.05 for one, later in pairwise(asked_s))
+
+
+async def test_a_look_that_was_overtaken_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safety would count without a position that is open, and what was closed would be closed again."""
+    async with watching(tmp_path, monkeypatch) as watched:
+        pending = await watched.world.entry("s1", OrderState.PLACED)
+        watched.world.reconciler.watch(pending)
+        held_up, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow_past(*_: object) -> dict[int, BookOrder]:
+            held_up.set()
+            await go_on.wait()
+            return await no_past()
+
+        monkeypatch.setattr(reconciler, "past_orders", slow_past)
+        older = asyncio.get_running_loop().create_task(watched.watch.look())
+        await held_up.wait()
+        monkeypatch.setattr(reconciler, "past_orders", no_past)
+        watched.terminal.books = replace(BOOKS, positions=(OPEN,))
+        assert await watched.watch.look()
+        go_on.set()
+        assert await older
+        assert (watched.tickets(), watched.watch.foreign()) == ([9], [OPEN])
+        assert watched.looks[-1].books.positions == (OPEN,)
