@@ -150,17 +150,18 @@ class Outbox:
         place = (account_id, epoch, after_seq, to_seq, _PAGE)
         async with self._postgres.connection() as connection:
             found = await connection.fetch(_ENTRIES, *place)
-            if any(row["ledger"] != ledger for row in found):
+            if not all(row["ledger"] for row in found):
                 found = await _mark(connection, place, ledger)
         return [OutboxEntry(rows.order(row), _redelivered(row, ledger)) for row in found]
 
 
 async def _mark(connection: Connection, place: tuple[int, ...], ledger: str) -> list[Any]:
-    """The entries as they were; from now on they are with `ledger`, durably: else a signal that was executed could be
-    handed to another one as a new one."""
+    """The entries as they were; what was with none is with `ledger` from now on, durably: else a signal that was
+    executed could be handed to another one as a new one. The first ledger stays: a later one may be cut off before it
+    hears, and is told again that another may have executed it."""
     async with connection.transaction():
         found: list[Any] = await connection.fetch(f"{_ENTRIES} FOR UPDATE OF q", *place)
-        signals = [row["signal_id"] for row in found if row["ledger"] != ledger]
+        signals = [row["signal_id"] for row in found if not row["ledger"]]
         await connection.execute("UPDATE outbox SET ledger = $2 WHERE signal_id = ANY($1)", signals, ledger)
         await connection.execute(
             "UPDATE orders o SET agent = l.agent FROM leases l"  # only the first one may have executed it

@@ -65,6 +65,17 @@ async def test_the_outbox_says_what_it_gave_to_another_ledger(service: Stubs, ac
     ]
 
 
+async def test_a_redelivery_that_is_cut_off_comes_again_as_one(service: Stubs, account: pb.Account) -> None:
+    """Whoever is told that another may have executed it may not hear: it is no less so when the same ledger asks again,
+    and the first one, which knows what it did, is not told so."""
+    await commit(service, order("a"), ledger="ledger-1")
+    told = [
+        [entry.redelivered async for entry in entries(service.orders.WatchOutbox(watch(account, 0, 1, ledger)))]
+        for ledger in ("ledger-2", "ledger-2", "ledger-1")
+    ]
+    assert told == [[True], [True], [False]]
+
+
 async def test_a_signal_that_a_report_speaks_of_was_handed_out(service: Stubs, account: pb.Account) -> None:
     """Whatever the outbox remembers: an agent had it."""
     await commit(service, order("a"))
