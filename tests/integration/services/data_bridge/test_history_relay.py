@@ -27,7 +27,7 @@ from tests.support import eventually
 pytestmark = pytest.mark.integration
 
 KEY = SymbolKey(SERVER, "XAU.USD #1")
-SILENCE_S = 0.3
+SILENCE_S = 2.0
 
 
 class AskedLane:
@@ -48,10 +48,12 @@ class _Unchanged:
 
 
 @asynccontextmanager
-async def relaying(bus: Client, lane: AskedLane | None, bridge: str = "bridge-1") -> AsyncIterator[HistoryRelay]:
+async def relaying(
+    bus: Client, lane: AskedLane | None, bridge: str = "bridge-1", silence_s: float = SILENCE_S
+) -> AsyncIterator[HistoryRelay]:
     """A relay of a bridge that holds the lane, or none."""
     held = cast("Lane | None", lane)
-    relay = HistoryRelay(bus, bridge, lambda key: held if key == KEY else None, _Unchanged(), SILENCE_S)
+    relay = HistoryRelay(bus, bridge, lambda key: held if key == KEY else None, _Unchanged(), silence_s)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(relay.run())
         await asyncio.sleep(0)
@@ -141,7 +143,7 @@ async def test_a_flood_is_refused(bus: Client, monkeypatch: pytest.MonkeyPatch) 
 async def test_a_silent_agent_is_given_up(bus: Client) -> None:
     """After the time that it may say nothing; the question is forgotten then."""
     lane = AskedLane()
-    async with relaying(bus, lane) as relay:
+    async with relaying(bus, lane, silence_s=0.3) as relay:
         with pytest.raises(MeshError, match=r"said nothing for 0\.3 s"):
             await terminals(bus).digests(KEY, Span(START_MSC, START_MSC + 1000, 1000))
         late = [pb.HistoryAnswer(request=lane.asked[0].request)]
