@@ -34,7 +34,7 @@ async def program(nats_url: str, *arguments: str) -> AsyncIterator[asyncio.subpr
 
 
 async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         _, said = await process.communicate()
     return process.returncode, said.decode()
 
@@ -43,7 +43,7 @@ async def test_it_serves_without_a_hub_and_stops_when_told(nats_engine: Nats, bu
     """SIGTERM ends it with status 0, hub or no hub."""
     port = free_port()
     async with program(nats_engine.url, "--port", str(port), "--instance", "b-7") as process:
-        answer = await eventually(lambda: reachable(port))
+        answer = await eventually(lambda: reachable(port), 30)
         assert answer == "b-7"
         process.terminate()
         code, said = await end_of(process)

@@ -100,7 +100,7 @@ async def test_paused_and_killed_bridges_are_taken_over_from(
         await second.send(ticks.slice(0, 50))
         await second.until_acked(ticks.id_at(49))
     async with program(nats_engine.url, *settings) as process:
-        await eventually(lambda: reachable(port))
+        await eventually(lambda: reachable(port), 30)
         async with lane(port) as first:
             await first.open("EURUSD")
             await first.send(ticks.slice(50, 100))

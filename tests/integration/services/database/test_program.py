@@ -90,7 +90,7 @@ async def test_killed_again_and_again_it_stores_every_tick_once(
     raw, _ = await counted(engines)
     async with program(config) as second:
         await publish(bus, *pieces[100:200])
-        await eventually(lambda: _more_than(engines, raw), interval_s=0.1)
+        await eventually(lambda: _more_than(engines, raw), timeout_s=30, interval_s=0.1)
         second.kill()
     async with program(config) as last:
         await publish(bus, *pieces[200:])
@@ -148,7 +148,7 @@ async def test_a_refused_password_ends_the_program(settings: DatabaseSettings, t
     wrong = settings.postgres_dsn.get_secret_value().replace("@", "wrong@")
     config = write_config(tmp_path, settings.model_copy(update={"postgres_dsn": type(settings.postgres_dsn)(wrong)}))
     async with program(config) as process:
-        assert await asyncio.wait_for(process.wait(), 10) == 78
+        assert await asyncio.wait_for(process.wait(), 30) == 78
 
 
 async def test_instances_that_start_at_once_migrate_once(settings: DatabaseSettings) -> None:
