@@ -129,10 +129,10 @@ async def test_two_instances_share_the_sinks(engines: Engines, settings: Databas
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'"
                 )
+            await eventually(lambda: not one.sink.following)  # its connection ends a moment later
             await publish(bus, after)
             await eventually(lambda: two.sink.stored_rows == 100)
             assert (await ticks_sink()).holder == "two"
-            await eventually(lambda: not one.sink.following)
     assert await engines.clickhouse.rows("SELECT count() AS n FROM ticks") == [{"n": 200}]
 
 
