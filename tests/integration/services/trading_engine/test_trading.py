@@ -11,6 +11,7 @@ from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 from suho.trading.v1 import trading_pb2 as pb
 
+from mesh.clock import unix_ms
 from mesh.errors import MeshError, Reason
 from services.trading_engine.domain.order import AccountId, Intent, Side
 from services.trading_engine.messages import order_of
@@ -41,7 +42,9 @@ async def refused(call: Awaitable[object]) -> MeshError:
 async def test_a_signal_is_executed_and_its_order_is_filled(engine: EngineUnderTest) -> None:
     """Submitted, handed down, reported and acknowledged; whoever watches sees each state and the end."""
     async with connected(engine.channel) as agent:
+        before_ms = unix_ms()
         submitted = await engine.trading.SubmitSignal(wanted("s1", stop_loss="1.0", take_profit="1.2"))
+        after_ms = unix_ms()
         assert (submitted.order.state, submitted.order.seq, submitted.duplicate) == (S.ORDER_STATE_PENDING, 1, False)
         (signal,) = await agent.until_signals(1)
         assert (signal.signal_id, signal.seq, signal.symbol, signal.side) == ("s1", 1, "EURUSD", BUY)
@@ -51,7 +54,8 @@ async def test_a_signal_is_executed_and_its_order_is_filled(engine: EngineUnderT
         assert agent.joined is not None
         assert signal.epoch == agent.joined.epoch
         assert signal.not_after_unix_ms == submitted.order.not_after_unix_ms
-        assert 4_000 < signal.not_after_unix_ms - signal.committed_unix_ns // 1_000_000 <= 5_000
+        decided_ms, committed_ms = signal.not_after_unix_ms - 5_000, signal.committed_unix_ns // 1_000_000
+        assert before_ms <= decided_ms <= committed_ms <= after_ms
 
         watch = engine.trading.WatchOrder(pb.WatchOrderRequest(signal_id="s1"))
         states = [(await anext(aiter(watch))).order.state]
