@@ -64,14 +64,14 @@ class Truth:
             lambda: (self.watch.foreign(), self.watch.foreign_orders()),
             lambda flatten, name: self.control.withdraw(flatten, name),
         )
-        self.safety.has_shown = self.deals.has
         self.books = books
         self.watch = AccountWatch(
             account, ledger, self.deals, books, self.reconciler, pool, lambda: live.now.reconcile_interval_s,
             self.safety.looked,
         )  # fmt: skip
+        self.safety.has_shown = self.watch.has_shown
         closes = LocalCloses(account, self._execute)
-        self.flattening = Flattening(self.watch, closes, self._expected, self.deals.has)
+        self.flattening = Flattening(self.watch, closes, self._expected, self.watch.has_shown)
         self.control = AccountControl(
             account, books, self.watch, self.deals, self.safety, closes, self.flattening, self.reconciler
         )

@@ -33,6 +33,8 @@ class Look:
     paid_in: Decimal
     # A quote or the engine's clock has told `server_s`; else it is the PC's own, which may be set wrong.
     is_told: bool = True
+    # How many deals the terminal had shown by then, this look's with them.
+    deals: int = 0
 
 
 class AccountBooks:
@@ -81,7 +83,8 @@ class AccountBooks:
             self._clock.quoted(symbol, newest.server_s, self._utc_s(), boot_ns() / _NS_PER_S)
             is_told = self._clock.is_told or self._engine.unix_ns(boot_ns()) is not None
             books = replace(newest, deals=())
-            self.newest = Look(books, unix_ns(), self._now_s(), asked, self._paid_in, is_told)
+            taken_unix_ns, server_s, deals = unix_ns(), self._now_s(), self._deals.count
+            self.newest = Look(books, taken_unix_ns, server_s, asked, self._paid_in, is_told, deals)
             return self.newest
 
     def server_s(self) -> int:

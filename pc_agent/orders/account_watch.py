@@ -74,6 +74,7 @@ class AccountWatch:
         self._known_orders: dict[int, str] = {}
         # What was compared last, and when it was asked for: whose each is, is known of these and of no newer ones.
         self._asked = float("-inf")
+        self._deals_shown = 0
         self._positions: tuple[BookPosition, ...] = ()
         self._orders: tuple[BookOrder, ...] = ()
         self._engine: Mapping[str, Decimal] | None = None
@@ -144,6 +145,10 @@ class AccountWatch:
         rows: list[BookPosition | BookOrder] = [*books.positions, *books.orders] if books else []
         return any(is_marked(row, mark) for row in rows)
 
+    def has_shown(self, deal: int) -> bool:
+        """What was compared last shows what the deal did; who only reads the books may have come upon newer ones."""
+        return self._deals.has(deal, self._deals_shown)
+
     def ours(self) -> list[BookPosition]:
         """Open positions that are ours."""
         return [one for one in self._positions if self._owner(one)]
@@ -171,7 +176,7 @@ class AccountWatch:
         engine = self._engine if await self._engine_knows_all() else None
         if look.asked_monotonic < self._asked:
             return
-        self._asked = look.asked_monotonic
+        self._asked, self._deals_shown = look.asked_monotonic, look.deals
         self._looked(look)
         self.holdings, self._known_orders = holdings, known
         self._positions, self._orders = books.positions, books.orders

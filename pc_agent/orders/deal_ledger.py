@@ -69,16 +69,18 @@ class DealLedger:
         self._account = account
         # Deals whose position is not known yet: since when (monotonic), and their second of the server's clock.
         self._puzzling: dict[int, tuple[float, int]] = {}
-        # Of late, in the order in which they were taken.
-        self._taken: dict[int, None] = {}
+        # Of late, in the order in which they were taken: how many had been before each.
+        self._taken: dict[int, int] = {}
+        # How many have been taken.
+        self.count = 0
 
     async def cursor(self) -> int:
         """Up to which second of the server's clock all deals are here; 0: none was taken ever."""
         return await self._ledger.run(lambda transaction: self._rows(transaction).cursor())
 
-    def has(self, deal: int) -> bool:
-        """The terminal has shown it of late."""
-        return deal in self._taken
+    def has(self, deal: int, count: int) -> bool:
+        """The terminal has shown it of late, when `count` had been taken at the latest."""
+        return self._taken.get(deal, count) < count
 
     async def take(self, deals: Sequence[BookDeal]) -> None:
         """Take those that are new, a few at a time: orders on their way to the ledger go in between."""
@@ -105,11 +107,14 @@ class DealLedger:
 
     def _remember(self, deals: Sequence[BookDeal], puzzling: Sequence[BookDeal], now: float) -> None:
         """Which of them were taken, and which could not be yet."""
-        before = {deal.ticket: self._puzzling.pop(deal.ticket, None) for deal in deals}
-        self._taken |= dict.fromkeys(before)
-        for deal in puzzling:
-            self._puzzling[deal.ticket] = before[deal.ticket] or (now, deal.time_msc // 1000)
-            del self._taken[deal.ticket]
+        puzzling_now = {deal.ticket for deal in puzzling}
+        for deal in deals:
+            before = self._puzzling.pop(deal.ticket, None)
+            if deal.ticket in puzzling_now:
+                self._puzzling[deal.ticket] = before or (now, deal.time_msc // 1000)
+            elif deal.ticket not in self._taken:
+                self._taken[deal.ticket] = self.count
+                self.count += 1
         while len(self._taken) > _MOST_REMEMBERED:
             del self._taken[next(iter(self._taken))]
 

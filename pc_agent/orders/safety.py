@@ -51,7 +51,7 @@ class Safety:
         self.changed = asyncio.Event()
         # Told to the terminals: they may have entries that they have not sent yet.
         self.stop_entries: Callable[[bool], None] = lambda _: None
-        # Whether the terminal's books have shown a deal.
+        # Whether the look at the books that was told last has shown a deal.
         self.has_shown: Callable[[int], bool] = lambda _: True
         self._account = account
         self._is_demo = is_demo

@@ -16,11 +16,10 @@ from pc_agent.orders import account_watch as module
 from pc_agent.orders import reconciler
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.account_watch import AccountWatch
-from pc_agent.orders.deal_ledger import DealLedger
 from pc_agent.orders.ledger import open_ledger
 from pc_agent.terminal.messages import ReadBooks
 from tests.support import eventually
-from tests.unit.pc_agent.test_reconciler import ACCOUNT, NOTHING, Terminal, World
+from tests.unit.pc_agent.test_reconciler import ACCOUNT, NOTHING, Terminal, World, deal
 
 BOOKS = replace(NOTHING, money=Money(1_000.0, 1_000.0, 0.0, 1_000.0))
 OPEN = BookPosition(9, 0, "", "EURUSD", 0, 0.1, 1.1)
@@ -51,7 +50,7 @@ class Watched:
         self.world, self.terminal = world, terminal
         self.looks: list[Look] = []
         self.watch = AccountWatch(
-            ACCOUNT, world.ledger, DealLedger(world.ledger, ACCOUNT), world.books, world.reconciler, terminal,
+            ACCOUNT, world.ledger, world.deals, world.books, world.reconciler, terminal,
             lambda: 30.0, self.looks.append,
         )  # fmt: skip
 
@@ -157,3 +156,13 @@ async def test_a_look_that_was_overtaken_tells_nothing(tmp_path: Path, monkeypat
         assert await older
         assert (watched.tickets(), watched.watch.foreign()) == ([9], [OPEN])
         assert watched.looks[-1].books.positions == (OPEN,)
+
+
+async def test_a_deal_that_was_only_read_was_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its position counts, and is closed, from the look on that shows both: another one may have taken the deal."""
+    async with watching(tmp_path, monkeypatch) as watched:
+        watched.terminal.books = replace(BOOKS, positions=(OPEN,), deals=(deal("s1"),))
+        await watched.watch.read()
+        assert (watched.watch.has_shown(7), watched.watch.foreign()) == (False, [])
+        await watched.watch.look()
+        assert (watched.watch.has_shown(7), watched.watch.foreign()) == (True, [OPEN])

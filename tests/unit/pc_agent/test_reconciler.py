@@ -52,7 +52,7 @@ class World:
         self.ledger, self.terminal, self.clock = ledger, terminal or Terminal(), ServerClock()
         now = boot_ns()
         self.clock.measure(now, now, time.time_ns())
-        deals = DealLedger(ledger, ACCOUNT)
+        deals = self.deals = DealLedger(ledger, ACCOUNT)
         self.books = AccountBooks(self.terminal, deals, self.clock, lambda: "EURUSD")
         self.settled: list[Entry] = []
         self.reconciler = Reconciler(ledger, deals, self.books, self.terminal, self.clock, 60.0, self.settled.append)
