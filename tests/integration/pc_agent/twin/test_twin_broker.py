@@ -1,6 +1,7 @@
 """The twin's broker in a process of its own: a hedging account with terms from a file, killed and back."""
 
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ async def test_a_whole_day_of_trading_survives_a_kill(twin: Twin) -> None:
     assert send(mt5.TRADE_ACTION_CLOSE_BY, **by).retcode == mt5.TRADE_RETCODE_DONE
     far = {"price": round(tick.bid - 0.01, 5), "volume": 0.1, "type": mt5.ORDER_TYPE_BUY_LIMIT}
     placed = [send(PENDING, type_filling=mt5.ORDER_FILLING_RETURN, **far) for _ in range(2)]
-    day = {"price": far["price"], "type_time": mt5.ORDER_TIME_DAY}
+    far_off = int(time.time()) + 3 * 86_400
+    day = {"price": far["price"], "type_time": mt5.ORDER_TIME_SPECIFIED_DAY, "expiration": far_off}
     assert send(mt5.TRADE_ACTION_MODIFY, order=placed[0].order, **day).retcode == mt5.TRADE_RETCODE_DONE
     assert send(mt5.TRADE_ACTION_REMOVE, order=placed[1].order).retcode == mt5.TRADE_RETCODE_DONE
     before = books()
@@ -93,7 +95,8 @@ async def test_terms_can_be_changed_under_a_running_terminal(twin: Twin) -> None
     """A market that closes says so, and so does a symbol that is traded no more."""
     await eventually(lambda: mt5.symbol_info_tick("EURUSD.r"))
     assert symbol_terms(twin.folder, "EURUSD.r")["is_open"]
-    change_terms(twin.folder, "EURUSD.r", sessions="mon 00:00-00:01")
+    in_three_days = time.strftime("%a", time.gmtime(time.time() + 3 * 86_400)).lower()
+    change_terms(twin.folder, "EURUSD.r", sessions=f"{in_three_days} 00:00-00:01")
     change_terms(twin.folder, "GBPUSD.r", trade_mode=mt5.SYMBOL_TRADE_MODE_DISABLED)
     deal = {"type": mt5.ORDER_TYPE_BUY, "volume": 0.1}
     assert send(DEAL, **deal).retcode == mt5.TRADE_RETCODE_MARKET_CLOSED
