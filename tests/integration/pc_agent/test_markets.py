@@ -27,7 +27,7 @@ async def test_a_market_is_told_as_it_is_and_entries_keep_away_from_news(rig: Ri
     await rig.start_agent(sources=sources, news_file=str(calendar), news_block_entries=True, history_start="now")
     await rig.joined()
     markets = rig.engine.markets
-    await eventually(lambda: "EURUSD" in markets and markets["EURUSD"].session_open)
+    await eventually(lambda: "EURUSD" in markets and markets["EURUSD"].session_open and markets["EURUSD"].news)
     told = markets["EURUSD"]
     assert told.spread_points > 0
     assert told.mean_spread_points > 0

@@ -61,7 +61,13 @@ async def test_every_tick_arrives_once_on_its_symbols_lane(rig: Rig, tmp_path: P
     connections = psutil.Process(rig.agent.pid).net_connections("tcp")
     remote = [c.raddr.port for c in connections if c.status == psutil.CONN_ESTABLISHED]
     assert sorted(remote) == sorted([*[rig.ports[0]] * 4, rig.ports[1]])
-    told = (await ask(tmp_path, "GetStatus", agent_pb2.GetStatusRequest())).status
+
+    async def settled() -> agent_pb2.AgentStatus | None:
+        status: agent_pb2.AgentStatus = (await ask(tmp_path, "GetStatus", agent_pb2.GetStatusRequest())).status
+        owed = sum(one.unacknowledged for one in status.symbols)
+        return status if not owed and all(lane.stands for lane in status.lanes) else None
+
+    told = await eventually(settled)
     assert [(lane.number, lane.stands, lane.reconnects) for lane in told.lanes] == [(n, True, 0) for n in range(5)]
     homes = [lane_of(server, file.symbol) for file in files]
     assert [lane.symbols for lane in told.lanes] == [homes.count(n) for n in range(5)]
@@ -79,7 +85,7 @@ async def test_nothing_is_lost_when_the_worker_is_killed(rig: Rig, tmp_path: Pat
     await rig.start_terminal([file.feed for file in files], "max")
     await rig.start_agent()
     for share in (0.05, 0.4):
-        await eventually(lambda share=share: rig.bridge.count("EURUSD") > files[0].ticks * share, interval_s=0.002)
+        await eventually(lambda share=share: rig.bridge.count("EURUSD") > files[0].ticks * share, 30, 0.002)
         for worker in rig.workers():
             worker.kill()
     await all_there(rig, files)
@@ -93,7 +99,7 @@ async def test_nothing_is_lost_when_lanes_break_or_move_and_the_log_is_set_back(
         rig.ports = port, rig.ports[1]
         await rig.start_terminal([file.feed for file in files], "max")
         await rig.start_agent()
-        await eventually(lambda: rig.bridge.count("EURUSD") > 2_000, interval_s=0.002)
+        await eventually(lambda: rig.bridge.count("EURUSD") > 2_000, 30, 0.002)
         proxy.cut_one()
         await eventually(lambda: rig.bridge.count("EURUSD") > 8_000, interval_s=0.002)
         while proxy.connections:
@@ -161,6 +167,7 @@ async def test_a_symbol_stands_by_and_comes_and_goes_on_a_running_stream(rig: Ri
     await rig.start_agent(symbols_look_s=0.1)
     await eventually(lambda: bridge.count("GBPUSD") == files[1].ticks, timeout_s=25)
     assert bridge.count("EURUSD") == 0
+    await eventually(lambda: "standing by" in rig.log.read_text())
     assert rig.log.read_text().count("standing by") == 1
     server = bridge.batches["GBPUSD"][0].server
     rig.select("GBPUSD", False)
@@ -210,7 +217,7 @@ async def test_a_history_that_is_slow_to_come_is_not_taken_for_none(rig: Rig, tm
     file = generate(tmp_path, "EURUSD", 3_000, 1)
     bridge = rig.bridge
     await rig.start_terminal([file.feed], "max")
-    await eventually(lambda: answers(rig.terminal))
+    await eventually(lambda: answers(rig.terminal), 30)
     slow_history(rig.terminal, at_hand_days=0.0, s_per_day=30_000)
     await rig.start_agent(history_start="first")
     await rig.joined()
