@@ -43,7 +43,7 @@ async def test_a_hub_dies_and_the_bridge_is_drained_and_no_tick_is_lost(tmp_path
         assert len(platform.hubs) == 2
         assert set(await instances(platform.hubs[0])) == set(await instances(platform.hubs[1]))
         platform.kill("hub")
-        await eventually(sessions_at(platform, 1, "hub-2"), 4)
+        await eventually(sessions_at(platform, 1, "hub-2"), 10)
 
         bridge = f"127.0.0.1:{platform.mesh['ports']['data-bridge']}"
         async with direct_channel([platform.hubs[1]]) as to_hub, direct_channel([bridge]) as to_bridge:
