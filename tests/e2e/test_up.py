@@ -70,7 +70,8 @@ async def test_a_second_up_is_refused(session: RunningPlatform) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_session(session: RunningPlatform) -> None:
-    """It says what it has before it is ready, runs ten programs, restarts a killed one, ends within 5 s of Ctrl-C."""
+    """It says what it has before it is ready, runs ten programs, restarts a killed one, ends soon after Ctrl-C: it
+    gives its programs 4.5 s in all."""
     opening = session.messages.splitlines()[:3]
     assert str(session.state) in opening[0]
     assert f"hub {session.hubs[0].split(':')[1]}" in opening[1]
@@ -88,21 +89,20 @@ async def test_a_session(session: RunningPlatform) -> None:
     began = time.monotonic()
     session.process.send_signal(signal.SIGINT)
     assert await session.ended() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8
     assert alive(everyone) == []
 
 
 async def test_kill_9(tmp_path: Path) -> None:
-    """3 s after SIGKILL nothing of it runs, and the next start on the same state is ready and keeps what was stored."""
+    """Soon after SIGKILL nothing of it runs: its guard gives programs 1.5 s; the next start on the same state is ready
+    and keeps what was stored."""
     state = tmp_path / "state"
     async with run_platform(state=state) as platform:
         await platform.ready()
         await until_ticks_are_stored(platform)
         everyone = platform.everyone()
-        began = time.monotonic()
         platform.process.kill()
-        await eventually(lambda: not alive(everyone), timeout_s=3)
-        assert time.monotonic() - began < 3
+        await eventually(lambda: not alive(everyone), timeout_s=5)
     async with run_platform("--for", "2", state=state) as platform:
         summary = await platform.summary()
         assert platform.process.returncode == 0, platform.messages
@@ -120,7 +120,7 @@ async def test_kill_9(tmp_path: Path) -> None:
 async def test_a_wrong_strategy_ends_it(tmp_path: Path) -> None:
     """A program that refuses a setting ends the start: program and setting are named, and nothing is left."""
     async with run_platform("--strategy", "astrology", state=tmp_path / "state") as platform:
-        await eventually(lambda: platform.mesh)
+        await eventually(lambda: platform.mesh, 30)
         everyone = platform.everyone()
         assert await platform.ended() == 1
         assert "trading-engine can not start with its settings" in platform.messages
