@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 _FILLED = order_pb2.ORDER_STATE_FILLED
 _EVERY_S = 0.05
-# What a signal may take beside the reconnect where two cores run everything.
-_SLACK_S = 1.0
+# What a signal may take beside the reconnect where two cores run everything; to wait for the lease would be 5 s.
+_SLACK_S = 3.0
 
 
 class Signals:
@@ -123,16 +123,17 @@ async def test_five_connections_cut_one_after_another_lose_no_tick_and_delay_no_
         ports = [c.raddr.port for c in made]
         assert (ports.count(bridge_published), ports.count(engine_published)) == (4, 1)
         async with signals(platform, engine) as sent:
-            for cut in range(4):
+            for _ in range(4):
+                before = ticks.accepted
                 ticks.cut_one()
-                await eventually(lambda cut=cut: ticks.accepted == 5 + cut and ticks.connections == 4, 15)
+                await eventually(lambda before=before: ticks.accepted > before and ticks.connections == 4, 15)
                 await sent.some_more()
             cut_ms = time.time_ns() // 1_000_000
             orders.cut(next(c.laddr.port for c in made if c.raddr.port == engine_published))
 
             async def back() -> bool:
                 told = await lane(platform, 0)
-                return told.stands and told.reconnects == 1
+                return told.stands and told.reconnects >= 1
 
             await eventually(back, 15)
             await sent.some_more()

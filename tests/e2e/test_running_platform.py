@@ -117,7 +117,7 @@ async def test_a_position_is_closed_by_its_ticket_right_behind_its_fill(platform
                         return None
                     raise
 
-            assert float((await eventually(closed, 0.5)).filled_volume) == 0.02
+            assert float((await eventually(closed, 3)).filled_volume) == 0.02
 
 
 async def test_the_agent_follows_what_the_mesh_keeps_for_it(platform: RunningPlatform) -> None:
