@@ -113,7 +113,7 @@ async def run(storm: Storm, folder: Path) -> dict[str, Any]:
         done = await _disturbed(source, storm, Faults(platform, {"pc-agent": own.agent_pid, "twin": own.twin_pid}))
         took_s = time.monotonic() - began
         say("quiet")
-        await asyncio.to_thread(control.clear_faults, own.folder)
+        await own.calm()
         wrong, states = await _settled(source, own, channel)
     return {
         "seed": storm.seed,
@@ -171,6 +171,18 @@ class Own:
 
         return await eventually(shown, 30)
 
+    async def calm(self) -> None:
+        """Nothing goes wrong at the broker any more. The twin may have died with the storm's last fault."""
+
+        async def calmed() -> bool:
+            try:
+                await asyncio.to_thread(control.clear_faults, self.folder)
+            except control.TwinUnreachableError as error:
+                raise AssertionError(str(error)) from error
+            return True
+
+        await eventually(calmed, 30)
+
 
 def _own_programs(storm: Storm, folder: Path, facts: dict[str, Any], environment: Mapping[str, str]) -> Own:
     market = Market(seed=99, margin_mode=storm.margin_mode)
@@ -218,12 +230,15 @@ async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) ->
     states: dict[str, int] = {}
 
     async def looks_right() -> bool:
-        await source.cancel_working()
-        orders = [order async for order in source.orders()]
+        try:
+            await source.cancel_working()
+            orders = [order async for order in source.orders()]
+            books = await asyncio.to_thread(control.all_books, own.folder)
+            net = await net_volumes(channel, source.account)
+        except (grpc.aio.AioRpcError, control.TwinUnreachableError) as error:  # somebody is on the way back yet
+            raise AssertionError(f"nobody could look: {error}") from error
         states.clear()
         states.update(collections.Counter(order_pb2.OrderState.Name(order.state) for order in orders))
-        books = await asyncio.to_thread(control.all_books, own.folder)
-        net = await net_volumes(channel, source.account)
         wrong[:] = violations(orders, books.deals, books.positions, net)
         stored = {order.signal_id for order in orders}
         wrong.extend(f"{name} was refused and is stored" for name in source.refused if name in stored)
@@ -233,8 +248,10 @@ async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) ->
 
     try:
         await eventually(looks_right, _QUIET_S + _QUIET_EACH_S * len(source.sent), 1.0)
-    except (AssertionError, TimeoutError):
+    except AssertionError as error:
         say("not all is right in the end")
+        if not wrong:  # not known to be right is wrong too
+            wrong.append(str(error))
     return wrong, states
 
 
