@@ -23,6 +23,7 @@ async def until_available(what: str, attempt: Callable[[], Awaitable[T]], errors
     """Try `attempt` until it raises none of `errors`; says what it waits for, and once that it came."""
     waited = False
     for tries, pause in enumerate(backoff(most_s=0.5)):
+        obey_cancellation()
         try:
             value = await attempt()
         except errors as error:
@@ -40,8 +41,8 @@ async def until_available(what: str, attempt: Callable[[], Awaitable[T]], errors
 def obey_cancellation() -> None:
     """Raise CancelledError in a task that was cancelled and goes on.
 
-    Before Python 3.12 `asyncio.wait_for`, which nats-py uses, swallows a cancellation that meets an answer: loops that
-    ask NATS for ever call this once a turn.
+    Before Python 3.12 `asyncio.wait_for`, which nats-py and redis use, swallows a cancellation that meets an answer:
+    loops that ask NATS or the cache for ever call this once a turn.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

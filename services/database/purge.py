@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mesh.log import get_logger
+from mesh.waiting import obey_cancellation
 from services.database.domain.purge import LogState, next_bound, purges
 
 log = get_logger(__name__)
@@ -70,6 +71,7 @@ class Purge:
         """For ever: what is old each `every_s`, and what is stored whenever the log is too full."""
         due = time.monotonic() + self._every_s
         while True:
+            obey_cancellation()
             await asyncio.sleep(min(_LOOK_S, self._every_s))
             try:
                 state = await self._log.state()

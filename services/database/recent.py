@@ -17,6 +17,7 @@ from mesh.errors import MeshError
 from mesh.log import get_logger
 from mesh.market import BEFORE_FIRST, Batch, TickId
 from mesh.market.batch import COLUMNS
+from mesh.waiting import obey_cancellation
 from services.database.domain.span import Columns
 from services.database.valkey import answering
 
@@ -115,6 +116,7 @@ class RecentTicks:
     async def run(self) -> None:
         """Bring to the cache what was offered, for ever; while it is away, what is newest waits."""
         while True:
+            obey_cancellation()
             await self._offered.wait()
             self._offered.clear()
             try:

@@ -56,3 +56,24 @@ async def test_a_cancellation_that_was_swallowed_is_obeyed() -> None:
         await asyncio.sleep(0)
         task.cancel()
     assert (turns, task.cancelled()) == (1, True)
+
+
+async def test_whoever_waits_for_an_engine_can_be_cancelled_as_it_fails() -> None:
+    """Else a program that is stopped as its engine refuses it would wait on for ever."""
+    turns = 0
+
+    async def attempt() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        raise ConnectionError("it failed in the same moment")
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(waiting.until_available("engine", attempt, (ConnectionError,)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
+        task.cancel()
+    assert turns == 1
