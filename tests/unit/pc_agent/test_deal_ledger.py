@@ -209,6 +209,13 @@ async def test_money_paid_in_is_no_trade(deals: DealLedger) -> None:
     assert await deals.waiting(10) == []
 
 
+async def test_what_is_reclaimed_takes_no_payments(deals: DealLedger) -> None:
+    """They are for a look to count: nobody would be told of one that is known already."""
+    paid = deal(5, type=2, symbol="", volume=0.0, profit=500.0)
+    await deals.reclaim([deal(7, "s1"), paid])
+    assert (await took(deals, [paid])).payments == [Decimal("500.0")]
+
+
 async def test_what_is_on_disk_is_told_though_whoever_looked_has_given_up(ledger: Ledger, deals: DealLedger) -> None:
     """The next look finds it known: nobody would hear of a stop loss, a fill, a withdrawal or an adoption."""
     await stands(ledger, "s1", Result(OrderState.UNKNOWN))
