@@ -29,19 +29,26 @@ from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
 from services.database.postgres.outbox import Outbox
 from services.database.sink import Sink
+from tests.support.order_tables import empty_order_tables
 from tests.support.streams import delete_stream
 
 # One for all tests, emptied for each: PostgreSQL takes long to make and to let go of many.
 DATABASE = "suho_test"
+TABLES = ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents")
 ACCOUNT = account_pb2.AccountRef(server="twin-1", login=1000001)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def database_dsn(postgres_engine: Postgres) -> str:
+    await ensure_database(postgres_engine.dsn, DATABASE)
+    return urlunsplit(urlsplit(postgres_engine.dsn)._replace(path=f"/{DATABASE}"))
 
 
 @pytest_asyncio.fixture
 async def settings(
-    postgres_engine: Postgres, clickhouse_engine: ClickHouse, valkey_engine: Valkey, nats_engine: Nats
+    database_dsn: str, clickhouse_engine: ClickHouse, valkey_engine: Valkey, nats_engine: Nats
 ) -> DatabaseSettings:
     """Settings for databases that only these tests use; the log is gone, the cache is empty."""
-    await ensure_database(postgres_engine.dsn, DATABASE)
     async with Redis.from_url(valkey_engine.url) as cache:
         await cache.flushdb()
     async with open_bus(nats_engine.url, "test") as bus:
@@ -51,7 +58,7 @@ async def settings(
         instance="database-1",
         port=0,
         hubs=("127.0.0.1:1",),
-        postgres_dsn=SecretStr(urlunsplit(urlsplit(postgres_engine.dsn)._replace(path=f"/{DATABASE}"))),
+        postgres_dsn=SecretStr(database_dsn),
         clickhouse_url=f"{clickhouse_engine.url}/{DATABASE}",
         clickhouse_user=clickhouse_engine.user,
         clickhouse_password=SecretStr(clickhouse_engine.password),
@@ -66,11 +73,8 @@ async def settings(
 async def engines(settings: DatabaseSettings) -> AsyncIterator[Engines]:
     async with open_engines(settings) as opened:
         async with opened.postgres.connection() as connection:
-            await connection.execute(
-                "TRUNCATE accounts, orders, exposures, reports, order_events, outbox, leases, external_deals"
-            )
-        for table in ("ticks", "tick_quarantine", "bars_m1", "tick_corrections", "tick_incidents"):
-            await opened.clickhouse.command(f"TRUNCATE TABLE {table}")
+            await empty_order_tables(connection)
+        await asyncio.gather(*(opened.clickhouse.command(f"TRUNCATE TABLE {table}") for table in TABLES))
         yield opened
 
 

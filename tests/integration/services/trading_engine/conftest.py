@@ -27,6 +27,7 @@ from services.database.servicers.orders import OrderServicer
 from services.trading_engine.app import Engine, open_engine
 from services.trading_engine.config import EngineSettings
 from tests.support import free_port
+from tests.support.order_tables import empty_order_tables
 
 
 @asynccontextmanager
@@ -102,9 +103,7 @@ async def order_tables(postgres_engine: Postgres) -> str:
 async def database(order_tables: str, nats_engine: Nats) -> AsyncIterator[DatabaseUnderTest]:
     """The OrderService, with nothing in its tables."""
     connection = await asyncpg.connect(order_tables)
-    await connection.execute(
-        "TRUNCATE accounts, orders, exposures, outbox, order_events, reports, leases, external_deals"
-    )
+    await empty_order_tables(connection)
     await connection.close()
     tested = DatabaseUnderTest(order_tables, nats_engine.url, free_port())
     await tested.start()
