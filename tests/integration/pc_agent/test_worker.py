@@ -51,7 +51,7 @@ async def running_pool(rig: Rig, folder: Path) -> AsyncIterator[TerminalPool]:
     secret.write_text(PASSWORD)
     terms = WorkerTerms(
         "agent", "terminal", folder / "terminal.lock", os.getpid(), "pc_agent.twin.client", str(rig.terminal),
-        login=1_000_001, password_file=secret, execution_timeout_ms=200,
+        login=1_000_001, password_file=secret, execution_timeout_ms=1_000,
     )  # fmt: skip
     pool = TerminalPool([TerminalWorker(terms, hang_s=1.0)])
     async with asyncio.TaskGroup() as tasks:
