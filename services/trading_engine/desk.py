@@ -63,7 +63,7 @@ class Desk:
                 still.
         """
         standing = self._standings.of(intent.account)
-        async with standing.turn:
+        async with standing.turn():
             if self._lanes.executing(intent.account):
                 return await self._submit(intent, standing)
             account = await self._database.account(intent.account)
@@ -78,7 +78,7 @@ class Desk:
         """What another engine passed on, because the account's agent was here."""
         intent = intent_of_order(order)
         standing = self._standings.of(intent.account)
-        async with standing.turn:
+        async with standing.turn():
             if self._lanes.executing(intent.account) is None:
                 raise MeshError(
                     Reason.ENGINE_AWAY, f"the agent of account {intent.account} has just left {self._engine}; try again"
@@ -96,9 +96,9 @@ class Desk:
             try:
                 return await self._decide_and_commit(intent, account, standing)
             except MeshError as error:
-                standing.forget()
                 if error.reason is not Reason.ACCOUNT_MOVED:
                     raise
+                standing.forget()
         raise MeshError(
             Reason.ACCOUNT_MOVED,
             f"account {intent.account} moved {_TRIES} times while {intent.signal_id!r} was decided; send it again",

@@ -1,7 +1,8 @@
 """How accounts stood after their last move through this engine, and whose turn it is to move one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from suho.database.v1 import order_service_pb2 as db
@@ -18,8 +19,18 @@ class Standing:
     """
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
         self.newest: db.Account | None = None
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Whose block fails, or is given up, may have moved the account: how it stands is not known then."""
+        async with self._turn:
+            try:
+                yield
+            except BaseException:
+                self.forget()
+                raise
 
     async def account(self, ask: Callable[[AccountId], Awaitable[db.Account]], account: AccountId) -> db.Account:
         """As it stands, as far as that is known; else `ask` tells it."""

@@ -93,7 +93,7 @@ class Uplink:
         return report
 
     async def _store_reports(self, reports: list[order_pb2.ExecutionReport]) -> None:
-        async with self._standing.turn:
+        async with self._standing.turn():
             orders, account = await self._database.record(reports)
             self._standing.learn(account)
         self._board.publish(orders)
@@ -105,7 +105,7 @@ class Uplink:
         await self._send(link.StreamSignalsResponse(report_acks=link.ReportAcks(refused=[refused])))
 
     async def _store_deals(self, deals: list[order_pb2.ExternalDeal]) -> None:
-        async with self._standing.turn:
+        async with self._standing.turn():
             self._standing.learn(await self._database.record_deals(self._account, deals))
         acks = link.DealAcks(deals=[deal.deal for deal in deals])
         await self._send(link.StreamSignalsResponse(deal_acks=acks))
@@ -121,7 +121,7 @@ class Uplink:
             await self._exposures_asked.wait()
             self._exposures_asked.clear()
             try:
-                async with self._standing.turn:
+                async with self._standing.turn():
                     exposures = exposures_of(await self._standing.account(self._database.account, self._account))
             except DatabaseAwayError:
                 continue  # the next snapshot asks again

@@ -26,7 +26,7 @@ class Accounts:
 
     async def account(self, account: AccountId) -> db.Account:
         await asyncio.sleep(0)
-        return db.Account(engine=self._engine)
+        return db.Account(engine=self._engine, trading_state=order_pb2.TRADING_STATE_ACTIVE)
 
 
 class Others:
@@ -37,6 +37,31 @@ class Others:
     async def submit(self, engine: str, order: order_pb2.Order) -> pb.SubmitSignalResponse:
         committed = await self.desk.submit_here(order)
         return pb.SubmitSignalResponse(order=committed.order)
+
+
+class SlowCommits(Accounts):
+    """Commits are on their way until the end of the test."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.committing = asyncio.Event()
+
+    async def commit(self, *_: object) -> None:
+        self.committing.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_submit_that_is_given_up_leaves_the_account_to_be_asked_for_anew() -> None:
+    """It may have been committed: what was known from before is not told to the agent any more."""
+    database, standings = SlowCommits(), Standings()
+    standing = standings.of(ACCOUNT)
+    desk = Desk("one", database, Lanes(Draining()), standings, Others())  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as tasks:
+        submitting = tasks.create_task(desk.submit(INTENT))
+        await database.committing.wait()
+        assert standing.newest is not None
+        submitting.cancel()
+    assert standing.newest is None
 
 
 async def test_two_engines_that_each_believe_the_agent_at_the_other_do_not_wait_for_each_other() -> None:
