@@ -76,8 +76,9 @@ class Lanes:
 
     async def join(self, lane: Lane) -> None:
         """Put `lane`, which has the lease, in its account's place, ending an older one."""
-        place = self._places[lane.hello.account]
-        place.standing_by.pop(lane.hello.agent, None)
+        place = self._places.setdefault(lane.hello.account, _Place())
+        if place.standing_by.get(lane.hello.agent) is lane:  # else a newer stream's
+            del place.standing_by[lane.hello.agent]
         older, place.executing = place.executing, lane
         if older is not None:
             older.end(_replaced(lane))
