@@ -17,7 +17,7 @@ from compose.embedded.nats import Nats
 from compose.embedded.ports import free_ports
 from hub.domain.catalog import Catalog, CompactedError
 from hub.domain.policy import Policy
-from hub.domain.state import ConflictError, StoreAwayError, key_of
+from hub.domain.state import ConflictError, Snapshot, StoreAwayError, key_of
 from hub.domain.status import Status
 from hub.messages.entries import entry_to
 from hub.store import nats_bucket
@@ -179,6 +179,28 @@ async def test_a_write_on_what_was_lost_is_no_conflict(mortal: MortalNats) -> No
             await eventually(lambda: min(revisions(one)) > held)
             with pytest.raises(StoreAwayError, match="made anew"):
                 await store.put(record(status=Status.DOWN), held)
+
+
+async def test_a_bucket_over_the_files_of_the_old_one_is_empty(mortal: MortalNats) -> None:
+    """NATS confirms a deletion whose files could not go: its entries do not come back, nor its revisions."""
+    files = mortal.engine.folder / "jetstream" / "$G" / "streams" / STREAM
+    async with open_bus(mortal.engine.url, "writer") as bus:
+        store = NatsStore(bus)
+        await _snapshot_of(store)
+        held = await store.put(record(), 0)
+        (files.with_name(f".{STREAM}") / "in the way").mkdir(parents=True)
+        await bus.jetstream().delete_stream(STREAM)
+        assert files.exists()
+        anew = await _snapshot_of(store)
+        assert (anew.entries, anew.origin > held) == ((), True)
+        assert await store.put(record(), 0) > held
+
+
+async def _snapshot_of(store: NatsStore) -> Snapshot:
+    async with aclosing(store.follow()) as news:  # type: ignore[type-var]
+        first = await anext(news)
+    assert isinstance(first, Snapshot)
+    return first
 
 
 async def test_what_was_removed_meanwhile_is_not_put_back(mortal: MortalNats) -> None:
