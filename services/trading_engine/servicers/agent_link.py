@@ -52,7 +52,12 @@ class AgentLinkServicer(agent_link_pb2_grpc.AgentLinkServiceServicer):
         # Beside the call and not inside this generator: only so does it end with the call, however that ends.
         # (A generator that is left while it yields is closed some time later, by somebody else's task.)
         work = self._tasks.create_task(lane.run(requests), name=f"lane of {lane.hello.agent}")
-        context.add_done_callback(lambda _: work.cancel())  # type: ignore[arg-type]  # the stubs' type fits no callable
+
+        def over(_: object) -> None:
+            work.cancel()
+            lane.end(None)  # nobody reads it any more: who waits for room on it need not
+
+        context.add_done_callback(over)  # type: ignore[arg-type]  # the stubs' type fits no callable
         try:
             async for response in lane.responses():
                 yield response
