@@ -142,7 +142,7 @@ class SignalLane:
             await asyncio.sleep(pause)
 
     async def stop(self) -> None:
-        """End the stream in order, which gives the lease up: another agent need not wait until it has lapsed.
+        """End the stream with a farewell, which gives the lease up: another agent need not wait until it has lapsed.
 
         Nothing may be executed any more.
         """
@@ -150,6 +150,7 @@ class SignalLane:
         self._lease.give_up()
         if self.role is Role.DISCONNECTED:
             return
+        self._send(pb.StreamSignalsRequest(farewell=pb.AgentFarewell()))
         self._outgoing.put_nowait(None)
         with suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):

@@ -111,11 +111,14 @@ class AgentLane:
         await self._outgoing.put(None)
 
     async def run(self, requests: Requests) -> None:
-        """Join, relay and record until the agent is done; what goes wrong is told to the agent, not raised."""
-        orderly = False
+        """Join, relay and record until the agent is done; what goes wrong is told to the agent, not raised.
+
+        Only its farewell gives the lease up: of a stream that was cut gRPC may first tell that the requests have ended,
+        and its agent may execute for as long as it was granted.
+        """
+        farewell = False
         try:
-            await self._work(requests, await self._join())
-            orderly = True
+            farewell = await self._work(requests, await self._join())
         except* MeshError as group:
             error = _first(group)
             log.warning("lane ended", agent=self.hello.agent, account=str(self.hello.account), because=str(error))
@@ -125,11 +128,10 @@ class AgentLane:
             self.end(MeshError(Reason.INTERNAL, "the lane failed; the engine's log says why"))
         finally:
             held = self._lanes.leave(self)
-            log.info("agent left", agent=self.hello.agent, account=str(self.hello.account), orderly=orderly)
-        if orderly:
-            if held:
-                await self._lease.release()
-            await self._outgoing.put(None)
+            log.info("agent left", agent=self.hello.agent, account=str(self.hello.account), farewell=farewell)
+        if farewell and held:
+            await self._lease.release()
+        await self._outgoing.put(None)  # behind the error, if there is one
 
     async def _join(self) -> SignalRelay:
         hello = self.hello
@@ -158,15 +160,20 @@ class AgentLane:
         log.info("agent joined", agent=hello.agent, account=str(hello.account), epoch=account.epoch, after=relayed)
         return relay
 
-    async def _work(self, requests: Requests, relay: SignalRelay) -> None:
+    async def _work(self, requests: Requests, relay: SignalRelay) -> bool:
+        """Returns when the agent says nothing more, and whether its farewell was the last."""
+        farewell = False
         uplink = Uplink(self.hello.account, self.said, self._database, self._standing, self._board, self._outgoing.put)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(work) for work in (relay.run(), uplink.run(), self._lease.keep(self._note))]
             async for request in requests:
+                if farewell := request.HasField("farewell"):
+                    break
                 await self._take(request, relay, uplink, tasks)
             await uplink.done()
             for task in running:
                 task.cancel()
+        return farewell
 
     async def _take(
         self, request: link.StreamSignalsRequest, relay: SignalRelay, uplink: Uplink, tasks: asyncio.TaskGroup

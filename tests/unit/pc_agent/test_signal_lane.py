@@ -287,8 +287,8 @@ async def test_what_concerns_the_account_is_handed_on(ledger: Ledger) -> None:
         assert [snapshot.balance for snapshot in lane.engine.of("snapshot")] == ["1"]
 
 
-async def test_an_agent_that_stops_ends_its_stream_in_order(ledger: Ledger) -> None:
-    """It says all that it had to say, and nothing is executed or begun anew: another agent may take over at once."""
+async def test_an_agent_that_stops_says_farewell(ledger: Ledger) -> None:
+    """Behind all that it had to say; nothing is executed or begun anew: another agent may take over at once."""
     lane = Lane(ledger)
     async with lane.running():
         lane.engine.join()
@@ -303,6 +303,7 @@ async def test_an_agent_that_stops_ends_its_stream_in_order(ledger: Ledger) -> N
             assert not stopping.done()
             lane.engine.says.put_nowait(grpc.aio.EOF)
         assert lane.engine.reported() == ["last/REJECTED"]
+        assert lane.engine.heard[-1].HasField("farewell")
         assert not lane.lease.holds(boot_ns())
     assert lane.engine.opened == 1
 

@@ -26,63 +26,65 @@ from suho.common.v1 import account_pb2 as suho_dot_common_dot_v1_dot_account__pb
 from suho.trading.v1 import order_pb2 as suho_dot_trading_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suho/trading/v1/agent_link.proto\x12\x0fsuho.trading.v1\x1a\x1csuho/common/v1/account.proto\x1a\x1bsuho/trading/v1/order.proto\"\xde\x03\n\x14StreamSignalsRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.suho.trading.v1.AgentHelloH\x00\x12\x30\n\nsignal_ack\x18\x02 \x01(\x0b\x32\x1a.suho.trading.v1.SignalAckH\x00\x12\x34\n\x07reports\x18\x03 \x01(\x0b\x32!.suho.trading.v1.ExecutionReportsH\x00\x12\x32\n\x07missing\x18\x04 \x01(\x0b\x32\x1f.suho.trading.v1.MissingSignalsH\x00\x12,\n\x05\x63lock\x18\x05 \x01(\x0b\x32\x1b.suho.trading.v1.ClockProbeH\x00\x12\x34\n\x08snapshot\x18\x06 \x01(\x0b\x32 .suho.trading.v1.AccountSnapshotH\x00\x12/\n\x05\x64\x65\x61ls\x18\x07 \x01(\x0b\x32\x1e.suho.trading.v1.ExternalDealsH\x00\x12/\n\x06market\x18\x08 \x01(\x0b\x32\x1d.suho.trading.v1.MarketReportH\x00\x12.\n\x06safety\x18\t \x01(\x0b\x32\x1c.suho.trading.v1.AgentSafetyH\x00\x42\x06\n\x04kind\"\xc9\x02\n\nAgentHello\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12.\n\ntrade_mode\x18\x03 \x01(\x0e\x32\x1a.suho.trading.v1.TradeMode\x12,\n\x07symbols\x18\x04 \x03(\x0b\x32\x1b.suho.trading.v1.SymbolSpec\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x10\n\x08last_seq\x18\x06 \x01(\x04\x12\x0e\n\x06ledger\x18\x07 \x01(\t\x12,\n\x06safety\x18\x08 \x01(\x0b\x32\x1c.suho.trading.v1.AgentSafety\x12\x30\n\x0bmargin_mode\x18\t \x01(\x0e\x32\x1b.suho.trading.v1.MarginMode\x12\x10\n\x08\x63urrency\x18\n \x01(\t\">\n\x0b\x41gentSafety\x12\x0e\n\x06halted\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xfd\x01\n\x0f\x41\x63\x63ountSnapshot\x12\x15\n\rtaken_unix_ns\x18\x01 \x01(\x10\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\t\x12\x0e\n\x06\x65quity\x18\x03 \x01(\t\x12\x0e\n\x06margin\x18\x04 \x01(\t\x12\x13\n\x0bmargin_free\x18\x05 \x01(\t\x12,\n\tpositions\x18\x06 \x03(\x0b\x32\x19.suho.trading.v1.Position\x12-\n\x06orders\x18\x07 \x03(\x0b\x32\x1d.suho.trading.v1.WorkingOrder\x12\x30\n\x0b\x64ifferences\x18\x08 \x03(\x0b\x32\x1b.suho.trading.v1.Difference\"=\n\rExternalDeals\x12,\n\x05\x64\x65\x61ls\x18\x01 \x03(\x0b\x32\x1d.suho.trading.v1.ExternalDeal\"E\n\x0cMarketReport\x12\x35\n\nconditions\x18\x01 \x03(\x0b\x32!.suho.trading.v1.MarketConditions\"\'\n\tSignalAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"E\n\x10\x45xecutionReports\x12\x31\n\x07reports\x18\x01 \x03(\x0b\x32 .suho.trading.v1.ExecutionReport\"A\n\x0eMissingSignals\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x04\x12\x0e\n\x06to_seq\x18\x03 \x01(\x04\"#\n\nClockProbe\x12\x15\n\ragent_unix_ns\x18\x01 \x01(\x10\"\xdb\x03\n\x15StreamSignalsResponse\x12)\n\x06joined\x18\x01 \x01(\x0b\x32\x17.suho.trading.v1.JoinedH\x00\x12+\n\x07signals\x18\x02 \x01(\x0b\x32\x18.suho.trading.v1.SignalsH\x00\x12\x32\n\x0breport_acks\x18\x03 \x01(\x0b\x32\x1b.suho.trading.v1.ReportAcksH\x00\x12,\n\x05\x63lock\x18\x04 \x01(\x0b\x32\x1b.suho.trading.v1.ClockReplyH\x00\x12.\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1d.suho.trading.v1.SignalsDrainH\x00\x12+\n\x07standby\x18\x06 \x01(\x0b\x32\x18.suho.trading.v1.StandbyH\x00\x12<\n\rtrading_state\x18\x07 \x01(\x0b\x32#.suho.trading.v1.TradingStateChangeH\x00\x12.\n\tdeal_acks\x18\x08 \x01(\x0b\x32\x19.suho.trading.v1.DealAcksH\x00\x12\x35\n\texposures\x18\t \x01(\x0b\x32 .suho.trading.v1.EngineExposuresH\x00\x42\x06\n\x04kind\"=\n\x06Joined\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x14\n\x0cvalid_for_ms\x18\x03 \x01(\r\"\x18\n\x07Standby\x12\r\n\x05\x61gent\x18\x01 \x01(\t\"Z\n\x12TradingStateChange\x12\x34\n\rtrading_state\x18\x01 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\x0e\n\x06reason\x18\x02 \x01(\t\"E\n\x0f\x45ngineExposures\x12\x32\n\texposures\x18\x01 \x03(\x0b\x32\x1f.suho.trading.v1.EngineExposure\"I\n\x0e\x45ngineExposure\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x12\n\nnet_volume\x18\x02 \x01(\t\x12\x13\n\x0bopen_orders\x18\x03 \x01(\r\"3\n\x07Signals\x12(\n\x07signals\x18\x01 \x03(\x0b\x32\x17.suho.trading.v1.Signal\"\x89\x04\n\x06Signal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x0c\n\x04void\x18\x05 \x01(\x08\x12\x13\n\x0bredelivered\x18\x06 \x01(\x08\x12\x0e\n\x06symbol\x18\x07 \x01(\t\x12(\n\x04side\x18\x08 \x01(\x0e\x32\x1a.suho.trading.v1.OrderSide\x12\x0e\n\x06volume\x18\t \x01(\t\x12\x11\n\tstop_loss\x18\n \x01(\t\x12\x13\n\x0btake_profit\x18\x0b \x01(\t\x12\x19\n\x11not_after_unix_ms\x18\x0c \x01(\x10\x12\x19\n\x11\x63ommitted_unix_ns\x18\r \x01(\x10\x12\x14\n\x0csent_unix_ns\x18\x0e \x01(\x10\x12(\n\x04kind\x18\x0f \x01(\x0e\x32\x1a.suho.trading.v1.OrderKind\x12\r\n\x05price\x18\x10 \x01(\t\x12\x13\n\x0blimit_price\x18\x11 \x01(\t\x12\x10\n\x08position\x18\x12 \x01(\x04\x12\x19\n\x11opposite_position\x18\x13 \x01(\x04\x12\x14\n\x0corder_ticket\x18\x14 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x15 \x01(\x10\x12\x18\n\x10\x64\x65viation_points\x18\x16 \x01(\r\"Q\n\nReportAcks\x12\x12\n\nreport_ids\x18\x01 \x03(\t\x12/\n\x07refused\x18\x02 \x03(\x0b\x32\x1e.suho.trading.v1.RefusedReport\"C\n\rRefusedReport\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"H\n\x08\x44\x65\x61lAcks\x12\r\n\x05\x64\x65\x61ls\x18\x01 \x03(\x04\x12-\n\x07refused\x18\x02 \x03(\x0b\x32\x1c.suho.trading.v1.RefusedDeal\"<\n\x0bRefusedDeal\x12\x0c\n\x04\x64\x65\x61l\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"Q\n\nClockReply\x12\x15\n\ragent_unix_ns\x18\x01 \x01(\x10\x12\x16\n\x0e\x65ngine_unix_ns\x18\x02 \x01(\x10\x12\x14\n\x0cvalid_for_ms\x18\x03 \x01(\r\"\x1e\n\x0cSignalsDrain\x12\x0e\n\x06reason\x18\x01 \x01(\t*u\n\nMarginMode\x12\x1b\n\x17MARGIN_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13MARGIN_MODE_NETTING\x10\x01\x12\x18\n\x14MARGIN_MODE_EXCHANGE\x10\x02\x12\x17\n\x13MARGIN_MODE_HEDGING\x10\x03\x32v\n\x10\x41gentLinkService\x12\x62\n\rStreamSignals\x12%.suho.trading.v1.StreamSignalsRequest\x1a&.suho.trading.v1.StreamSignalsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suho/trading/v1/agent_link.proto\x12\x0fsuho.trading.v1\x1a\x1csuho/common/v1/account.proto\x1a\x1bsuho/trading/v1/order.proto\"\x92\x04\n\x14StreamSignalsRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.suho.trading.v1.AgentHelloH\x00\x12\x30\n\nsignal_ack\x18\x02 \x01(\x0b\x32\x1a.suho.trading.v1.SignalAckH\x00\x12\x34\n\x07reports\x18\x03 \x01(\x0b\x32!.suho.trading.v1.ExecutionReportsH\x00\x12\x32\n\x07missing\x18\x04 \x01(\x0b\x32\x1f.suho.trading.v1.MissingSignalsH\x00\x12,\n\x05\x63lock\x18\x05 \x01(\x0b\x32\x1b.suho.trading.v1.ClockProbeH\x00\x12\x34\n\x08snapshot\x18\x06 \x01(\x0b\x32 .suho.trading.v1.AccountSnapshotH\x00\x12/\n\x05\x64\x65\x61ls\x18\x07 \x01(\x0b\x32\x1e.suho.trading.v1.ExternalDealsH\x00\x12/\n\x06market\x18\x08 \x01(\x0b\x32\x1d.suho.trading.v1.MarketReportH\x00\x12.\n\x06safety\x18\t \x01(\x0b\x32\x1c.suho.trading.v1.AgentSafetyH\x00\x12\x32\n\x08\x66\x61rewell\x18\n \x01(\x0b\x32\x1e.suho.trading.v1.AgentFarewellH\x00\x42\x06\n\x04kind\"\xc9\x02\n\nAgentHello\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12.\n\ntrade_mode\x18\x03 \x01(\x0e\x32\x1a.suho.trading.v1.TradeMode\x12,\n\x07symbols\x18\x04 \x03(\x0b\x32\x1b.suho.trading.v1.SymbolSpec\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x10\n\x08last_seq\x18\x06 \x01(\x04\x12\x0e\n\x06ledger\x18\x07 \x01(\t\x12,\n\x06safety\x18\x08 \x01(\x0b\x32\x1c.suho.trading.v1.AgentSafety\x12\x30\n\x0bmargin_mode\x18\t \x01(\x0e\x32\x1b.suho.trading.v1.MarginMode\x12\x10\n\x08\x63urrency\x18\n \x01(\t\"\x0f\n\rAgentFarewell\">\n\x0b\x41gentSafety\x12\x0e\n\x06halted\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xfd\x01\n\x0f\x41\x63\x63ountSnapshot\x12\x15\n\rtaken_unix_ns\x18\x01 \x01(\x10\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\t\x12\x0e\n\x06\x65quity\x18\x03 \x01(\t\x12\x0e\n\x06margin\x18\x04 \x01(\t\x12\x13\n\x0bmargin_free\x18\x05 \x01(\t\x12,\n\tpositions\x18\x06 \x03(\x0b\x32\x19.suho.trading.v1.Position\x12-\n\x06orders\x18\x07 \x03(\x0b\x32\x1d.suho.trading.v1.WorkingOrder\x12\x30\n\x0b\x64ifferences\x18\x08 \x03(\x0b\x32\x1b.suho.trading.v1.Difference\"=\n\rExternalDeals\x12,\n\x05\x64\x65\x61ls\x18\x01 \x03(\x0b\x32\x1d.suho.trading.v1.ExternalDeal\"E\n\x0cMarketReport\x12\x35\n\nconditions\x18\x01 \x03(\x0b\x32!.suho.trading.v1.MarketConditions\"\'\n\tSignalAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"E\n\x10\x45xecutionReports\x12\x31\n\x07reports\x18\x01 \x03(\x0b\x32 .suho.trading.v1.ExecutionReport\"A\n\x0eMissingSignals\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x04\x12\x0e\n\x06to_seq\x18\x03 \x01(\x04\"#\n\nClockProbe\x12\x15\n\ragent_unix_ns\x18\x01 \x01(\x10\"\xdb\x03\n\x15StreamSignalsResponse\x12)\n\x06joined\x18\x01 \x01(\x0b\x32\x17.suho.trading.v1.JoinedH\x00\x12+\n\x07signals\x18\x02 \x01(\x0b\x32\x18.suho.trading.v1.SignalsH\x00\x12\x32\n\x0breport_acks\x18\x03 \x01(\x0b\x32\x1b.suho.trading.v1.ReportAcksH\x00\x12,\n\x05\x63lock\x18\x04 \x01(\x0b\x32\x1b.suho.trading.v1.ClockReplyH\x00\x12.\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1d.suho.trading.v1.SignalsDrainH\x00\x12+\n\x07standby\x18\x06 \x01(\x0b\x32\x18.suho.trading.v1.StandbyH\x00\x12<\n\rtrading_state\x18\x07 \x01(\x0b\x32#.suho.trading.v1.TradingStateChangeH\x00\x12.\n\tdeal_acks\x18\x08 \x01(\x0b\x32\x19.suho.trading.v1.DealAcksH\x00\x12\x35\n\texposures\x18\t \x01(\x0b\x32 .suho.trading.v1.EngineExposuresH\x00\x42\x06\n\x04kind\"=\n\x06Joined\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x14\n\x0cvalid_for_ms\x18\x03 \x01(\r\"\x18\n\x07Standby\x12\r\n\x05\x61gent\x18\x01 \x01(\t\"Z\n\x12TradingStateChange\x12\x34\n\rtrading_state\x18\x01 \x01(\x0e\x32\x1d.suho.trading.v1.TradingState\x12\x0e\n\x06reason\x18\x02 \x01(\t\"E\n\x0f\x45ngineExposures\x12\x32\n\texposures\x18\x01 \x03(\x0b\x32\x1f.suho.trading.v1.EngineExposure\"I\n\x0e\x45ngineExposure\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x12\n\nnet_volume\x18\x02 \x01(\t\x12\x13\n\x0bopen_orders\x18\x03 \x01(\r\"3\n\x07Signals\x12(\n\x07signals\x18\x01 \x03(\x0b\x32\x17.suho.trading.v1.Signal\"\x89\x04\n\x06Signal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12+\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.suho.common.v1.AccountRef\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x0c\n\x04void\x18\x05 \x01(\x08\x12\x13\n\x0bredelivered\x18\x06 \x01(\x08\x12\x0e\n\x06symbol\x18\x07 \x01(\t\x12(\n\x04side\x18\x08 \x01(\x0e\x32\x1a.suho.trading.v1.OrderSide\x12\x0e\n\x06volume\x18\t \x01(\t\x12\x11\n\tstop_loss\x18\n \x01(\t\x12\x13\n\x0btake_profit\x18\x0b \x01(\t\x12\x19\n\x11not_after_unix_ms\x18\x0c \x01(\x10\x12\x19\n\x11\x63ommitted_unix_ns\x18\r \x01(\x10\x12\x14\n\x0csent_unix_ns\x18\x0e \x01(\x10\x12(\n\x04kind\x18\x0f \x01(\x0e\x32\x1a.suho.trading.v1.OrderKind\x12\r\n\x05price\x18\x10 \x01(\t\x12\x13\n\x0blimit_price\x18\x11 \x01(\t\x12\x10\n\x08position\x18\x12 \x01(\x04\x12\x19\n\x11opposite_position\x18\x13 \x01(\x04\x12\x14\n\x0corder_ticket\x18\x14 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x15 \x01(\x10\x12\x18\n\x10\x64\x65viation_points\x18\x16 \x01(\r\"Q\n\nReportAcks\x12\x12\n\nreport_ids\x18\x01 \x03(\t\x12/\n\x07refused\x18\x02 \x03(\x0b\x32\x1e.suho.trading.v1.RefusedReport\"C\n\rRefusedReport\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"H\n\x08\x44\x65\x61lAcks\x12\r\n\x05\x64\x65\x61ls\x18\x01 \x03(\x04\x12-\n\x07refused\x18\x02 \x03(\x0b\x32\x1c.suho.trading.v1.RefusedDeal\"<\n\x0bRefusedDeal\x12\x0c\n\x04\x64\x65\x61l\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"Q\n\nClockReply\x12\x15\n\ragent_unix_ns\x18\x01 \x01(\x10\x12\x16\n\x0e\x65ngine_unix_ns\x18\x02 \x01(\x10\x12\x14\n\x0cvalid_for_ms\x18\x03 \x01(\r\"\x1e\n\x0cSignalsDrain\x12\x0e\n\x06reason\x18\x01 \x01(\t*u\n\nMarginMode\x12\x1b\n\x17MARGIN_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13MARGIN_MODE_NETTING\x10\x01\x12\x18\n\x14MARGIN_MODE_EXCHANGE\x10\x02\x12\x17\n\x13MARGIN_MODE_HEDGING\x10\x03\x32v\n\x10\x41gentLinkService\x12\x62\n\rStreamSignals\x12%.suho.trading.v1.StreamSignalsRequest\x1a&.suho.trading.v1.StreamSignalsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suho.trading.v1.agent_link_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MARGINMODE']._serialized_start=3380
-  _globals['_MARGINMODE']._serialized_end=3497
+  _globals['_MARGINMODE']._serialized_start=3449
+  _globals['_MARGINMODE']._serialized_end=3566
   _globals['_STREAMSIGNALSREQUEST']._serialized_start=113
-  _globals['_STREAMSIGNALSREQUEST']._serialized_end=591
-  _globals['_AGENTHELLO']._serialized_start=594
-  _globals['_AGENTHELLO']._serialized_end=923
-  _globals['_AGENTSAFETY']._serialized_start=925
-  _globals['_AGENTSAFETY']._serialized_end=987
-  _globals['_ACCOUNTSNAPSHOT']._serialized_start=990
-  _globals['_ACCOUNTSNAPSHOT']._serialized_end=1243
-  _globals['_EXTERNALDEALS']._serialized_start=1245
-  _globals['_EXTERNALDEALS']._serialized_end=1306
-  _globals['_MARKETREPORT']._serialized_start=1308
-  _globals['_MARKETREPORT']._serialized_end=1377
-  _globals['_SIGNALACK']._serialized_start=1379
-  _globals['_SIGNALACK']._serialized_end=1418
-  _globals['_EXECUTIONREPORTS']._serialized_start=1420
-  _globals['_EXECUTIONREPORTS']._serialized_end=1489
-  _globals['_MISSINGSIGNALS']._serialized_start=1491
-  _globals['_MISSINGSIGNALS']._serialized_end=1556
-  _globals['_CLOCKPROBE']._serialized_start=1558
-  _globals['_CLOCKPROBE']._serialized_end=1593
-  _globals['_STREAMSIGNALSRESPONSE']._serialized_start=1596
-  _globals['_STREAMSIGNALSRESPONSE']._serialized_end=2071
-  _globals['_JOINED']._serialized_start=2073
-  _globals['_JOINED']._serialized_end=2134
-  _globals['_STANDBY']._serialized_start=2136
-  _globals['_STANDBY']._serialized_end=2160
-  _globals['_TRADINGSTATECHANGE']._serialized_start=2162
-  _globals['_TRADINGSTATECHANGE']._serialized_end=2252
-  _globals['_ENGINEEXPOSURES']._serialized_start=2254
-  _globals['_ENGINEEXPOSURES']._serialized_end=2323
-  _globals['_ENGINEEXPOSURE']._serialized_start=2325
-  _globals['_ENGINEEXPOSURE']._serialized_end=2398
-  _globals['_SIGNALS']._serialized_start=2400
-  _globals['_SIGNALS']._serialized_end=2451
-  _globals['_SIGNAL']._serialized_start=2454
-  _globals['_SIGNAL']._serialized_end=2975
-  _globals['_REPORTACKS']._serialized_start=2977
-  _globals['_REPORTACKS']._serialized_end=3058
-  _globals['_REFUSEDREPORT']._serialized_start=3060
-  _globals['_REFUSEDREPORT']._serialized_end=3127
-  _globals['_DEALACKS']._serialized_start=3129
-  _globals['_DEALACKS']._serialized_end=3201
-  _globals['_REFUSEDDEAL']._serialized_start=3203
-  _globals['_REFUSEDDEAL']._serialized_end=3263
-  _globals['_CLOCKREPLY']._serialized_start=3265
-  _globals['_CLOCKREPLY']._serialized_end=3346
-  _globals['_SIGNALSDRAIN']._serialized_start=3348
-  _globals['_SIGNALSDRAIN']._serialized_end=3378
-  _globals['_AGENTLINKSERVICE']._serialized_start=3499
-  _globals['_AGENTLINKSERVICE']._serialized_end=3617
+  _globals['_STREAMSIGNALSREQUEST']._serialized_end=643
+  _globals['_AGENTHELLO']._serialized_start=646
+  _globals['_AGENTHELLO']._serialized_end=975
+  _globals['_AGENTFAREWELL']._serialized_start=977
+  _globals['_AGENTFAREWELL']._serialized_end=992
+  _globals['_AGENTSAFETY']._serialized_start=994
+  _globals['_AGENTSAFETY']._serialized_end=1056
+  _globals['_ACCOUNTSNAPSHOT']._serialized_start=1059
+  _globals['_ACCOUNTSNAPSHOT']._serialized_end=1312
+  _globals['_EXTERNALDEALS']._serialized_start=1314
+  _globals['_EXTERNALDEALS']._serialized_end=1375
+  _globals['_MARKETREPORT']._serialized_start=1377
+  _globals['_MARKETREPORT']._serialized_end=1446
+  _globals['_SIGNALACK']._serialized_start=1448
+  _globals['_SIGNALACK']._serialized_end=1487
+  _globals['_EXECUTIONREPORTS']._serialized_start=1489
+  _globals['_EXECUTIONREPORTS']._serialized_end=1558
+  _globals['_MISSINGSIGNALS']._serialized_start=1560
+  _globals['_MISSINGSIGNALS']._serialized_end=1625
+  _globals['_CLOCKPROBE']._serialized_start=1627
+  _globals['_CLOCKPROBE']._serialized_end=1662
+  _globals['_STREAMSIGNALSRESPONSE']._serialized_start=1665
+  _globals['_STREAMSIGNALSRESPONSE']._serialized_end=2140
+  _globals['_JOINED']._serialized_start=2142
+  _globals['_JOINED']._serialized_end=2203
+  _globals['_STANDBY']._serialized_start=2205
+  _globals['_STANDBY']._serialized_end=2229
+  _globals['_TRADINGSTATECHANGE']._serialized_start=2231
+  _globals['_TRADINGSTATECHANGE']._serialized_end=2321
+  _globals['_ENGINEEXPOSURES']._serialized_start=2323
+  _globals['_ENGINEEXPOSURES']._serialized_end=2392
+  _globals['_ENGINEEXPOSURE']._serialized_start=2394
+  _globals['_ENGINEEXPOSURE']._serialized_end=2467
+  _globals['_SIGNALS']._serialized_start=2469
+  _globals['_SIGNALS']._serialized_end=2520
+  _globals['_SIGNAL']._serialized_start=2523
+  _globals['_SIGNAL']._serialized_end=3044
+  _globals['_REPORTACKS']._serialized_start=3046
+  _globals['_REPORTACKS']._serialized_end=3127
+  _globals['_REFUSEDREPORT']._serialized_start=3129
+  _globals['_REFUSEDREPORT']._serialized_end=3196
+  _globals['_DEALACKS']._serialized_start=3198
+  _globals['_DEALACKS']._serialized_end=3270
+  _globals['_REFUSEDDEAL']._serialized_start=3272
+  _globals['_REFUSEDDEAL']._serialized_end=3332
+  _globals['_CLOCKREPLY']._serialized_start=3334
+  _globals['_CLOCKREPLY']._serialized_end=3415
+  _globals['_SIGNALSDRAIN']._serialized_start=3417
+  _globals['_SIGNALSDRAIN']._serialized_end=3447
+  _globals['_AGENTLINKSERVICE']._serialized_start=3568
+  _globals['_AGENTLINKSERVICE']._serialized_end=3686
 # @@protoc_insertion_point(module_scope)

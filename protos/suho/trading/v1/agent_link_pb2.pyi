@@ -55,6 +55,7 @@ class StreamSignalsRequest(_message.Message):
     DEALS_FIELD_NUMBER: _builtins.int
     MARKET_FIELD_NUMBER: _builtins.int
     SAFETY_FIELD_NUMBER: _builtins.int
+    FAREWELL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___AgentHello: ...
     @_builtins.property
@@ -81,6 +82,10 @@ class StreamSignalsRequest(_message.Message):
 
     @_builtins.property
     def safety(self) -> Global___AgentSafety: ...
+    @_builtins.property
+    def farewell(self) -> Global___AgentFarewell:
+        """The last message of an agent that ends."""
+
     def __init__(
         self,
         *,
@@ -93,12 +98,13 @@ class StreamSignalsRequest(_message.Message):
         deals: Global___ExternalDeals | None = ...,
         market: Global___MarketReport | None = ...,
         safety: Global___AgentSafety | None = ...,
+        farewell: Global___AgentFarewell | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "farewell", b"farewell", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "deals", b"deals", "farewell", b"farewell", "hello", b"hello", "kind", b"kind", "market", b"market", "missing", b"missing", "reports", b"reports", "safety", b"safety", "signal_ack", b"signal_ack", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "signal_ack", "reports", "missing", "clock", "snapshot", "deals", "market", "safety"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "signal_ack", "reports", "missing", "clock", "snapshot", "deals", "market", "safety", "farewell"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -154,6 +160,25 @@ class AgentHello(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentHello: _TypeAlias = AgentHello  # noqa: Y015
+
+@_typing.final
+class AgentFarewell(_message.Message):
+    """This agent executes nothing more: another one may at once. A stream that ends without it was perhaps only cut, and
+    its lease stands until it lapses.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentFarewell: _TypeAlias = AgentFarewell  # noqa: Y015
 
 @_typing.final
 class AgentSafety(_message.Message):

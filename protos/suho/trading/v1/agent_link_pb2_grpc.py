@@ -48,8 +48,8 @@ class AgentLinkServiceServicer(object):
 
     def StreamSignals(self, request_iterator, context):
         """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
-        another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
-        ends its older one.
+        another one stands by, its stream open, until the first one's lease has lapsed, or the first one has said farewell.
+        A newer stream of the same agent ends its older one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

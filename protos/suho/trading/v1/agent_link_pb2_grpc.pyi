@@ -35,8 +35,8 @@ class AgentLinkServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AgentLinkServiceAsyncStub: ...
     StreamSignals: _grpc.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]
     """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
-    another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
-    ends its older one.
+    another one stands by, its stream open, until the first one's lease has lapsed, or the first one has said farewell.
+    A newer stream of the same agent ends its older one.
     """
 
 @_typing.type_check_only
@@ -46,8 +46,8 @@ class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamSignals: _aio.StreamStreamMultiCallable[_agent_link_pb2.StreamSignalsRequest, _agent_link_pb2.StreamSignalsResponse]  # type: ignore[assignment]
     """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
-    another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
-    ends its older one.
+    another one stands by, its stream open, until the first one's lease has lapsed, or the first one has said farewell.
+    A newer stream of the same agent ends its older one.
     """
 
 class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -60,8 +60,8 @@ class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_link_pb2.StreamSignalsResponse], _abc.AsyncIterator[_agent_link_pb2.StreamSignalsResponse]]:
         """Hello first; then signals down and reports up, both acknowledged. One agent executes for an account at a time:
-        another one stands by, its stream open, until the first one's lease has lapsed. A newer stream of the same agent
-        ends its older one.
+        another one stands by, its stream open, until the first one's lease has lapsed, or the first one has said farewell.
+        A newer stream of the same agent ends its older one.
         """
 
 def add_AgentLinkServiceServicer_to_server(servicer: AgentLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -186,7 +186,7 @@ async def test_another_agent_stands_by_until_the_first_may_do_nothing_more(datab
         assert loop.time() >= probed + first.clocks[0].valid_for_ms / 1000
 
 
-async def test_who_ends_its_stream_in_order_makes_room_at_once(database: DatabaseUnderTest) -> None:
+async def test_who_says_farewell_makes_room_at_once(database: DatabaseUnderTest) -> None:
     """Nothing is waited for then, and least of all that its lease lapses."""
     async with (
         running_engine(database, lane_valid_ms=60_000) as engine,
@@ -194,7 +194,7 @@ async def test_who_ends_its_stream_in_order_makes_room_at_once(database: Databas
         connected(engine.channel, hello("pc-2"), wait=False) as second,
     ):
         await eventually(lambda: second.standby)
-        first.outgoing.put_nowait(None)
+        first.send(farewell=link.AgentFarewell())
         await eventually(lambda: second.joined)
 
 
