@@ -126,10 +126,15 @@ async def test_two_instances_share_the_sinks(engines: Engines, settings: Databas
             state = await ticks_sink()
             assert (state.holder, state.stored_seq, state.stored_rows) == ("one", 1, 0)
             async with engines.postgres.connection() as connection:
-                await connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'"
-                )
-            await eventually(lambda: not one.sink.following)  # its connection ends a moment later
+
+                async def taken_over() -> bool:
+                    """One's connection ends a moment after it is told so, and One must not be the first to be back."""
+                    await connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'"
+                    )
+                    return two.sink.following and not one.sink.following
+
+                await eventually(taken_over)
             await publish(bus, after)
             await eventually(lambda: two.sink.stored_rows == 100)
             assert (await ticks_sink()).holder == "two"
