@@ -13,6 +13,7 @@ class CuttableProxy:
         self._open: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self.accepted = 0
         self.silent = False
+        self.lost_bytes = 0
 
     @property
     def connections(self) -> int:
@@ -52,7 +53,9 @@ class CuttableProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):  # a cut is what this is for
             while data := await reader.read(65536):
-                if not self.silent:
+                if self.silent:
+                    self.lost_bytes += len(data)
+                else:
                     writer.write(data)
                     await writer.drain()
             writer.write_eof()

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
 from mesh.draining import Draining
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
@@ -15,6 +13,7 @@ from mesh.waiting import backoff
 from services.database.domain.order import AccountRef, Order
 from services.database.postgres import rows
 from services.database.postgres.accounts import unknown_account
+from services.database.postgres.heartbeat import open_alone, until_lost
 from services.database.postgres.pool import UNAVAILABLE, Connection, Postgres
 
 log = get_logger(__name__)
@@ -59,22 +58,15 @@ class Outbox:
         pauses = backoff()
         while True:
             try:
-                connection = await asyncpg.connect(self._postgres.dsn, timeout=5)
-                await self._hear(connection)
-                pauses = backoff()
+                async with open_alone(self._postgres.dsn, CHANNEL) as connection:
+                    await connection.add_listener(CHANNEL, lambda *heard: self._heard(heard[3]))
+                    self._wake(None)  # for what was committed while nobody listened
+                    pauses = backoff()
+                    await until_lost(connection)
+                log.warning("outbox notifications interrupted", because="the connection was lost")
             except UNAVAILABLE as error:
                 log.warning("outbox notifications interrupted", because=type(error).__name__)
             await asyncio.sleep(next(pauses))
-
-    async def _hear(self, connection: Connection) -> None:
-        ended = asyncio.Event()
-        try:
-            connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener(CHANNEL, lambda *heard: self._heard(heard[3]))
-            self._wake(None)  # for what was committed while nobody listened
-            await ended.wait()
-        finally:
-            connection.terminate()
 
     async def end_watches(self) -> None:
         """End every watch whenever this service drains: one that stops waits for its calls. For ever."""

@@ -131,19 +131,19 @@ async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:
         first = work("first")
         await eventually(lambda: working == ["first"])
         second = work("second")
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
+        there = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('first', 'second')"
 
-        async def stands_by() -> bool:
-            return await connection.fetchval(waiting, lease) == 1
+        async def both_ask() -> bool:
+            return await connection.fetchval(there) == 2
 
-        await eventually(stands_by)
+        await eventually(both_ask)
         assert working == ["first"]
         assert await holder(engines.postgres, lease) == "first"
         end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = $1 AND granted"
         assert await connection.fetchval(end, lease)
         await eventually(lambda: working == ["second"])
         assert await holder(engines.postgres, lease) == "second"
-        await eventually(stands_by)
+        await eventually(both_ask)
         first.cancel()
         second.cancel()
 

@@ -11,6 +11,7 @@ from suho.trading.v1 import order_pb2
 
 from mesh.errors import Reason
 from services.database.app import Engines
+from services.database.postgres.outbox import CHANNEL
 from tests.integration.services.database.conftest import ACCOUNT, Stubs
 from tests.integration.services.database.orders import commit, order, record, refusal, report
 from tests.support import eventually
@@ -114,7 +115,8 @@ async def test_a_watch_survives_the_loss_of_its_notifications(
         async def listeners() -> bool:
             cut: int = await connection.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                " WHERE datname = current_database() AND application_name = $1",
+                CHANNEL,
             )
             return cut > 0
 
