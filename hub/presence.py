@@ -130,6 +130,7 @@ class NatsPresence:
 
     async def _beat(self, silent: Callable[[], int]) -> None:
         while True:
+            obey_cancellation()
             # What waits for NATS to come back would speak of the past.
             if self._bus.is_connected:
                 await self._say(silent())

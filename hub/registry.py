@@ -19,6 +19,7 @@ from hub.leases import Leases
 from hub.store.replica import Replica
 from hub.sweeper import Sweeper
 from mesh.log import get_logger
+from mesh.waiting import obey_cancellation
 
 log = get_logger(__name__)
 
@@ -287,6 +288,7 @@ class Registry:
     async def keep_sweeping(self, own: Instance, token: str) -> None:
         """Sweep for ever; the hub itself lives as long as it does this."""
         while True:
+            obey_cancellation()
             await self._between_sweeps()
             await self.register_itself(own, token)
             await self.sweep()

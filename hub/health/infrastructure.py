@@ -16,6 +16,7 @@ from hub.domain.status import Status
 from hub.registry import Holder, OfferTakenError, Registry, RegistryFullError
 from mesh.errors import MeshError
 from mesh.log import get_logger
+from mesh.waiting import obey_cancellation
 
 log = get_logger(__name__)
 
@@ -42,14 +43,15 @@ class Infrastructure:
     async def run(self) -> None:
         """Hold for ever; first lets go of what this hub held, and is not to hold any more."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._leave_the_unwanted(), name="let go of the unwanted")
             for instance in self._instances.values():
                 tasks.create_task(self._hold(instance), name=f"hold {instance.id}")
-            await self._leave_the_unwanted()
 
     async def _hold(self, instance: Instance) -> None:
         holder: Holder | None = None
         said = ""
         while True:
+            obey_cancellation()
             try:
                 holder = await self._hold_on(instance, holder)
                 said = ""
@@ -98,6 +100,7 @@ class Infrastructure:
 
     async def _leave(self, instance_id: str) -> None:
         while True:
+            obey_cancellation()
             try:
                 await self._registry.leave(instance_id, token_of(instance_id), "not in the setting any more")
             except StoreAwayError:

@@ -115,7 +115,6 @@ class NatsStore:
 
     async def _snapshot(self, known: Position | None) -> Snapshot:
         async def attempt() -> Snapshot:
-            obey_cancellation()
             position = await self._open(known)
             stored = await self._bucket.read()
             if await self._origin() != position.origin:

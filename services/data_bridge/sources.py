@@ -19,7 +19,7 @@ from nats.js.kv import KV_DEL, KV_OP, KeyValue
 
 from mesh.log import get_logger
 from mesh.market.subjects import decode, encode
-from mesh.waiting import until_available
+from mesh.waiting import obey_cancellation, until_available
 from services.data_bridge.domain.log import LogUnavailableError
 from services.data_bridge.domain.progress import SymbolKey
 from services.data_bridge.domain.sources import NOBODY, Lease, LeaseMovedError, Write
@@ -120,6 +120,7 @@ class SourceLeases:
 
     async def _keep_alive(self) -> None:
         while True:
+            obey_cancellation()
             await self._renew()
             await asyncio.sleep(self._ttl_s / _RENEWALS)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mesh.errors import MeshError, Reason
 from mesh.log import get_logger
 from mesh.market import TickId
-from mesh.waiting import backoff
+from mesh.waiting import backoff, obey_cancellation
 from services.data_bridge.domain.following import Following, Source, just_before
 from services.data_bridge.domain.log import LogUnavailableError
 from services.data_bridge.domain.progress import Standing, SymbolKey
@@ -84,6 +84,7 @@ class Subscription:
         """
         until = None if wait_s is None else asyncio.get_running_loop().time() + wait_s
         while self._waiting or not self._failure:
+            obey_cancellation()
             self._changed.clear()
             portion = await self._page() if self._page_comes_first() else self._live()
             if portion:

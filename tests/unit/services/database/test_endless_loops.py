@@ -1,8 +1,5 @@
 """What runs for ever ends when it is cancelled, also as an answer arrives."""
 
-import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,21 +9,7 @@ from services.database import purge
 from services.database.domain.purge import LogState
 from services.database.purge import Purge
 from services.database.recent import RecentTicks
-
-
-class Answer:
-    """As of a client whose `asyncio.wait_for` swallows a cancellation that meets the answer."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-
-    async def __call__(self) -> None:
-        if self.asked.is_set():
-            await asyncio.sleep(0)
-        else:
-            self.asked.set()
-            with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
+from tests.support.endless import Answer, ends
 
 
 class Log:
@@ -48,7 +31,7 @@ async def test_a_purge_ends_as_the_log_answers(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(purge, "_LOOK_S", 0.001)
     answer = Answer()
     nothing: Any = None
-    await _ends(Purge(Log(answer), nothing, [], None, 60, (OSError,), lambda: 0).run(), answer)
+    assert await ends(Purge(Log(answer), nothing, [], None, 60, (OSError,), lambda: 0).run(), answer)
 
 
 async def test_recent_ticks_end_as_the_cache_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,16 +46,4 @@ async def test_recent_ticks_end_as_the_cache_answers(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(recent, "flush", flush)
     recent.offer([])
-    await _ends(recent.run(), answer)
-
-
-async def _ends(running: Awaitable[None], answer: Answer) -> None:
-    task = asyncio.ensure_future(running)
-    await answer.asked.wait()
-    task.cancel()
-    await asyncio.wait([task], timeout=0.5)
-    ended = task.done()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    assert ended
+    assert await ends(recent.run(), answer)
