@@ -13,7 +13,7 @@ from services.database.domain.order_states import signed
 from services.database.postgres import rows
 from services.database.postgres.accounts import unknown_account
 from services.database.postgres.exposures import Exposures, lock_exposures
-from services.database.postgres.pool import Connection, Postgres
+from services.database.postgres.pool import Connection, Postgres, storing
 
 _INSERT = (
     "INSERT INTO external_deals (account_id, deal, cause, order_ticket, position, symbol, side, volume, price, profit,"
@@ -48,8 +48,12 @@ class Deals:
         """Store all that are new, and move the exposures by them; the account as it stands afterwards.
 
         Raises:
-            MeshError: UNKNOWN_ACCOUNT.
+            MeshError: UNKNOWN_ACCOUNT, INVALID_ARGUMENT.
         """
+        with storing():
+            return await self._record(ref, deals)
+
+    async def _record(self, ref: AccountRef, deals: Sequence[ExternalDeal]) -> Account:
         async with self._postgres.transaction() as connection:
             exposures = (await lock_exposures(connection, [ref])).get(ref)
             if exposures is None:

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -21,17 +21,14 @@ Connection = Any  # asyncpg's own, or one that its pool lends
 _MIGRATION_LOCK = 0x5355484F_01
 _COMMAND_TIMEOUT_S = 10
 
-# What is raised while the engine is away, going down, or can not write for a while: the same statement may succeed
-# later. An OSError covers refused and reset connections, and timeouts.
+# What the values of a statement are themselves the fault of (SQLSTATE classes 22 and 23): it would fail again.
+FAULTY: tuple[type[Exception], ...] = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+# Whatever else is raised: the engine is away, goes down, is too slow, only reads, or is being restored and lacks a
+# table or a role. The same statement may succeed later. An OSError covers refused and reset connections, and timeouts.
 UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
     # Of a connection that was cut while it greeted: the first statement finds it in no state for one.
     asyncpg.InternalClientError,
@@ -50,7 +47,7 @@ class Postgres:
         """A connection, one statement a transaction.
 
         Raises:
-            MeshError: ENGINE_UNAVAILABLE.
+            MeshError: ENGINE_UNAVAILABLE; one of FAULTY stays what it is.
         """
         try:
             async with self._pool.acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
@@ -59,6 +56,8 @@ class Postgres:
                 except (Exception, asyncio.CancelledError):
                     await _end_statement(connection)
                     raise
+        except FAULTY:
+            raise
         except UNAVAILABLE as error:
             raise MeshError(
                 Reason.ENGINE_UNAVAILABLE,
@@ -79,6 +78,15 @@ class Postgres:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Raises MeshError INVALID_ARGUMENT, for who told them, when PostgreSQL refuses the values to be stored."""
+    try:
+        yield
+    except FAULTY as error:
+        raise MeshError(Reason.INVALID_ARGUMENT, f"PostgreSQL can not store this: {error.args[0]}") from error
 
 
 async def _end_statement(connection: Connection) -> None:
@@ -114,7 +122,7 @@ async def open_postgres(dsn: str, connections: int) -> AsyncIterator[Postgres]:
         except (asyncpg.ClientConfigurationError, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise SettingsError(f"setting 'postgres_dsn': PostgreSQL refuses it ({type(error).__name__})") from None
 
-    pool = await until_available("postgres", attempt, (*UNAVAILABLE, asyncpg.InvalidCatalogNameError))
+    pool = await until_available("postgres", attempt, UNAVAILABLE)
     try:
         yield Postgres(pool, dsn)
     finally:

@@ -12,7 +12,7 @@ from services.database.domain.order_states import moved
 from services.database.postgres import deals, rows
 from services.database.postgres.exposures import Exposures, lock_exposures
 from services.database.postgres.orders import unknown_order
-from services.database.postgres.pool import Connection, Postgres
+from services.database.postgres.pool import Connection, Postgres, storing
 
 # One round trip for all: the account's row is locked meanwhile.
 _WRITE = (
@@ -54,13 +54,14 @@ class Reports:
             The orders as they stand, one for each signal in the order of its first report; and their accounts.
 
         Raises:
-            MeshError: UNKNOWN_ORDER, REPORT_CONFLICT.
+            MeshError: UNKNOWN_ORDER, REPORT_CONFLICT, INVALID_ARGUMENT.
         """
-        try:
-            async with self._postgres.transaction() as connection:
-                recorded = await _record(connection, reports)
-        except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
-            raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
+        with storing():
+            try:
+                async with self._postgres.transaction() as connection:
+                    recorded = await _record(connection, reports)
+            except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
+                raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
         failpoint("reports.recorded")
         return recorded
 

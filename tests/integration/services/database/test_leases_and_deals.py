@@ -1,6 +1,7 @@
 """Who may execute, trades that no signal stands for, whose exposure a close moves; on PostgreSQL, over gRPC."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -8,12 +9,15 @@ import pytest
 from suho.database.v1 import order_service_pb2 as pb
 from suho.trading.v1 import agent_link_pb2, order_pb2
 
-from mesh.errors import Reason
+from mesh.errors import MeshError, Reason
 from services.database.app import Engines
 from services.database.config import DatabaseSettings
 from services.database.domain.migration import Migration
 from services.database.migrations import migrations
+from services.database.postgres.deals import Deals
 from services.database.postgres.pool import migrate, migration_lock, open_postgres
+from services.database.postgres.reports import Reports
+from services.database.servicers import deal_messages, order_messages
 from tests.integration.services.database.conftest import ACCOUNT, Stubs, ensure_database
 from tests.integration.services.database.orders import commit, current, order, record, refusal, report
 from tests.support import eventually
@@ -285,3 +289,19 @@ async def test_a_database_of_before_is_taken_along(settings: DatabaseSettings) -
 async def _migrate(postgres: Any, available: tuple[Migration, ...]) -> None:
     async with migration_lock(postgres) as held:
         await migrate(held, available)
+
+
+async def test_values_that_postgresql_refuses_are_the_fault_of_who_told_them(
+    service: Stubs, account: pb.Account, engines: Engines
+) -> None:
+    """It would refuse them again, whenever: to be told so is better than to wait for ever."""
+    await commit(service, order("a"))
+    told = order_messages.report(report("a", "r1", order_pb2.ORDER_STATE_ACCEPTED))
+    found = deal_messages.deal(deal(8, SELL, "0.1", "a"))
+    for recording in (
+        Reports(engines.postgres).record([replace(told, retcode=2**63)]),
+        Deals(engines.postgres).record(told.account, [replace(found, time_unix_ms=2**63)]),
+    ):
+        with pytest.raises(MeshError) as caught:
+            await recording
+        assert caught.value.reason is Reason.INVALID_ARGUMENT
