@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from mesh.plain_structlog import structlog
 
@@ -14,10 +15,12 @@ _SECRET_WORDS = ("password", "secret", "token", "authkey", "dsn", "credential")
 _FILE_BYTES, _FILES = 10_000_000, 5
 _TROUBLES = 50
 _TROUBLE_LETTERS = 500
+_LINES_A_MINUTE = 10
 # Said of every line, or elsewhere.
 _NOT_TOLD = frozenset({"event", "level", "timestamp", "program", "instance", "exc_info", "exception"})
 # Where in a program it was, and how far that had got: with another one of these it is the same trouble.
 _NOT_WHAT = frozenset({"cursor", "lane", "pid", "retry_s"})
+_MakeFormatter: TypeAlias = Callable[[list[structlog.typing.Processor]], logging.Formatter]
 
 
 class Trouble(NamedTuple):
@@ -53,7 +56,9 @@ def configure_logging(program: str, instance: str, level: str, log_format: str, 
         _add(root, logging.StreamHandler(sys.stderr), _formatter(shared, _rendering(readable, is_terminal)))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _add(root, _rotating(file), _formatter(shared, _rendering(log_format == "console", False)))
+        kept = _rotating(file)
+        kept.addFilter(_Repetitions(partial(_formatter, shared)))
+        _add(root, kept, _formatter(shared, _rendering(log_format == "console", False)))
     set_level(level)
     structlog.contextvars.bind_contextvars(program=program, instance=instance)
 
@@ -73,13 +78,32 @@ def recent_troubles() -> list[Trouble]:
     return [trouble for handler in kept for trouble in handler.newest()]
 
 
+class _Repetitions(logging.Filter):
+    """Of one trouble ten lines a minute, or a lane that tries again each second would push the day out of the files."""
+
+    def __init__(self, formatter: _MakeFormatter) -> None:
+        super().__init__()
+        self._what = _what(formatter)
+        self._minute = 0
+        self._lines: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        if self._minute != (minute := int(record.created // 60)):
+            self._minute, self._lines = minute, Counter()
+        what = self._what.format(record)
+        self._lines[what] += 1
+        return self._lines[what] <= _LINES_A_MINUTE
+
+
 class _RecentTroubles(logging.Handler):
     """What repeats itself takes one place, or a lane that tries again each second would push all others out."""
 
-    def __init__(self, formatter: Callable[[list[structlog.typing.Processor]], logging.Formatter]) -> None:
+    def __init__(self, formatter: _MakeFormatter) -> None:
         super().__init__(logging.WARNING)
         self.setFormatter(formatter([partial(_told, _NOT_TOLD)]))
-        self._what = formatter([partial(_told, _NOT_TOLD | _NOT_WHAT)])
+        self._what = _what(formatter)
         # By what it is, the newest last.
         self._troubles: dict[str, Trouble] = {}
 
@@ -98,6 +122,11 @@ class _RecentTroubles(logging.Handler):
             return list(reversed(self._troubles.values()))
         finally:
             self.release()
+
+
+def _what(formatter: _MakeFormatter) -> logging.Formatter:
+    """What trouble a line tells of."""
+    return formatter([partial(_told, _NOT_TOLD | _NOT_WHAT)])
 
 
 def _add(root: logging.Logger, handler: logging.Handler, formatter: logging.Formatter) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,29 @@ def test_a_trouble_that_repeats_itself_leaves_the_rarer_ones_in_sight(tmp_path: 
         (first.message, 1),
         ("an order may have been executed: signal_id s1, symbol EURUSD", 1),
     ]
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_a_trouble_that_repeats_itself_leaves_room_in_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten lines of it a minute; the status counts all, what is no trouble is always written."""
+    file = tmp_path / "agent.log"
+    configure_logging("agent", "agent-1", "info", "json", file)
+    log = get_logger("t")
+    for minute in (1, 2):
+        monkeypatch.setattr("logging.time.time", lambda at=minute * 60.0: at)
+        for retry_s in range(12):
+            log.warning("lane lost", lane=1, because="no hub", retry_s=retry_s)
+            log.info("a tick")
+        log.warning("lane lost", lane=1, because="no engine")
+    events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert Counter(event.get("because", event["event"]) for event in events) == {
+        "no hub": 20,
+        "no engine": 2,
+        "a tick": 24,
+    }
+    assert [trouble.times for trouble in recent_troubles()[:2]] == [2, 24]
 
 
 @pytest.mark.usefixtures("restored_root")
