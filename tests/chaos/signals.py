@@ -69,6 +69,8 @@ _PORTS = ("trading-engine", "database", "postgres", "nats")
 # How long it may take until nothing is open any more, and how much longer for each signal: all are compared.
 _QUIET_S, _QUIET_EACH_S = 120.0, 0.002
 _TELL_S = 30.0
+# In a short storm all may end in doubt: then some more are sent, for trade goes on once it is over.
+_SOME_FILLED = 6
 # A minute in production: how long books must show nothing before an order counts as not executed.
 _SETTLE_S = "2"
 
@@ -225,7 +227,7 @@ async def _tell(source: SignalSource, wanted: int) -> None:
 
 
 async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) -> tuple[list[str], dict[str, int]]:
-    """Once nothing is open any more, or time is over: what is wrong, and how orders ended."""
+    """Once nothing is open any more and some are filled, or time is over: what is wrong, and how orders ended."""
     wrong: list[str] = []
     states: dict[str, int] = {}
 
@@ -244,7 +246,13 @@ async def _settled(source: SignalSource, own: Own, channel: grpc.aio.Channel) ->
         wrong.extend(f"{name} was refused and is stored" for name in source.refused if name in stored)
         missing = set(source.sent) - stored - set(source.refused)
         wrong.extend(f"{name} was answered and is not stored" for name in sorted(missing))
-        return all(order.state in FINAL for order in orders) and not wrong
+        if any(order.state not in FINAL for order in orders) or wrong:
+            return False
+        enough = states.get("ORDER_STATE_FILLED", 0) >= _SOME_FILLED
+        if not enough:
+            more = len(source.sent) + _AT_ONCE
+            await source.run(lambda: len(source.sent) >= more, 1)
+        return enough
 
     try:
         await eventually(looks_right, _QUIET_S + _QUIET_EACH_S * len(source.sent), 1.0)
