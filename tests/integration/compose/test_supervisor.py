@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from compose.embedded import guard as guard_program
 from compose.embedded.process import Unwatched
 from compose.embedded.program import CannotStartError, Program
 from compose.embedded.state import StateLockedError, open_state
@@ -174,7 +176,7 @@ async def test_order_of_stopping(tmp_path: Path) -> None:
 
 
 async def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
-    """Programs deaf to SIGTERM delay the end by less than five seconds in all, and are named."""
+    """Programs deaf to SIGTERM are named; all together have less than five seconds, in place of 1.5 s each."""
     told: list[str] = []
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
     names = ["a", "b", "c", "d", "e", "f", "g"]
@@ -182,9 +184,11 @@ async def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
     async with supervised(tmp_path, programs, [[name] for name in names], told) as supervisor:
         await supervisor.until_ready()
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8
     assert all(one.pid is None for one in supervisor.supervised.values())
-    assert len([line for line in told if "was killed" in line]) == len(names)
+    had_s = [float(had) for line in told for had in re.findall(r"did not end within (.+) s and was killed", line)]
+    assert len(had_s) == len(names)
+    assert sum(had_s) < 5
 
 
 def test_a_state_folder_has_one_owner(tmp_path: Path) -> None:
@@ -264,13 +268,11 @@ async def everyone_of(process: "subprocess.Popen[str]") -> list[int]:
 
 @pytest.mark.parametrize("ephemeral", [False, True])
 async def test_kill_9_leaves_nothing(tmp_path: Path, ephemeral: bool) -> None:
-    """Within 3 s of SIGKILL to the supervisor nothing of it runs; a temporary state is gone, another one free."""
+    """After SIGKILL to the supervisor its guard gives the programs 1.5 s; then nothing runs, and the state is free."""
     with owner("" if ephemeral else str(tmp_path)) as (process, state):
         everyone = await everyone_of(process)
         process.kill()
-        began = time.monotonic()
-        await eventually(lambda: not any(_is_alive(pid) for pid in everyone), timeout_s=3)
-        assert time.monotonic() - began < 3
+        await eventually(lambda: not any(_is_alive(pid) for pid in everyone), timeout_s=5)
     if ephemeral:
         assert not state.exists()
     else:
@@ -282,11 +284,13 @@ async def test_next_start_waits_for_the_last_process(tmp_path: Path) -> None:
     """Right after SIGKILL the next owner gets the state only when nothing of the previous one runs."""
     with owner(str(tmp_path)) as (process, _):
         everyone = await everyone_of(process)
+        guard = next(pid for pid in everyone if str(guard_program.__file__) in psutil.Process(pid).cmdline())
         process.kill()
         process.wait()
         with open_state(tmp_path):
-            # The guard itself gives the state free by ending.
-            await eventually(lambda: not any(_is_alive(pid) for pid in everyone), timeout_s=0.2)
+            # The guard gives them 1.5 s, and gives the state free by ending.
+            await eventually(lambda: not any(_is_alive(pid) for pid in everyone if pid != guard), timeout_s=1)
+            await eventually(lambda: not _is_alive(guard), timeout_s=2)
 
 
 def _is_alive(pid: int) -> bool:
