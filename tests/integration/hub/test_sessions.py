@@ -1,5 +1,7 @@
 """A session is a lease: what keeps it, what ends it, who may take it, and who hears of it."""
 
+from typing import Any
+
 import grpc
 import pytest
 from suho.hub.v1 import registry_pb2 as pb
@@ -18,6 +20,16 @@ async def _status(hub: RunningHub, instance_id: str) -> str:
 
 async def _has_status(hub: RunningHub, instance_id: str, status: str) -> bool:
     return await _status(hub, instance_id) == status
+
+
+async def _statuses(watch: Any, number: int) -> list[str]:
+    """What the watch tells next, change by change."""
+    told: list[str] = []
+    while len(told) < number:
+        for change in (await watch.read()).changes:
+            status = pb.InstanceStatus.Name(change.instance.status).removeprefix("INSTANCE_STATUS_")
+            told.append("gone" if change.kind == pb.CHANGE_KIND_REMOVED else status)
+    return told
 
 
 async def _refusal(call: object) -> MeshError:
@@ -46,16 +58,20 @@ async def test_the_hub_states_its_terms_and_lists_who_came() -> None:
 
 async def test_a_silent_session_expires_and_revives_with_its_next_heartbeat() -> None:
     """Silent for the lease's length: EXPIRED. Its process speaks again on the same stream: as it was."""
-    async with run_hub(**QUICK) as hub:
+    async with run_hub(**QUICK | {"sweep_interval_s": 0.3}) as hub:
+        watch = hub.stub.Watch(pb.WatchRequest(service="echo"))
         session = await register(hub.stub, instance("echo-1"))
-        await eventually(lambda: _has_status(hub, "echo-1", "EXPIRED"))
+        assert await _statuses(watch, 2) == ["UP", "EXPIRED"]
         await session.ask(heartbeat=pb.Heartbeat())
-        assert await _status(hub, "echo-1") == "UP"
+        assert await _statuses(watch, 1) == ["UP"]
+        watch.cancel()
 
 
 async def test_a_broken_session_has_its_grace_and_may_come_back_within() -> None:
     """The same token within the grace: nobody notices. No return: EXPIRED, and forgotten in time."""
-    async with run_hub(**QUICK | {"grace_s": 0.5, "remember_expired_s": 0.3}) as hub:
+    terms = {"lease_ttl_s": 1.2, "grace_s": 0.8, "remember_expired_s": 0.1, "sweep_interval_s": 0.5}
+    async with run_hub(**QUICK | terms) as hub:
+        watch = hub.stub.Watch(pb.WatchRequest(service="echo"))
         first = await register(hub.stub, instance("echo-1"))
         before = (await hub.instances())["echo-1"]
         first.call.cancel()
@@ -63,8 +79,8 @@ async def test_a_broken_session_has_its_grace_and_may_come_back_within() -> None
         await second.ask(heartbeat=pb.Heartbeat())
         assert (await hub.instances())["echo-1"].revision == before.revision
         second.call.cancel()
-        await eventually(lambda: _has_status(hub, "echo-1", "EXPIRED"))
-        await eventually(lambda: _has_status(hub, "echo-1", "gone"))
+        assert await _statuses(watch, 3) == ["UP", "EXPIRED", "gone"]
+        watch.cancel()
 
 
 async def test_a_grace_ends_when_it_is_over_not_with_the_next_sweep() -> None:
