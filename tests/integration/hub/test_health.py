@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 QUICK: dict[str, Any] = {
     "heartbeat_s": 0.1,
-    "lease_ttl_s": 1.0,
+    "lease_ttl_s": 3.0,
     "grace_s": 0.3,
     "sweep_interval_s": 0.05,
     "presence_s": 0.1,

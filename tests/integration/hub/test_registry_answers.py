@@ -120,7 +120,8 @@ async def _note_departures(watch: Any, left: list[str]) -> None:
 
 async def test_the_hub_says_how_it_stands() -> None:
     """Counts, its store, and what people should know; an alarm stands in the log when it begins."""
-    async with run_hub(**QUICK, protect_from_instances=3, protect_from_expiries=2) as hub:
+    terms = {"lease_ttl_s": 1.2, "sweep_interval_s": 0.5}
+    async with run_hub(**QUICK | terms, protect_from_instances=3, protect_from_expiries=2) as hub:
         for number in range(3):
             await register(hub.stub, instance(f"echo-{number}"))
         watch = hub.stub.Watch(pb.WatchRequest())
