@@ -94,6 +94,13 @@ async def run_backend(name: str, grpc_service: str = ECHO) -> AsyncIterator[Back
         await server.stop(0)
 
 
+async def quiet(backends: Sequence[Backend]) -> bool:
+    """Whether nobody calls them for as long as a server waits before it stops."""
+    calls = [backend.calls for backend in backends]
+    await asyncio.sleep(0.1)
+    return [backend.calls for backend in backends] == calls
+
+
 def instance(
     instance_id: str, service: str = "echo", port: int = 0, grpc_services: Sequence[str] = (ECHO,)
 ) -> pb.Instance:

@@ -8,7 +8,7 @@ import pytest
 
 from hub.domain.topology import ENTRANCES
 from tests.support import eventually
-from tests.support.hub import Backend, RunningHub, instance, registered, run_backend, run_hub
+from tests.support.hub import Backend, RunningHub, instance, quiet, registered, run_backend, run_hub
 from tests.support.plain_client import WHO, PlainClient, run_client
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,7 @@ async def test_a_cold_client_fails_at_once_and_recovers_as_soon_as_the_service_r
             start = time.perf_counter()
             await eventually(lambda: _answered(client), timeout_s=2, interval_s=0.002)
             again_s = time.perf_counter() - start
-    assert max(first_s, again_s) < 0.3  # design: 0.1; the rest is for a busy machine
+    assert max(first_s, again_s) < 0.75  # design: 0.1, for a busy machine more; who is not told tries after 0.8 s
 
 
 async def _answered(client: PlainClient) -> bool:
@@ -89,7 +89,7 @@ async def test_draining_under_load_fails_no_call() -> None:
             await client.ask("load", WHO, 8)
             await eventually(lambda: leaving.calls > 100)
             await session.drain()
-            await asyncio.sleep(0.1)  # what mesh.server waits before it stops
+            await eventually(lambda: quiet([leaving]))
             calls_when_drained = leaving.calls
             await asyncio.sleep(0.2)
             assert leaving.calls == calls_when_drained

@@ -24,7 +24,7 @@ from mesh.errors import MeshError, Reason
 from mesh.server import open_server
 from mesh.session import open_session
 from tests.support import eventually, free_port
-from tests.support.hub import ECHO, Backend, RunningHub, instance, registered, run_backend, run_hub
+from tests.support.hub import ECHO, Backend, RunningHub, instance, quiet, registered, run_backend, run_hub
 from tests.support.plain_client import WHO, PlainClient, run_client
 from tests.support.streams import delete_stream
 from tests.support.suho import suho
@@ -88,16 +88,10 @@ async def test_ten_thousand_calls_cross_drains_without_an_error() -> None:
 async def _cross(orders: Orders, leaving: list[Backend], **target: str) -> None:
     """Drained they get nothing as soon as the client has heard; undrained they are called again."""
     await orders.drain(**target)
-    await eventually(lambda: _quiet(leaving))
+    await eventually(lambda: quiet(leaving))
     calls = [backend.calls for backend in leaving]
     await orders.undrain(**target)
     await eventually(lambda: all(now.calls > before for now, before in zip(leaving, calls, strict=True)))
-
-
-async def _quiet(backends: list[Backend]) -> bool:
-    calls = [backend.calls for backend in backends]
-    await asyncio.sleep(0.1)  # what a server waits before it stops
-    return [backend.calls for backend in backends] == calls
 
 
 async def _answers(client: PlainClient) -> bool:

@@ -76,8 +76,8 @@ async def test_what_a_restarted_hub_can_not_confirm_stands_for_a_while_and_then_
             client = await stack.enter_async_context(run_client(hub.address))
             await register(hub.stub, instance("echo-1", port=backend.port))
             await eventually(lambda: _answers(client))
+        started = time.monotonic()
         async with run_hub(port=port, hold_s=hold_s) as hub:
-            started = time.monotonic()
             newcomer = await stack.enter_async_context(run_client(hub.address))
             assert not await _answers(newcomer)
             while await _answers(client):
