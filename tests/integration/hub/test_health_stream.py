@@ -25,9 +25,9 @@ def event(instance_id: str, number: int, key: str = "") -> HealthEvent:
 
 
 @asynccontextmanager
-async def history(url: str) -> AsyncIterator[StreamHistory]:
+async def history(url: str, timeout_s: float = 5) -> AsyncIterator[StreamHistory]:
     async with open_bus(url, "test") as bus, asyncio.TaskGroup() as tasks:
-        made = StreamHistory(bus, timeout_s=0.5)
+        made = StreamHistory(bus, timeout_s)
         running = tasks.create_task(made.run())
         yield made
         running.cancel()
@@ -75,7 +75,7 @@ async def test_without_nats_noting_costs_nothing_and_reading_says_so(nats_engine
     port = free_port()
     async with cuttable_proxy(port, nats_engine.port) as proxy:
         url = nats_engine.url.replace(f":{nats_engine.port}", f":{port}")
-        async with history(url) as kept:
+        async with history(url, timeout_s=0.5) as kept:
             kept.note(before := event("cut-1", 0))
 
             await eventually(lambda: holds(kept, "cut-1", [before]))

@@ -299,7 +299,7 @@ async def test_short_sessions_leave_nothing_behind(mortal: MortalNats, monkeypat
         async def messages() -> int:
             return (await one.bus.jetstream().stream_info(STREAM)).state.messages
 
-        assert await messages() == 50
+        assert 0 < await messages() <= 50
 
         async def all_gone() -> bool:
             return await messages() == 0
@@ -333,7 +333,7 @@ async def test_the_loss_of_the_leader_is_only_a_pause(cluster: NatsCluster) -> N
     async with open_bus(cluster.url, "early") as bus, aclosing(NatsStore(bus, replicas=1).follow()) as news:  # type: ignore[type-var]
         await anext(news)
     async with hub("hub-1", cluster.url) as one, hub("hub-2", cluster.url) as other:
-        leader = await eventually(lambda: leader_of_three(one))
+        leader = await eventually(lambda: leader_of_three(one), 30)
         held = await one.replica.put(record(), 0)
         await agree(one, other)
         async with never_without(other, "echo-1"):
