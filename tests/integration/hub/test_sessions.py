@@ -1,5 +1,6 @@
 """A session is a lease: what keeps it, what ends it, who may take it, and who hears of it."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -18,17 +19,14 @@ async def _status(hub: RunningHub, instance_id: str) -> str:
     return pb.InstanceStatus.Name(found.status).removeprefix("INSTANCE_STATUS_") if found else "gone"
 
 
-async def _has_status(hub: RunningHub, instance_id: str, status: str) -> bool:
-    return await _status(hub, instance_id) == status
-
-
 async def _statuses(watch: Any, number: int) -> list[str]:
     """What the watch tells next, change by change."""
     told: list[str] = []
-    while len(told) < number:
-        for change in (await watch.read()).changes:
-            status = pb.InstanceStatus.Name(change.instance.status).removeprefix("INSTANCE_STATUS_")
-            told.append("gone" if change.kind == pb.CHANGE_KIND_REMOVED else status)
+    async with asyncio.timeout(30):
+        while len(told) < number:
+            for change in (await watch.read()).changes:
+                status = pb.InstanceStatus.Name(change.instance.status).removeprefix("INSTANCE_STATUS_")
+                told.append("gone" if change.kind == pb.CHANGE_KIND_REMOVED else status)
     return told
 
 
