@@ -85,6 +85,8 @@ async def test_an_agent_that_returns_gets_what_it_lacks(engine: EngineUnderTest)
     async with connected(engine.channel, hello(epoch=epoch, last_seq=2)) as agent:
         (third,) = await agent.until_signals(1)
         assert (third.signal_id, third.redelivered) == ("s3", False)
+        agent.send(farewell=link.AgentFarewell())  # else the next ledger would wait for the lease
+        await eventually(lambda: agent.ended)
     async with connected(engine.channel, hello(ledger="ledger-2")) as agent:
         again = await agent.until_signals(3)
         assert [(signal.signal_id, signal.void) for signal in again] == [("s1", True), ("s2", False), ("s3", False)]
