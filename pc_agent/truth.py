@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pc_agent.domain.orders import Account, Entry, Signal
 from pc_agent.domain.server_clock import ServerClock
 from pc_agent.orders.account_books import AccountBooks
-from pc_agent.orders.account_cargo import AccountCargo, Send
+from pc_agent.orders.account_cargo import AccountCargo, Carry
 from pc_agent.orders.account_control import AccountControl
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.deal_ledger import DealLedger
@@ -45,7 +45,7 @@ class Truth:
         shared: SafetyState,
         settle_s: float,
         engine_is_there: Callable[[], bool],
-        tell_market: Callable[[Send], Awaitable[None]],
+        tell_market: Carry,
     ) -> None:
         account = Account(facts.server, facts.login)
         self._take: Callable[[Signal], Awaitable[Entry]] | None = None

@@ -4,8 +4,9 @@ engine's trading state and what it counts down.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from suho.trading.v1 import agent_link_pb2 as pb
 
@@ -19,6 +20,7 @@ from pc_agent.orders.safety import Safety
 log = get_logger(__name__)
 
 Send = Callable[[pb.StreamSignalsRequest], None]
+Carry = Callable[[Send], Coroutine[Any, Any, None]]
 
 _SNAPSHOT_S = 30.0
 _REPEAT_S = 5.0
@@ -29,9 +31,7 @@ _BOOKS_S = 2.0
 class AccountCargo:
     """One account's. `tell_market` sends what its markets are like, for ever."""
 
-    def __init__(
-        self, watch: AccountWatch, deals: DealLedger, safety: Safety, tell_market: Callable[[Send], Awaitable[None]]
-    ) -> None:
+    def __init__(self, watch: AccountWatch, deals: DealLedger, safety: Safety, tell_market: Carry) -> None:
         self._watch = watch
         self._deals = deals
         self._safety = safety
@@ -59,7 +59,7 @@ class AccountCargo:
             tasks.create_task(self._tell_safety(send))
             tasks.create_task(self._tell_snapshot(send))
             tasks.create_task(self._tell_deals(send))
-            tasks.create_task(_run(self._tell_market, send))
+            tasks.create_task(self._tell_market(send))
 
     async def take(self, response: pb.StreamSignalsResponse) -> None:
         """What concerns the account; the rest is the lane's."""
@@ -113,8 +113,3 @@ class AccountCargo:
                     await self._deals.news.wait()
             except TimeoutError:
                 continue
-
-
-async def _run(carry: Callable[[Send], Awaitable[None]], send: Send) -> None:
-    """Begun by its task: one that is cancelled first leaves nothing behind."""
-    await carry(send)

@@ -61,7 +61,7 @@ class Cargo(Protocol):
     def stands(self, there: bool) -> None:
         """The lane has an engine for which this agent executes, or has lost it."""
 
-    def carry(self, send: Send) -> Awaitable[None]:
+    async def carry(self, send: Send) -> None:
         """Send what is to be sent, for as long as the stream stands."""
 
     def take(self, response: pb.StreamSignalsResponse) -> Awaitable[None]:
@@ -176,7 +176,7 @@ class SignalLane:
                 beside = [
                     tasks.create_task(self._probe()),
                     tasks.create_task(self._report(sequence)),
-                    tasks.create_task(_run(cargo.carry, self._send)),
+                    tasks.create_task(cargo.carry(self._send)),
                 ]
                 while (response := await call.read()) is not grpc.aio.EOF:
                     await self._take(response, sequence, execution, cargo, tasks)
@@ -338,8 +338,3 @@ class SignalLane:
             self._clock.measure(sent_ns, boot_ns(), reply.engine_unix_ns)
             # The engine renewed it after the probe left: counted from there it can not end too late.
             self._lease.renew(sent_ns, reply.valid_for_ms)
-
-
-async def _run(carry: Callable[[Send], Awaitable[None]], send: Send) -> None:
-    """Begun by its task: one that is cancelled first leaves nothing behind."""
-    await carry(send)
