@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -126,7 +127,21 @@ class _RecentTroubles(logging.Handler):
 
 def _what(formatter: _MakeFormatter) -> logging.Formatter:
     """What trouble a line tells of."""
-    return formatter([partial(_told, _NOT_TOLD | _NOT_WHAT)])
+    return formatter([_with_fault, partial(_told, _NOT_TOLD | _NOT_WHAT)])
+
+
+def _with_fault(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Which exception, and whence; not its text, which may hold anything."""
+    error = event.get("exc_info")
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        raised = traceback.extract_tb(error.__traceback__)[-1:]
+        places = [f"at {Path(frame.filename).name}:{frame.lineno}" for frame in raised]
+        event["fault"] = " ".join([type(error).__name__, *places])
+    return event
 
 
 def _add(root: logging.Logger, handler: logging.Handler, formatter: logging.Formatter) -> None:

@@ -24,14 +24,20 @@ class Intake(Generic[T]):
 
     Args:
         what: For the log.
+        about: Whom an item tells of: those of one are stored in the order in which they were put.
         store: Stores and acknowledges them, all or none.
         refuse: Says that one is refused for good.
     """
 
     def __init__(
-        self, what: str, store: Callable[[list[T]], Awaitable[None]], refuse: Callable[[T, MeshError], Awaitable[None]]
+        self,
+        what: str,
+        about: Callable[[T], object],
+        store: Callable[[list[T]], Awaitable[None]],
+        refuse: Callable[[T, MeshError], Awaitable[None]],
     ) -> None:
         self._what = what
+        self._about = about
         self._store = store
         self._refuse = refuse
         self._waiting: asyncio.Queue[T] = asyncio.Queue(_MOST_WAITING)
@@ -92,4 +98,8 @@ class Intake(Generic[T]):
 
     async def _take_apart(self, items: list[T]) -> list[T]:
         half = len(items) // 2
-        return [*await self._take(items[:half]), *await self._take(items[half:])]
+        failed = await self._take(items[:half])
+        about = {self._about(item) for item in failed}
+        held = [item for item in items[half:] if self._about(item) in about]
+        others = [item for item in items[half:] if self._about(item) not in about]
+        return [*failed, *held, *(await self._take(others) if others else [])]

@@ -41,8 +41,12 @@ class Uplink:
         self._board = board
         self._send = send
         self._exposures_asked = asyncio.Event()
-        self._reports = Intake[order_pb2.ExecutionReport]("reports", self._store_reports, self._refuse_report)
-        self._deals = Intake[order_pb2.ExternalDeal]("external deals", self._store_deals, self._refuse_deal)
+        self._reports = Intake[order_pb2.ExecutionReport](
+            "reports", lambda report: report.signal_id, self._store_reports, self._refuse_report
+        )
+        self._deals = Intake[order_pb2.ExternalDeal](
+            "external deals", lambda deal: deal.position, self._store_deals, self._refuse_deal
+        )
 
     async def run(self) -> None:
         """Store and answer, for ever."""

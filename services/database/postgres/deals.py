@@ -50,7 +50,7 @@ class Deals:
         Raises:
             MeshError: UNKNOWN_ACCOUNT, INVALID_ARGUMENT.
         """
-        with storing():
+        with storing("external_deals"):
             return await self._record(ref, deals)
 
     async def _record(self, ref: AccountRef, deals: Sequence[ExternalDeal]) -> Account:

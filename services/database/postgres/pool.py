@@ -21,17 +21,28 @@ Connection = Any  # asyncpg's own, or one that its pool lends
 _MIGRATION_LOCK = 0x5355484F_01
 _COMMAND_TIMEOUT_S = 10
 
-# What the values of a statement are themselves the fault of (SQLSTATE classes 22 and 23): it would fail again.
-FAULTY: tuple[type[Exception], ...] = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-
-# Whatever else is raised: the engine is away, goes down, is too slow, only reads, or is being restored and lacks a
-# table or a role. The same statement may succeed later. An OSError covers refused and reset connections, and timeouts.
+# What is raised while the engine is away, going down, lets nobody in, or can not write for a while: the same statement
+# may succeed later. An OSError covers refused and reset connections, and timeouts.
 UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
-    asyncpg.PostgresError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     # Of a connection that was cut while it greeted: the first statement finds it in no state for one.
     asyncpg.InternalClientError,
+)
+# What a wrong setting is answered with at the start.
+_NOT_LET_IN = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InsufficientPrivilegeError,
 )
 
 
@@ -47,7 +58,7 @@ class Postgres:
         """A connection, one statement a transaction.
 
         Raises:
-            MeshError: ENGINE_UNAVAILABLE; one of FAULTY stays what it is.
+            MeshError: ENGINE_UNAVAILABLE. What else PostgreSQL raises stays what it is.
         """
         try:
             async with self._pool.acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
@@ -56,8 +67,6 @@ class Postgres:
                 except (Exception, asyncio.CancelledError):
                     await _end_statement(connection)
                     raise
-        except FAULTY:
-            raise
         except UNAVAILABLE as error:
             raise MeshError(
                 Reason.ENGINE_UNAVAILABLE,
@@ -81,11 +90,18 @@ class Postgres:
 
 
 @contextmanager
-def storing() -> Iterator[None]:
-    """Raises MeshError INVALID_ARGUMENT, for who told them, when PostgreSQL refuses the values to be stored."""
+def storing(table: str) -> Iterator[None]:
+    """Raises MeshError INVALID_ARGUMENT, for who told them, when PostgreSQL refuses the values for rows of `table`.
+
+    What another table refuses, or a key that we count ourselves, is no fault of theirs.
+    """
     try:
         yield
-    except FAULTY as error:
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        if isinstance(error, asyncpg.IntegrityConstraintViolationError) and (
+            error.table_name != table or error.constraint_name == f"{table}_pkey"
+        ):
+            raise
         raise MeshError(Reason.INVALID_ARGUMENT, f"PostgreSQL can not store this: {error.args[0]}") from error
 
 
@@ -119,7 +135,7 @@ async def open_postgres(dsn: str, connections: int) -> AsyncIterator[Postgres]:
                 # A signal that comes after a quiet hour must not be the one that waits for its statement to be planned.
                 max_cached_statement_lifetime=0,
             )
-        except (asyncpg.ClientConfigurationError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        except _NOT_LET_IN as error:
             raise SettingsError(f"setting 'postgres_dsn': PostgreSQL refuses it ({type(error).__name__})") from None
 
     pool = await until_available("postgres", attempt, UNAVAILABLE)

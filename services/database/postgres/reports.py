@@ -56,11 +56,14 @@ class Reports:
         Raises:
             MeshError: UNKNOWN_ORDER, REPORT_CONFLICT, INVALID_ARGUMENT.
         """
-        with storing():
+        with storing("reports"):
             try:
                 async with self._postgres.transaction() as connection:
                     recorded = await _record(connection, reports)
-            except asyncpg.UniqueViolationError:  # the same id, at the same moment, for another account
+            except asyncpg.UniqueViolationError as error:
+                if error.constraint_name != "reports_pkey":
+                    raise
+                # The same id, at the same moment, for another account.
                 raise _conflict(reports[0], "a report id was used for another report at the same moment") from None
         failpoint("reports.recorded")
         return recorded

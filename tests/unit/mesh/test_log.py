@@ -102,6 +102,24 @@ def test_a_trouble_that_repeats_itself_leaves_room_in_the_files(
 
 
 @pytest.mark.usefixtures("restored_root")
+def test_another_exception_is_another_trouble(tmp_path: Path) -> None:
+    """Of the same handler too: the loud one hides no rarer one. Its text, which may hold anything, is not told."""
+    file = tmp_path / "agent.log"
+    configure_logging("agent", "agent-1", "info", "json", file)
+    for fault in [KeyError("loud")] * 12 + [ValueError("rare")]:
+        try:
+            raise fault
+        except (KeyError, ValueError):
+            get_logger("t").exception("a handler failed", method="/M")
+    assert [json.loads(line)["exception"].split("\n")[-1] for line in file.read_text("utf-8").splitlines()] == [
+        *["KeyError: 'loud'"] * 10,
+        "ValueError: rare",
+    ]
+    assert [trouble.times for trouble in recent_troubles()] == [1, 12]
+    assert "fault KeyError at test_log.py:" in recent_troubles()[1].message
+
+
+@pytest.mark.usefixtures("restored_root")
 def test_logs_of_a_program_without_a_console_are_files_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

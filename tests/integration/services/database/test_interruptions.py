@@ -173,13 +173,12 @@ async def test_a_cut_connection_fails_no_later_call(service: Stubs, engines: Eng
     [
         ("SET TRANSACTION READ ONLY", "UPDATE accounts SET revision = revision"),
         ("SET LOCAL statement_timeout = 1", "SELECT pg_sleep(1)"),
-        ("ALTER TABLE reports RENAME TO restored_later", "SELECT count(*) FROM reports"),
     ],
 )
 async def test_what_postgresql_can_not_do_for_a_while_is_to_be_tried_again(
     engines: Engines, statements: tuple[str, ...]
 ) -> None:
-    """A database that only reads, is too slow or is being restored is away: no report is refused for good for that."""
+    """A database that only reads, or is too slow, is away: no report is refused for good because of it."""
 
     async def together() -> None:
         async with engines.postgres.transaction() as connection:

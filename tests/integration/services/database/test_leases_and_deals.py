@@ -305,3 +305,28 @@ async def test_values_that_postgresql_refuses_are_the_fault_of_who_told_them(
         with pytest.raises(MeshError) as caught:
             await recording
         assert caught.value.reason is Reason.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "SELECT setval(pg_get_serial_sequence('order_events', 'id'), (SELECT min(id) FROM order_events), false)",
+        "UPDATE exposures SET open_orders = 0",
+        "ALTER TABLE reports RENAME COLUMN retcode TO of_another_version",
+    ],
+    ids=["a sequence of before", "exposures that drifted", "a column of another version"],
+)
+async def test_what_is_wrong_with_the_database_itself_refuses_no_report(
+    service: Stubs, account: pb.Account, engines: Engines, broken: str
+) -> None:
+    """It is INTERNAL, which is logged with PostgreSQL's own words and tried again."""
+    await commit(service, order("a"))
+    try:
+        async with engines.postgres.connection() as connection:
+            await connection.execute(broken)
+        assert (await refusal(record(service, report("a", "r1", FILLED)))).reason is Reason.INTERNAL
+    finally:
+        async with engines.postgres.connection() as connection:
+            await connection.execute("SELECT setval(pg_get_serial_sequence('order_events', 'id'), 1_000_000)")
+            if "RENAME" in broken:
+                await connection.execute("ALTER TABLE reports RENAME COLUMN of_another_version TO retcode")

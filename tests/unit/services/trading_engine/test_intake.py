@@ -63,7 +63,7 @@ async def test_what_is_refused_or_can_not_be_stored_holds_up_no_other(
 ) -> None:
     """An absence is waited for, however long; only what is refused with a reason is put aside."""
     database = Database(bad, away=50)
-    taken = Intake[str]("letters", database.store, database.refuse)
+    taken = Intake[str]("letters", str, database.store, database.refuse)
     for letter in "abcde":
         await taken.put(letter)
     async with asyncio.TaskGroup() as tasks:
@@ -77,7 +77,7 @@ async def test_what_the_database_fails_on_is_tried_until_it_is_stored() -> None:
     """However often: a table may be missing while it is restored. What comes meanwhile is stored at once."""
     failing = DatabaseAwayError(Reason.INTERNAL, "it failed")
     database = Database({"a": failing, "b": failing})
-    taken = Intake[str]("letters", database.store, database.refuse)
+    taken = Intake[str]("letters", str, database.store, database.refuse)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(taken.run())
         for letter in "abc":
@@ -95,7 +95,7 @@ async def test_what_the_database_fails_on_is_tried_until_it_is_stored() -> None:
 async def test_when_much_has_failed_more_waits_for_it() -> None:
     """A database that fails on everything is not asked for more and more."""
     database = Database(dict.fromkeys(map(str, range(200)), DatabaseAwayError(Reason.INTERNAL, "it failed")))
-    taken = Intake[str]("numbers", database.store, database.refuse)
+    taken = Intake[str]("numbers", str, database.store, database.refuse)
     for number in range(200):
         await taken.put(str(number))
     async with asyncio.TaskGroup() as tasks:
@@ -105,4 +105,18 @@ async def test_when_much_has_failed_more_waits_for_it() -> None:
         database.bad.clear()
         await taken.done()
         await eventually(lambda: len(database.stored) == 200)
+        running.cancel()
+
+
+async def test_what_is_told_of_one_order_keeps_its_order() -> None:
+    """Behind what the database fails on: an order that was found again would else be in doubt for ever."""
+    database = Database({"a UNKNOWN": DatabaseAwayError(Reason.INTERNAL, "it failed")})
+    taken = Intake[str]("letters", lambda told: told[0], database.store, database.refuse)
+    for told in ("a UNKNOWN", "b FILLED", "a PLACED", "c FILLED"):
+        await taken.put(told)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(taken.run())
+        await eventually(lambda: database.stored == ["b FILLED", "c FILLED"] and database.asked > 10)
+        database.bad.clear()
+        await eventually(lambda: database.stored[2:] == ["a UNKNOWN", "a PLACED"])
         running.cancel()
