@@ -119,7 +119,11 @@ class LedgerThread:
 
     def _deliver(self, outcomes: Sequence[_Outcome], reports: Sequence[Report]) -> None:
         for outcome in outcomes:
-            _answer(outcome)
+            if outcome.job.then:
+                # Whoever was answered before it wakes in the loop's next turn: what came later must not overtake.
+                outcome.job.loop.call_soon(_answer, outcome)
+            else:
+                _answer(outcome)
         if reports and outcomes:
             # Behind those who waited: they may have an order to send.
             outcomes[0].job.loop.call_soon(self._listener, reports)

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Sig
 from pc_agent.file_lock import LockedError
 from pc_agent.orders.ledger import Ledger, LedgerError, Report, Transaction, open_ledger
 from pc_agent.orders.ledger_schema import MIGRATIONS, LedgerFileError, NewerLedgerError
+from tests.support import eventually
 
 ACCOUNT = Account("twin-1", 1_000_001)
 
@@ -21,6 +24,23 @@ ACCOUNT = Account("twin-1", 1_000_001)
 def entry(name: str, seq: int = 1, state: OrderState = OrderState.RECEIVED, kind: Kind | None = Kind.MARKET) -> Entry:
     signal = Signal(name, ACCOUNT, 2**63, seq, False, False, "EURUSD", Side.SELL, "0.1", "1.2", "1.0", 5, kind)
     return Entry(signal, Result(state), 11)
+
+
+async def in_one_commit(ledger: Ledger, *asked: Coroutine[Any, Any, object]) -> None:
+    """They come, in this order, while the thread is at another one."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold_up(_: Transaction) -> None:
+        begun.set()
+        go_on.wait(5)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ledger.run(hold_up))
+        await eventually(begun.is_set)
+        for one in asked:
+            tasks.create_task(one)
+        await asyncio.sleep(0)
+        go_on.set()
 
 
 async def test_what_is_written_is_there_for_the_next_agent(tmp_path: Path) -> None:
@@ -90,6 +110,18 @@ async def test_what_follows_a_commit_follows_though_nobody_waits(ledger: Ledger)
         return_exceptions=True,
     )
     assert (followed, type(failing), other) == ([True], KeyError, True)
+
+
+async def test_what_follows_does_not_overtake_who_was_first(ledger: Ledger) -> None:
+    """Of one commit each hears in turn: what was written later is not heard of before what was written earlier."""
+    heard: list[str] = []
+
+    async def ask(name: str, then: Callable[[None], None] | None = None) -> None:
+        await ledger.run(lambda _: None, then)
+        heard.append(name)
+
+    await in_one_commit(ledger, ask("first"), ask("second", lambda _: heard.append("follows")))
+    assert heard == ["first", "follows", "second"]
 
 
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.INTENT])

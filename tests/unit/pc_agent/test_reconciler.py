@@ -22,6 +22,7 @@ from pc_agent.orders.ledger import Ledger
 from pc_agent.orders.reconciler import NotInDoubtError, Reconciler
 from pc_agent.terminal.messages import ReadBooks
 from tests.support import eventually
+from tests.unit.pc_agent.test_ledger import in_one_commit
 
 ACCOUNT = Account("broker-1", 42)
 DAY_MS = 86_400_000
@@ -59,12 +60,16 @@ class World:
 
     async def entry(self, name: str, state: OrderState, **changes: object) -> Entry:
         """In the ledger, in that state; its time was over an hour ago."""
+        await self.begin(name, **changes)
+        return await self.ledger.settle(name, Result(state, ticket=50 if state is OrderState.PLACED else 0))
+
+    async def begin(self, name: str, **changes: object) -> None:
+        """It is being sent."""
         not_after_ms = time.time_ns() // 1_000_000 - 3_600_000
         signal = Signal(name, ACCOUNT, 1, 1, False, False, "EURUSD", Side.BUY, "0.1", "", "", not_after_ms)
         signal = replace(signal, **changes)  # type: ignore[arg-type]
         await self.ledger.receive(ACCOUNT, 1, 1, [Entry(signal, Result(OrderState.RECEIVED), time.time_ns())])
         await self.ledger.intend([name], 1)
-        return await self.ledger.settle(name, Result(state, ticket=50 if state is OrderState.PLACED else 0))
 
     async def look_given_up(self) -> None:
         """Whoever looks leaves while the ledger writes what the terminal has shown."""
@@ -108,6 +113,18 @@ async def test_a_symbol_is_frozen_until_its_doubt_is_resolved(world: World) -> N
         await eventually(lambda: not world.reconciler.is_frozen("EURUSD"))
     assert await world.state("s1") is OrderState.FILLED
     assert [one.state for one in world.settled] == [OrderState.FILLED]
+
+
+async def test_a_doubt_and_its_deal_in_one_commit_leave_no_doubt(world: World) -> None:
+    """The ledger says FILLED: a symbol that stayed frozen would have its closes refused."""
+    await world.begin("s1")
+
+    async def call_in_doubt() -> None:
+        world.reconciler.doubt(await world.ledger.settle("s1", Result(OrderState.UNKNOWN)))
+
+    await in_one_commit(world.ledger, call_in_doubt(), world.deals.take([deal("s1")]))
+    assert await world.state("s1") is OrderState.FILLED
+    assert not world.reconciler.is_frozen("EURUSD")
 
 
 async def test_nothing_is_concluded_of_books_that_do_not_tell_all(world: World) -> None:
