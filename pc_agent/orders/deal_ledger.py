@@ -143,14 +143,18 @@ class DealLedger:
 
         await self._ledger.run(write)
 
-    async def raise_dead(self, since_msc: int) -> list[Entry]:
-        """Signals that the worker called dead after deals of theirs had been read: a deal is proof."""
+    async def raise_dead(self, since_msc: int) -> None:
+        """Settle signals that the worker called dead after deals of theirs had been read: a deal is proof."""
 
         def write(transaction: Transaction) -> list[Entry]:
             rows = self._rows(transaction)
             return [entry for name in rows.own_of_dead(since_msc) if (entry := _fill(rows, name))]
 
-        return await self._ledger.run(write)
+        def then(raised: list[Entry]) -> None:
+            for entry in raised:
+                log.error("executed, though it was called dead", signal_id=entry.signal.signal_id, state=entry.state)
+
+        await self._ledger.run(write, then)
 
     async def adopt(self, position: BookPosition, name: str, server_msc: int) -> None:
         """It counts as the person's from now on, under `name`; nothing when it is ours already."""

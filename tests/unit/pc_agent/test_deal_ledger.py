@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.orders import Kind
 from pc_agent.domain.attribution import Cause, External
@@ -142,12 +143,19 @@ async def test_what_the_worker_is_about_to_answer_is_left_to_it(ledger: Ledger, 
 
 
 async def test_a_refusal_does_not_hide_a_deal_that_was_read_before_it(ledger: Ledger, deals: DealLedger) -> None:
-    """What the worker calls refused although a deal is there, is raised from the dead."""
+    """What the worker calls refused although a deal is there, is raised from the dead; a person hears of it once, also
+    when whoever looked has given up."""
     await stands(ledger, "s1", Result(OrderState.INTENT))
     await deals.take([deal(7, "s1")])
     await ledger.settle("s1", Result(OrderState.REJECTED))
-    assert [entry.state for entry in await deals.raise_dead(0)] == [OrderState.FILLED]
-    assert await deals.raise_dead(0) == []
+    with capture_logs() as logs:
+        await given_up(deals.raise_dead(0))
+        await deals.raise_dead(0)
+    entry = await ledger.entry("s1")
+    assert entry
+    assert entry.state is OrderState.FILLED
+    told = [(log["event"], log["signal_id"]) for log in logs if log["log_level"] == "error"]
+    assert told == [("executed, though it was called dead", "s1")]
 
 
 async def test_deals_may_come_in_any_order(ledger: Ledger, deals: DealLedger, monkeypatch: pytest.MonkeyPatch) -> None:
