@@ -35,6 +35,8 @@ class Look:
     is_told: bool = True
     # How many deals the terminal had shown by then, this look's with them.
     deals: int = 0
+    # From 1, in the order in which they were asked for: the clock may show the same for two.
+    number: int = 0
 
 
 class AccountBooks:
@@ -57,6 +59,7 @@ class AccountBooks:
         # A new ledger, until a look has shown it all that there was: it meets payments of long ago, which are no news.
         self._is_new = False
         self._turn = asyncio.Lock()
+        self._asked = 0
         deals.took = self._took
 
     async def look(self, back_s: int) -> Look | None:
@@ -65,7 +68,8 @@ class AccountBooks:
         Deals come late, unordered and corrected: a longer look back finds them.
         """
         async with self._turn:
-            asked = time.monotonic()
+            self._asked += 1
+            number, asked = self._asked, time.monotonic()
             cursor_s = await self._deals.cursor()
             # A new ledger begins with what is going on.
             self._is_new = self._is_new or (cursor_s == 0 and self.newest is None)
@@ -84,7 +88,7 @@ class AccountBooks:
             is_told = self._clock.is_told or self._engine.unix_ns(boot_ns()) is not None
             books = replace(newest, deals=())
             taken_unix_ns, server_s, deals = unix_ns(), self._now_s(), self._deals.count
-            self.newest = Look(books, taken_unix_ns, server_s, asked, self._paid_in, is_told, deals)
+            self.newest = Look(books, taken_unix_ns, server_s, asked, self._paid_in, is_told, deals, number)
             return self.newest
 
     def server_s(self) -> int:

@@ -72,8 +72,8 @@ class AccountWatch:
         self._looked = looked
         self._lasting = Lasting()
         self._known_orders: dict[int, str] = {}
-        # What was compared last, and when it was asked for: whose each is, is known of these and of no newer ones.
-        self._asked = float("-inf")
+        # What was compared last, and of which look: whose each is, is known of these and of no newer ones.
+        self._compared = 0
         self._deals_shown = 0
         self._positions: tuple[BookPosition, ...] = ()
         self._orders: tuple[BookOrder, ...] = ()
@@ -125,8 +125,7 @@ class AccountWatch:
         if far:
             self._far_at = time.monotonic()
             server_ms = look.server_s * 1000
-            for entry in await self._deals.raise_dead(server_ms - _FAR_BACK_S * 1000):
-                log.error("executed, though it was called dead", signal_id=entry.signal.signal_id, state=entry.state)
+            await self._deals.raise_dead(server_ms - _FAR_BACK_S * 1000)
             await self._deals.forget(server_ms)
         await self._reconciler.look_at_pending()
         if not self.compared.is_set():
@@ -174,9 +173,9 @@ class AccountWatch:
         holdings, known = await self._deals.holdings(), await self._know(books.orders)
         externals = tuple(await self._deals.externals_since(look.server_s * 1000 - TOLD_FOR_MS))
         engine = self._engine if await self._engine_knows_all() else None
-        if look.asked_monotonic < self._asked:
+        if look.number < self._compared:
             return
-        self._asked, self._deals_shown = look.asked_monotonic, look.deals
+        self._compared, self._deals_shown = look.number, look.deals
         self._looked(look)
         self.holdings, self._known_orders = holdings, known
         self._positions, self._orders = books.positions, books.orders

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pc_agent.domain.books import BookOrder, BookPosition, Books, Money
 from pc_agent.domain.orders import Entry, Mark, OrderState, Result, Side, Signal, mark_of
+from pc_agent.orders import account_books, reconciler
 from pc_agent.orders import account_watch as module
-from pc_agent.orders import reconciler
 from pc_agent.orders.account_books import Look
 from pc_agent.orders.account_watch import AccountWatch
 from pc_agent.orders.ledger import open_ledger
@@ -135,8 +136,11 @@ async def test_a_storm_leaves_the_terminal_to_its_orders(tmp_path: Path, monkeyp
 
 
 async def test_a_look_that_was_overtaken_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Safety would count without a position that is open, and what was closed would be closed again."""
+    """Safety would count without a position that is open, and what was closed would be closed again. Both may be of one
+    tick: some systems' clocks move every 16 ms."""
     async with watching(tmp_path, monkeypatch) as watched:
+        now = time.monotonic()
+        monkeypatch.setattr(account_books, "time", SimpleNamespace(monotonic=lambda: now))
         pending = await watched.world.entry("s1", OrderState.PLACED)
         watched.world.reconciler.watch(pending)
         held_up, go_on = asyncio.Event(), asyncio.Event()
