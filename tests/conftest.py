@@ -1,10 +1,14 @@
 """Options and fixtures of every tier."""
 
 import gc
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from mesh.plain_structlog import structlog
 
 # The same examples in every run, so that a red build is about the change; `--hypothesis-profile=random` explores.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -19,6 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-minutes", type=float, default=0, help="how long the storms last (default: seconds)")
     parser.addoption("--chaos-seed", type=int, default=1, help="what happens in the storm, and when")
     parser.addoption("--wine", default=None, help="python.exe with MetaTrader5, to run under Wine (docs/twin.md)")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What a test sets up of the process's logs ends with it."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

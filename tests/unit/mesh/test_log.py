@@ -10,19 +10,6 @@ import pytest
 from mesh.log import configure_logging, get_logger, recent_troubles
 
 
-@pytest.fixture
-def restored_root() -> "object":
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("restored_root")
 def test_a_secret_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     """A key that sounds like a secret is shown as stars, in JSON with the program's name."""
     configure_logging("hub", "hub-1", "info", "json")
@@ -32,7 +19,6 @@ def test_a_secret_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert (line["event"], line["host"], line["program"]) == ("connected", "h", "hub")
 
 
-@pytest.mark.usefixtures("restored_root")
 def test_the_newest_troubles_are_kept_for_the_status(tmp_path: Path) -> None:
     """Warnings and errors in a line each, newest first, without secrets; not more than fifty."""
     configure_logging("agent", "agent-1", "info", "json", tmp_path / "logs" / "agent.log")
@@ -51,7 +37,6 @@ def test_the_newest_troubles_are_kept_for_the_status(tmp_path: Path) -> None:
     assert told[0].at_unix_ms >= told[-1].at_unix_ms > 1_700_000_000_000
 
 
-@pytest.mark.usefixtures("restored_root")
 def test_a_trouble_that_repeats_itself_leaves_the_rarer_ones_in_sight(tmp_path: Path) -> None:
     """One line with the last time and the count, without what differed; another reason or symbol is another trouble."""
     configure_logging("agent", "agent-1", "info", "json", tmp_path / "agent.log")
@@ -78,7 +63,6 @@ def test_a_trouble_that_repeats_itself_leaves_the_rarer_ones_in_sight(tmp_path: 
     ]
 
 
-@pytest.mark.usefixtures("restored_root")
 def test_a_trouble_that_repeats_itself_leaves_room_in_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +85,6 @@ def test_a_trouble_that_repeats_itself_leaves_room_in_the_files(
     assert [trouble.times for trouble in recent_troubles()[:2]] == [2, 24]
 
 
-@pytest.mark.usefixtures("restored_root")
 def test_another_exception_is_another_trouble(tmp_path: Path) -> None:
     """Of the same handler too: the loud one hides no rarer one. Its text, which may hold anything, is not told."""
     file = tmp_path / "agent.log"
@@ -119,7 +102,6 @@ def test_another_exception_is_another_trouble(tmp_path: Path) -> None:
     assert "fault KeyError at test_log.py:" in recent_troubles()[1].message
 
 
-@pytest.mark.usefixtures("restored_root")
 def test_logs_of_a_program_without_a_console_are_files_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def test_entries_keep_away_from_news_of_their_currencies(tmp_path: Path) -> None
     ):
         desk.news.calendar = Calendar([News(unix_ms() + minutes * 60_000, currency, impact, "Payrolls")])
         assert desk.reason() == reason
-    desk.news.calendar = Calendar([News(unix_ms(), "USD", Impact.HIGH, "Payrolls")])
+    desk.news.calendar = Calendar([News(unix_ms() + 60_000, "USD", Impact.HIGH, "Payrolls")])
     refused = desk.market.refusal(SIGNAL)
     assert refused is not None
     assert "Payrolls" in refused.message
