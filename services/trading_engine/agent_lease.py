@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from uuid import uuid4
 
 from suho.database.v1 import order_service_pb2 as db
 
@@ -28,6 +29,7 @@ class AgentLease:
         self._valid_for_ms = valid_for_ms
         self._database = database
         self._until_s = 0.0
+        self._grant_id = uuid4().hex
 
     def grant_ms(self) -> int:
         """How long the agent may execute from now on."""
@@ -76,10 +78,12 @@ class AgentLease:
         """Give it up early; while the database is away it lapses by itself."""
         self._until_s = 0.0
         with suppress(DatabaseAwayError):
-            await self._database.release_lease(self._hello, self._engine)
+            await self._database.release_lease(self._account, self._grant_id)
 
     async def _ask(self, renew: bool) -> db.Account:
         asked_s = asyncio.get_running_loop().time()
-        account = await self._database.acquire_lease(self._hello, self._engine, self._valid_for_ms, renew)
+        account = await self._database.acquire_lease(
+            self._hello, self._engine, self._grant_id, self._valid_for_ms, renew
+        )
         self._until_s = asked_s + self._valid_for_ms / 1000
         return account

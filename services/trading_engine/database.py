@@ -128,22 +128,23 @@ class Database:
     async def deals(self, request: db.ListDealsRequest) -> db.ListDealsResponse:
         return await _answer(self._orders.ListDeals(request, timeout=_TIMEOUT_S))
 
-    async def acquire_lease(self, hello: Hello, engine: str, valid_for_ms: int, renew: bool) -> db.Account:
+    async def acquire_lease(
+        self, hello: Hello, engine: str, grant_id: str, valid_for_ms: int, renew: bool
+    ) -> db.Account:
         """Raises MeshError LEASE_HELD."""
         request = db.AcquireLeaseRequest(
             account=account_ref(hello.account),
             agent=hello.agent,
             ledger=hello.ledger,
             engine=engine,
+            grant_id=grant_id,
             valid_for_ms=valid_for_ms,
             renew=renew,
         )
         return (await _answer(self._orders.AcquireLease(request, timeout=_TIMEOUT_S))).account
 
-    async def release_lease(self, hello: Hello, engine: str) -> None:
-        request = db.ReleaseLeaseRequest(
-            account=account_ref(hello.account), agent=hello.agent, ledger=hello.ledger, engine=engine
-        )
+    async def release_lease(self, account: AccountId, grant_id: str) -> None:
+        request = db.ReleaseLeaseRequest(account=account_ref(account), grant_id=grant_id)
         await _answer(self._orders.ReleaseLease(request, timeout=_TIMEOUT_S))
 
     async def order(self, signal_id: str) -> order_pb2.Order:

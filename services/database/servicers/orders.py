@@ -107,16 +107,16 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Any) -> pb.AcquireLeaseResponse:
-        account = await self._leases.acquire(
-            account_ref(request.account),
-            _holder(request),
-            number("valid_for_ms", request.valid_for_ms, least=1),
-            request.renew,
-        )
+        ref, holder = account_ref(request.account), _holder(request)
+        valid_for_ms = number("valid_for_ms", request.valid_for_ms, least=1)
+        if request.renew:
+            account = await self._leases.renew(ref, holder, valid_for_ms)
+        else:
+            account = await self._leases.acquire(ref, holder, word("grant_id", request.grant_id), valid_for_ms)
         return pb.AcquireLeaseResponse(account=edge.account_message(account))
 
     async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Any) -> pb.ReleaseLeaseResponse:
-        await self._leases.release(account_ref(request.account), _holder(request))
+        await self._leases.release(account_ref(request.account), word("grant_id", request.grant_id))
         return pb.ReleaseLeaseResponse()
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
@@ -145,5 +145,5 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
 
-def _holder(request: pb.AcquireLeaseRequest | pb.ReleaseLeaseRequest) -> Holder:
+def _holder(request: pb.AcquireLeaseRequest) -> Holder:
     return Holder(word("agent", request.agent), request.ledger, word("engine", request.engine))

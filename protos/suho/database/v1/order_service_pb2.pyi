@@ -577,6 +577,7 @@ class AcquireLeaseRequest(_message.Message):
     VALID_FOR_MS_FIELD_NUMBER: _builtins.int
     RENEW_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     engine: _builtins.str
     valid_for_ms: _builtins.int
@@ -584,6 +585,8 @@ class AcquireLeaseRequest(_message.Message):
     """Only if `engine` has it for `agent` already: a newer stream of the same agent may be at another engine."""
     ledger: _builtins.str
     """Two PCs may bear one name, never one ledger."""
+    grant_id: _builtins.str
+    """Chosen by the engine, another one for each of the agent's streams."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
@@ -595,10 +598,11 @@ class AcquireLeaseRequest(_message.Message):
         valid_for_ms: _builtins.int = ...,
         renew: _builtins.bool = ...,
         ledger: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "ledger", b"ledger", "renew", b"renew", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "grant_id", b"grant_id", "ledger", b"ledger", "renew", b"renew", "valid_for_ms", b"valid_for_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -629,25 +633,20 @@ class ReleaseLeaseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
-    AGENT_FIELD_NUMBER: _builtins.int
-    ENGINE_FIELD_NUMBER: _builtins.int
-    LEDGER_FIELD_NUMBER: _builtins.int
-    agent: _builtins.str
-    engine: _builtins.str
-    ledger: _builtins.str
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """As it was acquired with. A release may come late: it does not end what a newer stream was granted since."""
     @_builtins.property
     def account(self) -> _account_pb2.AccountRef: ...
     def __init__(
         self,
         *,
         account: _account_pb2.AccountRef | None = ...,
-        agent: _builtins.str = ...,
-        engine: _builtins.str = ...,
-        ledger: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "agent", b"agent", "engine", b"engine", "ledger", b"ledger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "grant_id", b"grant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

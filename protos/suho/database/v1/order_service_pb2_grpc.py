@@ -183,7 +183,7 @@ class OrderServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseLease(self, request, context):
-        """Gives it up early; nothing when another one has it.
+        """Gives it up early; nothing when it is held with another grant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,7 +58,7 @@ class OrderServiceStub:
     again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
     """
     ReleaseLease: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseLeaseRequest, _order_service_pb2.ReleaseLeaseResponse]
-    """Gives it up early; nothing when another one has it."""
+    """Gives it up early; nothing when it is held with another grant."""
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     GetOrderStats: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]
@@ -93,7 +93,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     again by the same agent. FAILED_PRECONDITION with LEASE_HELD while another agent has it.
     """
     ReleaseLease: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseLeaseRequest, _order_service_pb2.ReleaseLeaseResponse]  # type: ignore[assignment]
-    """Gives it up early; nothing when another one has it."""
+    """Gives it up early; nothing when it is held with another grant."""
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     GetOrderStats: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderStatsRequest, _order_service_pb2.GetOrderStatsResponse]  # type: ignore[assignment]
@@ -191,7 +191,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ReleaseLeaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ReleaseLeaseResponse, _abc.Awaitable[_order_service_pb2.ReleaseLeaseResponse]]:
-        """Gives it up early; nothing when another one has it."""
+        """Gives it up early; nothing when it is held with another grant."""
 
     @_abc_1.abstractmethod
     def GetOrder(

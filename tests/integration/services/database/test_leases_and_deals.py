@@ -29,15 +29,27 @@ FILLED = order_pb2.ORDER_STATE_FILLED
 
 
 def lease(
-    agent: str, engine: str = "engine-1", valid_for_ms: int = 60_000, *, renew: bool = False, ledger: str = "l1"
+    agent: str,
+    engine: str = "engine-1",
+    valid_for_ms: int = 60_000,
+    *,
+    renew: bool = False,
+    ledger: str = "l1",
+    grant: str = "1",
 ) -> Any:
     return pb.AcquireLeaseRequest(
-        account=ACCOUNT, agent=agent, ledger=ledger, engine=engine, valid_for_ms=valid_for_ms, renew=renew
+        account=ACCOUNT,
+        agent=agent,
+        ledger=ledger,
+        engine=engine,
+        valid_for_ms=valid_for_ms,
+        renew=renew,
+        grant_id=f"{agent}/{grant}",
     )
 
 
-def given_up(agent: str, ledger: str = "l1") -> pb.ReleaseLeaseRequest:
-    return pb.ReleaseLeaseRequest(account=ACCOUNT, agent=agent, ledger=ledger, engine="engine-1")
+def given_up(agent: str, grant: str = "1") -> pb.ReleaseLeaseRequest:
+    return pb.ReleaseLeaseRequest(account=ACCOUNT, grant_id=f"{agent}/{grant}")
 
 
 def deal(
@@ -91,15 +103,23 @@ async def test_one_agent_has_the_lease(service: Stubs, account: pb.Account) -> N
 
 
 async def test_two_pcs_of_one_name_stand_by_for_each_other(service: Stubs, account: pb.Account) -> None:
-    """The ledger tells them apart: the second one is told what to do, and can not give up what the first one has."""
+    """The ledger tells them apart: the second one is told what to do."""
     await service.orders.AcquireLease(lease("pc-1"))
     for renew in (False, True):
         refused = await refusal(service.orders.AcquireLease(lease("pc-1", ledger="l2", renew=renew)))
         assert refused.reason is Reason.LEASE_HELD
         assert "Give each an instance name of its own" in refused.message
-    await service.orders.ReleaseLease(given_up("pc-1", "l2"))
-    assert (await current(service)).agent == "pc-1"
+
+
+async def test_a_release_that_comes_late_ends_nothing_newer(service: Stubs, account: pb.Account) -> None:
+    """The same agent's next stream is granted it anew; renewals leave the grant as it is."""
+    await service.orders.AcquireLease(lease("pc-1"))
+    await service.orders.AcquireLease(lease("pc-1", grant="2"))
     await service.orders.AcquireLease(lease("pc-1", renew=True))
+    await service.orders.ReleaseLease(given_up("pc-1"))
+    assert (await current(service)).agent == "pc-1"
+    await service.orders.ReleaseLease(given_up("pc-1", "2"))
+    assert not (await current(service)).agent
 
 
 async def test_a_lease_lapses_or_is_given_up(service: Stubs, account: pb.Account) -> None:
