@@ -94,13 +94,13 @@ def test_no_symbol_is_open_when_the_terminal_is_back(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(mt5_worker, "backoff", lambda *_: repeat(0.0))
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]))
 
-    def go_away(pipe: Script) -> None:
+    def go_away(_: Script) -> None:
         mt5.gone, mt5.back_after = True, 3
-        ask(Reading("EURUSD", 1, BEFORE_FIRST, 9))(pipe)
+        mt5.ticks["EURUSD"] = ticks_at([FROM, FROM + 1])
 
-    pipe = run(mt5, go_away, lambda _: None, lambda _: None)
-    assert len(pipe.said(Connected)) == 2
-    assert pipe.said(TicksRead) == []
+    pipe = run(mt5, ask(Reading("EURUSD", 1, BEFORE_FIRST, 9)), go_away, lambda _: None, lambda _: None)
+    told = [type(event) for event in pipe.events if isinstance(event, Connected | TicksRead)]
+    assert told == [Connected, TicksRead, Connected]
 
 
 def order(signal_id: str, symbol: str = "EURUSD") -> OrderTask:
