@@ -115,13 +115,18 @@ class Agent:
         self.reconnects = -1
         self._call: Any = None
 
+    @property
+    def done(self) -> bool:
+        """Everything is durable."""
+        return self.acked >= self.ticks.last_id
+
     def cut(self) -> None:
         """The connection dies."""
         if self._call is not None:
             self._call.cancel()
 
     async def deliver(self, *ports: int) -> None:
-        while self.acked < self.ticks.last_id:
+        while not self.done:
             self.reconnects += 1
             port = ports[self.reconnects % len(ports)]
             try:
@@ -140,7 +145,7 @@ class Agent:
         symbol = self.ticks.symbol
         sent = last_of(client.welcome[symbol])
         under_way: list[TickId] = []
-        while self.acked < self.ticks.last_id:
+        while not self.done:
             start = self.ticks.index_after(sent)
             if start < len(self.ticks) and len(under_way) < 8:
                 piece = self.ticks.slice(start, min(start + self.chunk, len(self.ticks)))
@@ -165,4 +170,4 @@ def last_of(welcome: pb.Welcome) -> TickId:
 async def status(port: int) -> pb.GetBridgeStatusResponse:
     async with direct_channel([f"127.0.0.1:{port}"]) as channel:
         stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
-        return await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=5)
+        return await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=30)

@@ -25,6 +25,8 @@ from services.data_bridge.config import BridgeSettings
 from tests.support.streams import delete_stream
 
 StartBridge = Callable[..., Awaitable[MeshServer]]
+# A bridge that the machine lets wait for seconds is taken to be alive, and takes the log to be there.
+PATIENT = {"source_ttl_s": 60, "publish_timeout_ms": 20_000}
 
 
 class KnownTicks(tick_service_pb2_grpc.TickServiceServicer):
@@ -106,7 +108,8 @@ async def start_bridge(nats_engine: Nats, known_ticks: KnownTicks) -> AsyncItera
         channel = await stack.enter_async_context(direct_channel([f"127.0.0.1:{port}"]))
 
         async def start(**changes: Any) -> MeshServer:
-            given = {"instance": "bridge-1", "port": 0, "nats_url": SecretStr(nats_engine.url), **changes}
+            own = {"instance": "bridge-1", "port": 0, "nats_url": SecretStr(nats_engine.url), **PATIENT}
+            given = {**own, **changes}
             return await stack.enter_async_context(open_bridge(BridgeSettings(**given), channel))
 
         yield start

@@ -44,7 +44,7 @@ class Terminal:
             )
             done = asyncio.Event()
             reading = tasks.create_task(self._read(done))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await done.wait()
             yield
             reading.cancel()

@@ -45,7 +45,7 @@ async def bars_of(port: int, **wants: Any) -> AsyncIterator[Any]:
 async def take(call: Any, count: int) -> list[bar_pb2.Bar]:
     bars: list[bar_pb2.Bar] = []
     while len(bars) < count:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             bars += (await call.read()).bars
     return bars
 

@@ -57,7 +57,7 @@ async def take(call: Any, count: int) -> list[Batch]:
     """Batches until `count` ticks have come."""
     batches: list[Batch] = []
     while sum(len(batch) for batch in batches) < count:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             response = await call.read()
         batches += [codec.decode(message) for message in response.batches]
     return batches
@@ -177,14 +177,14 @@ async def test_nothing_is_missed_from_the_first_moment(nats_engine: Nats, log_of
             ear = Ear()
             async with feed.listening(ear, [SymbolKey(SERVER, "EURUSD")]):
                 await publish(log_of_ticks, history(1))
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(30):
                     await ear.heard.wait()
 
 
 async def tail(port: int, symbol: str, limit: int, then: Any = None) -> list[tick_pb2.Tick]:
     async with direct_channel([f"127.0.0.1:{port}"]) as channel:
         stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
-        call = stub.TailTicks(pb.TailTicksRequest(symbols=refs(symbol), limit=limit), timeout=10)
+        call = stub.TailTicks(pb.TailTicksRequest(symbols=refs(symbol), limit=limit), timeout=30)
         await call.initial_metadata()
         if then is not None:
             await then
@@ -220,8 +220,8 @@ async def test_a_name_too_long_for_the_bus_is_refused(start_bridge: StartBridge,
         stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
         long = refs("x" * 5000)
         calls: list[Any] = [
-            stub.Subscribe(pb.SubscribeRequest(symbols=long), timeout=10),
-            stub.TailTicks(pb.TailTicksRequest(symbols=long), timeout=10),
+            stub.Subscribe(pb.SubscribeRequest(symbols=long), timeout=30),
+            stub.TailTicks(pb.TailTicksRequest(symbols=long), timeout=30),
         ]
         assert [await call.code() for call in calls] == [grpc.StatusCode.INVALID_ARGUMENT] * 2
-        await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=10)
+        await stub.GetBridgeStatus(pb.GetBridgeStatusRequest(), timeout=30)

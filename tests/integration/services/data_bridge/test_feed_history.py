@@ -1,6 +1,7 @@
 """Subscribers that begin in the past, fall behind, or want only the newest."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,7 @@ async def take_until_live(call: Any, symbols: int = 1) -> tuple[list[Batch], lis
     batches: list[Batch] = []
     live: list[str] = []
     while len(live) < symbols:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             response = await call.read()
         batches += [codec.decode(message) for message in response.batches]
         live += [ref.server for ref in response.live]
@@ -146,7 +147,7 @@ async def test_a_past_that_can_not_be_asked_for_is_refused(
     bridge = await start_bridge()
     async with direct_channel([f"127.0.0.1:{bridge.port}"]) as channel:
         stub: bridge_pb2_grpc.BridgeServiceAsyncStub = bridge_pb2_grpc.BridgeServiceStub(channel)
-        call: Any = stub.Subscribe(pb.SubscribeRequest(symbols=refs(*symbols), **wants), timeout=10)
+        call: Any = stub.Subscribe(pb.SubscribeRequest(symbols=refs(*symbols), **wants), timeout=30)
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert says in await call.details()
 
@@ -160,12 +161,13 @@ async def test_a_conflated_subscriber_gets_the_newest_and_hears_what_it_missed(
     got = dict.fromkeys(ticks, 0)
     missed = dict.fromkeys(ticks, 0)
     newest: dict[str, TickId] = {}
+    began = time.monotonic()
     async with subscription(bridge.port, *ticks, conflation=pb.Conflation(interval_ms=20)) as call:
         for start in range(0, 20_000, 200):
             for batch in ticks.values():
                 await publish(log_of_ticks, batch.slice(start, start + 200))
         while any(newest.get(symbol) != batch.last_id for symbol, batch in ticks.items()):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 response = await call.read()
             for batch in map(codec.decode, response.batches):
                 assert len(batch) == 1
@@ -173,6 +175,7 @@ async def test_a_conflated_subscriber_gets_the_newest_and_hears_what_it_missed(
                 newest[batch.symbol] = batch.last_id
             for item in response.missed:
                 missed[item.symbol.symbol] += item.ticks
+    intervals = (time.monotonic() - began) / 0.02
     for symbol in ticks:
         assert got[symbol] + missed[symbol] == 20_000
-        assert got[symbol] < 100, "more came than one in 20 ms"
+        assert got[symbol] <= intervals + 2, "more came than one in 20 ms"

@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.js.api import DiscardPolicy, StreamConfig
+from suho.market.v1 import tick_pb2
 
 from compose.embedded.nats import Nats
-from mesh.market.subjects import TICKS_STREAM, all_ticks
+from mesh.market.subjects import TICKS_STREAM, all_ticks, tick_subject
 from services.data_bridge import app
 from tests.integration.services.data_bridge.agent import Agent, lane, status
 from tests.integration.services.data_bridge.conftest import StartBridge, declare_log
-from tests.integration.services.data_bridge.ticks import history, identities, logged_ticks
+from tests.integration.services.data_bridge.ticks import SERVER, history, identities, logged_ticks
 from tests.support import eventually
 from tests.support.streams import delete_stream
 
@@ -24,15 +26,11 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
     await bus.jetstream().add_stream(stream)
     bridge = await start_bridge()
     agent = Agent(history(8_000), chunk=20)  # small, so that few are refused together
+    published = await bus.subscribe(tick_subject(SERVER, "EURUSD"))
     async with asyncio.TaskGroup() as tasks:
         delivery = tasks.create_task(agent.deliver(bridge.port))
-        sizes = [0]
-
-        async def full() -> bool:
-            sizes.append((await bus.jetstream().stream_info(TICKS_STREAM)).state.bytes)
-            return sizes[-1] == sizes[-2] > 90_000
-
-        await eventually(full, interval_s=0.1)
+        await until_tried_again(published)
+        assert (await bus.jetstream().stream_info(TICKS_STREAM)).state.bytes > 90_000
         stuck = agent.acked
         assert not (await asyncio.wait([delivery], timeout=0.1))[0]
         assert agent.acked <= agent.ticks.id_at(agent.ticks.index_after(stuck) + 160)
@@ -40,6 +38,17 @@ async def test_agents_wait_for_a_full_log(start_bridge: StartBridge, bus: Client
         await bus.jetstream().update_stream(stream)
     assert agent.reconnects == 0
     assert await logged_ticks(bus) == identities(agent.ticks)
+
+
+async def until_tried_again(published: Subscription) -> None:
+    """Who subscribes hears also what the log refused: that comes once more, the same or with what came behind it."""
+    seen: set[tuple[int, int]] = set()
+    while True:
+        message = tick_pb2.TickBatchTwin.FromString((await published.next_msg(30)).data)
+        follows_on = (message.prev.time_msc, message.prev.ordinal)
+        if follows_on in seen:
+            return
+        seen.add(follows_on)
 
 
 async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
@@ -54,7 +63,7 @@ async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
         for piece in ticks.chunks(10):
             await client.send(piece)
         await client.until_acked(ticks.last_id)
-        await asyncio.sleep(0.1)  # the watch has seen the log as it was
+        await looked_again(log_of_ticks)
         await delete_stream(nats_engine, log_of_ticks, TICKS_STREAM)
         await declare_log(log_of_ticks)
         while not client.out_of_sync:
@@ -64,6 +73,14 @@ async def test_what_a_log_lost_is_sent_again_without_waiting_for_a_tick(
         await client.until_acked(ticks.last_id)
     assert client.out_of_sync == [(0, 0)]
     assert await logged_ticks(log_of_ticks) == identities(ticks)
+
+
+async def looked_again(bus: Client) -> None:
+    """Who watches the log has seen it as it is: asked, had the answer, and asks again."""
+    looks = await bus.subscribe(f"$JS.API.STREAM.INFO.{TICKS_STREAM}")
+    for _ in range(2):
+        await looks.next_msg(30)
+    await looks.unsubscribe()
 
 
 async def test_a_symbol_that_nobody_opens_leaves_memory_and_keeps_its_record(

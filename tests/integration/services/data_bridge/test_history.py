@@ -34,6 +34,7 @@ from services.database.clickhouse.incidents import Incidents
 from services.database.config import DatabaseSettings
 from services.database.postgres.outbox import Outbox
 from tests.integration.services.data_bridge.agent import lane
+from tests.integration.services.data_bridge.conftest import PATIENT
 from tests.integration.services.data_bridge.terminal import Terminal, refs
 from tests.integration.services.data_bridge.ticks import SERVER, START_MSC, history
 from tests.integration.services.database.conftest import DATABASE, ensure_database
@@ -65,12 +66,12 @@ class Platform:
         request = db.GetTicksRequest(symbol=refs([symbol])[0], from_msc=START_MSC)
         batches = [
             codec.decode(tick_pb2.TickBatchTwin.FromString(answer.batch.SerializeToString()))
-            async for answer in self.ticks.GetTicks(request, timeout=10)
+            async for answer in self.ticks.GetTicks(request, timeout=30)
         ]
         return Batch.join(batches)
 
     async def incidents(self, kind: str) -> set[str]:
-        answer = await self.ticks.ListTickIncidents(db.ListTickIncidentsRequest(kind=kind), timeout=5)
+        answer = await self.ticks.ListTickIncidents(db.ListTickIncidentsRequest(kind=kind), timeout=30)
         return {incident.symbol.symbol for incident in answer.incidents}
 
 
@@ -135,9 +136,7 @@ async def platform(
     async with _database(settings) as channel, AsyncExitStack() as stack:
         bridges, ports = [], []
         for number in (1, 2):
-            given = BridgeSettings(
-                instance=f"bridge-{number}", port=0, nats_url=SecretStr(nats_engine.url), history_timeout_ms=3_000
-            )
+            given = BridgeSettings(instance=f"bridge-{number}", port=0, nats_url=SecretStr(nats_engine.url), **PATIENT)
             server = await stack.enter_async_context(open_bridge(given, channel))
             to_bridge = await stack.enter_async_context(direct_channel([f"127.0.0.1:{server.port}"]))
             bridges.append(bridge_pb2_grpc.BridgeServiceStub(to_bridge))
@@ -200,7 +199,11 @@ async def test_an_audit_heals_what_differs(platform: Platform) -> None:
             assert np.array_equal(stored.columns()[name], column), (symbol, name)
     again = await platform.audit(*symbols, heal=False)
     assert {answer.state for answer in again.values()} == {pb.AUDIT_STATE_MATCHES}
-    assert "CHANGED" in await eventually(lambda: platform.incidents("AUDIT_HEALED"))
+
+    async def told() -> bool:
+        return "CHANGED" in await platform.incidents("AUDIT_HEALED")
+
+    await eventually(told)
 
 
 async def test_a_changed_history_is_audited_at_once(platform: Platform) -> None:
@@ -221,7 +224,7 @@ async def test_a_changed_history_is_audited_at_once(platform: Platform) -> None:
 async def test_a_symbol_is_traced_from_terminal_to_log(platform: Platform) -> None:
     """Who streams it, where the agent stands, and what the log has; whichever bridge is asked."""
     for bridge in platform.bridges:
-        trace = await bridge.TraceSymbol(pb.TraceSymbolRequest(symbol=refs(["EQUAL"])[0]), timeout=5)
+        trace = await bridge.TraceSymbol(pb.TraceSymbolRequest(symbol=refs(["EQUAL"])[0]), timeout=30)
         assert (trace.agent, trace.bridge) == ("pc-1", "bridge-1")
         last = tick_pb2.TickId(time_msc=STREAMED["EQUAL"].last_id.time_msc, ordinal=2)
         last.ordinal = STREAMED["EQUAL"].last_id.ordinal
@@ -229,7 +232,7 @@ async def test_a_symbol_is_traced_from_terminal_to_log(platform: Platform) -> No
         assert trace.position.terminal_connected
         assert trace.log_seq > 0
         assert trace.logged_unix_ns > trace.read_unix_ns > 0
-    nobody = await platform.bridges[0].TraceSymbol(pb.TraceSymbolRequest(symbol=refs(["NONE"])[0]), timeout=5)
+    nobody = await platform.bridges[0].TraceSymbol(pb.TraceSymbolRequest(symbol=refs(["NONE"])[0]), timeout=30)
     assert (nobody.agent, nobody.log_seq, nobody.HasField("position")) == ("", 0, False)
 
 
@@ -238,7 +241,7 @@ async def test_a_symbol_that_nobody_streams_is_unanswered(platform: Platform) ->
     assert (await platform.audit("NONE", heal=True))["NONE"].state == pb.AUDIT_STATE_UNANSWERED
     request = pb.AuditTicksRequest(symbols=[tick_pb2.SymbolRef(symbol="NONE")], from_msc=1, to_msc=2)
     with pytest.raises(grpc.aio.AioRpcError, match="no agent streams NONE"):
-        _ = [answer async for answer in platform.bridges[0].AuditTicks(request, timeout=5)]
+        _ = [answer async for answer in platform.bridges[0].AuditTicks(request, timeout=30)]
 
 
 async def test_files_are_imported(platform: Platform) -> None:
@@ -251,12 +254,12 @@ async def test_files_are_imported(platform: Platform) -> None:
         )
         for batch in (ticks, ticks, flawed)
     ]
-    answers = [answer async for answer in platform.bridges[0].ImportTicks(iter(requests), timeout=10)]
+    answers = [answer async for answer in platform.bridges[0].ImportTicks(iter(requests), timeout=30)]
     assert [(answer.ticks, answer.quarantined) for answer in answers] == [(906, 0), (906, 0), (0, 5)]
 
     async def stored() -> list[tuple[str, int, int, int]]:
         request = db.GetTickStatsRequest(server=SERVER)
-        stats = (await platform.ticks.GetTickStats(request, timeout=5)).stats
+        stats = (await platform.ticks.GetTickStats(request, timeout=30)).stats
         found = [(s.symbol.symbol, s.stored, s.distinct, s.quarantined) for s in stats]
         return [item for item in found if item[0] in ("FILED", "FLAWED")]
 
@@ -284,12 +287,12 @@ async def test_what_breaks_the_contract_is_not_imported(
     batch = tick_pb2.TickBatchTwin(**{**codec.fields(history(3)), **change})
     request = pb.ImportTicksRequest.FromString(pb.ImportTicksRequestTwin(batches=[batch]).SerializeToString())
     with pytest.raises(grpc.aio.AioRpcError, match=wrong) as refused:
-        _ = [answer async for answer in platform.bridges[0].ImportTicks(iter([request]), timeout=5)]
+        _ = [answer async for answer in platform.bridges[0].ImportTicks(iter([request]), timeout=30)]
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_an_agent_that_goes_away_in_the_middle_is_told(platform: Platform) -> None:
-    """The audit ends soon, with the day unanswered."""
+    """The audit ends at once, with the day unanswered."""
     terminal = platform.terminal
     terminal.silent, asked = True, terminal.asked
     async with asyncio.TaskGroup() as tasks:

@@ -48,7 +48,7 @@ async def logged(bus: Client, symbol: str = "EURUSD") -> list[tick_pb2.TickBatch
     info = await stream.stream_info(TICKS_STREAM, subjects_filter=subject)
     count = (info.state.subjects or {}).get(subject, 0)
     source = await stream.subscribe(subject, ordered_consumer=True, deliver_policy=DeliverPolicy.ALL)
-    messages = [tick_pb2.TickBatchTwin.FromString((await source.next_msg(5)).data) for _ in range(count)]
+    messages = [tick_pb2.TickBatchTwin.FromString((await source.next_msg(30)).data) for _ in range(count)]
     await source.unsubscribe()
     for before, after in itertools.pairwise(messages):
         assert reach(before) == (after.prev.time_msc, after.prev.ordinal), "a message does not follow on the last"
