@@ -89,11 +89,11 @@ async def test_what_an_outcome_did_to_the_books_is_told_soon(tmp_path: Path, mon
         watched.terminal.books = replace(BOOKS, positions=(OPEN,))
         for _ in range(100):
             watched.end(OrderState.FILLED)
-        await eventually(lambda: watched.tickets() == [9], 0.5)
+        await eventually(lambda: watched.tickets() == [9])
         assert watched.watch.changed.is_set()
         watched.terminal.books = BOOKS
         watched.end(OrderState.DONE)
-        await eventually(lambda: watched.tickets() == [], 0.5)
+        await eventually(lambda: watched.tickets() == [])
         assert len(watched.looks) == 3
 
 

@@ -294,5 +294,5 @@ async def test_a_change_is_heard_of_at_once(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.disabled = "AutoTrading is off in the terminal: press the button"
     async with desk.running():
-        await asyncio.wait_for(desk.safety.changed.wait(), 5)
+        await asyncio.wait_for(desk.safety.changed.wait(), 30)
     assert (desk.safety.state.reason, desk.safety.state.message) == ("TRADING_DISABLED", desk.disabled)

@@ -78,13 +78,13 @@ def test_a_worker_waits_for_those_before_it_and_says_so(
     with waiting(tmp_path) as (worker, ours):
         with file_lock(tmp_path / held):
             thread = worker()
-            assert ours.poll(5)
+            assert ours.poll(30)
             said = ours.recv()
             assert isinstance(said, Disconnected)
             assert held in said.reason
             assert not thread.done()
         with pytest.raises(ModuleNotFoundError, match="no_such_terminal"):
-            thread.result(5)
+            thread.result(30)
         assert not ours.poll()
 
 
@@ -96,7 +96,7 @@ def test_nobody_waits_for_who_is_at_another_account(tmp_path: Path) -> None:
         with file_lock(lock), nullcontext() if account != OURS else pytest.raises(LockedError):
             require_free([lock], *OURS)
     with waiting(tmp_path) as (worker, _), file_lock(lock), pytest.raises(ModuleNotFoundError):
-        worker().result(5)
+        worker().result(30)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ async def test_a_bridge_that_acknowledges_nothing_is_left_though_ticks_go_on_com
             lane.wake()
             return len(channel.calls) > 1
 
-        await eventually(goes_on, timeout_s=3, interval_s=0.01)
+        await eventually(goes_on, interval_s=0.01)
 
 
 async def test_history_goes_behind_live_ticks_and_neither_starves() -> None:

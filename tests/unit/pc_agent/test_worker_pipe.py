@@ -26,7 +26,7 @@ def test_nobody_waits_for_a_worker_that_does_not_read(orders: int) -> None:
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    writer.join(5)
+    writer.join(30)
     assert not writer.is_alive()
     assert len(written) > 1 or orders > MAX_SIGNALS
     for _ in written[:-1]:
