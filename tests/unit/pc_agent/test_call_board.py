@@ -8,11 +8,11 @@ import pytest
 
 from pc_agent.terminal.call_board import CallBoard, WatchedCalls
 
-HANG_NS = 10**9
+HANG_NS = 10**12
 
 
 def watched(board: CallBoard, **functions: Any) -> WatchedCalls:
-    return WatchedCalls(SimpleNamespace(ACTION=5, **functions), board, {"order_send": 100}, 60_000)
+    return WatchedCalls(SimpleNamespace(ACTION=5, **functions), board, {"order_send": 100_000}, 60_000_000)
 
 
 def test_a_call_that_takes_longer_than_it_may_is_seen_and_named() -> None:
@@ -23,7 +23,7 @@ def test_a_call_that_takes_longer_than_it_may_is_seen_and_named() -> None:
 
     def look(*_: Any) -> None:
         seen.append(board.hangs(HANG_NS))
-        board._numbers[1] -= 200_000_000  # as if 200 ms had passed
+        board._numbers[1] -= 200 * 10**9  # as if 200 s had passed
         seen.append(board.hangs(HANG_NS))
 
     mt5 = watched(board, order_send=look, copy_ticks_from=look)
@@ -41,9 +41,9 @@ def test_what_may_be_changed_while_it_runs_is() -> None:
     until: list[int] = []
     mt5 = watched(board, order_send=lambda _: until.append(board._numbers[1] - time.monotonic_ns()))
     mt5.order_send({})
-    mt5.allow("order_send", 5_000)
+    mt5.allow("order_send", 5_000_000)
     mt5.order_send({})
-    assert until[0] < 100_000_000 < until[1]
+    assert until[0] < 100 * 10**9 < until[1]
 
 
 def test_a_call_that_raises_is_over() -> None:
