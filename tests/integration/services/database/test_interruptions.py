@@ -51,7 +51,7 @@ async def test_the_sink_goes_on_after_the_log_was_killed(settings: DatabaseSetti
         async with running(nats.program(), log):
             async with open_bus(nats.url, "test") as bus:
                 await publish(bus, second)
-            await eventually(lambda: sink.stored_rows == 600, timeout_s=15)
+            await eventually(lambda: sink.stored_rows == 600, timeout_s=60)
             following.cancel()
         assert await engines.clickhouse.rows("SELECT count() AS n FROM ticks") == [{"n": 600}]
 
@@ -85,10 +85,10 @@ async def test_a_clickhouse_that_hangs_and_dies_costs_neither_memory_nor_ticks(
             assert (sink.stored_rows, len(others)) == (len(first), 14_999)
             await process.stop(signal.SIGKILL, 5)
         async with running(engine.program(), tmp_path / "clickhouse.log"):
-            await eventually(lambda: sink.stored_rows == 90_000, timeout_s=20)
+            await eventually(lambda: sink.stored_rows == 90_000, timeout_s=60)
             stored = (await StoredTicks(engines.clickhouse).audit("", ""))[0]
             assert (stored.distinct, stored.conflicting) == (90_000, 0)
-            await eventually(lambda: _barred(engines, 90_000))
+            await eventually(lambda: _barred(engines, 90_000), timeout_s=30)
             recent = await engines.recent.get("twin-1", "EURUSD", 10)
             assert recent is not None
             assert recent.last_id == others[-1].last_id
@@ -150,10 +150,16 @@ async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:
 
 async def test_a_cut_connection_fails_no_later_call(service: Stubs, engines: Engines) -> None:
     """PostgreSQL drops every pooled connection: a call may meet one that nobody noticed yet; repeated it succeeds."""
-    dsn = engines.postgres.dsn
-    other = await asyncpg.connect(dsn)
-    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
-    assert await other.fetchval(f"{cut} AND pid <> pg_backend_pid()") >= 2
+    other = await asyncpg.connect(engines.postgres.dsn)
+    theirs = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    cut = {row["pid"] for row in await other.fetch(f"SELECT pid, pg_terminate_backend(pid) {theirs}")}
+    assert len(cut) >= 2
+
+    async def gone() -> bool:
+        """They end a moment after they were told."""
+        return not cut & {row["pid"] for row in await other.fetch(f"SELECT pid {theirs}")}
+
+    await eventually(gone)
     await other.close()
 
     async def refused() -> grpc.StatusCode | None:

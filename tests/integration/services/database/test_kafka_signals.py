@@ -84,15 +84,15 @@ async def test_a_transaction_that_commits_late_is_not_skipped(
             revision = (await accounts.get(SLOW)).revision
             await orders_table._commit(held_up, wanted(SLOW, "late"), revision)
             await commit(engines, QUICK, "early")
-            await eventually(lambda: topic.written == 1)
+            await eventually(lambda: topic.written == 1, 30)
             following = asyncio.ensure_future(
                 Orders(engines.postgres).commit_intent(wanted(SLOW, "after"), revision + 1)
             )
             await commit(engines, QUICK, "at-once")
-            await eventually(lambda: topic.written == 2)
+            await eventually(lambda: topic.written == 2, 30)
             assert sent(kafka, SLOW) == []
         await following
-        await eventually(lambda: topic.written == 4)
+        await eventually(lambda: topic.written == 4, 30)
     assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["late", "after"], ["early", "at-once"])
 
 
@@ -101,13 +101,13 @@ async def test_signals_are_sent_once_across_restarts(engines: Engines, accounts:
     for number in range(3):
         await commit(engines, SLOW, f"s{number}")
     async with running(engines, kafka) as topic:
-        await eventually(lambda: topic.written == 3)
+        await eventually(lambda: topic.written == 3, 30)
     await commit(engines, SLOW, "s3")
     last = await commit(engines, QUICK, "q0")
     async with engines.postgres.connection() as connection:
         await connection.execute("UPDATE orders SET state = 'FILLED', ticket = 7, recorded_unix_ns = 1")
     async with running(engines, kafka) as again:
-        await eventually(lambda: again.written == 2)
+        await eventually(lambda: again.written == 2, 30)
     assert (sent(kafka, SLOW), sent(kafka, QUICK)) == (["s0", "s1", "s2", "s3"], ["q0"])
     message = next(m for m in committed(kafka, SIGNALS.name) if m.key() == b"twin-1/2")
     order = order_pb2.Order.FromString(message.value() or b"")
@@ -123,12 +123,12 @@ async def test_a_database_restored_from_an_older_copy_is_noticed(
     """Other signals under places that were sent: nothing more is sent, and the account is named."""
     await commit(engines, SLOW, "sent")
     async with running(engines, kafka) as topic:
-        await eventually(lambda: topic.written == 1)
+        await eventually(lambda: topic.written == 1, 30)
     async with engines.postgres.connection() as connection:
         await connection.execute("DELETE FROM outbox")
     with pytest.raises(ExceptionGroup) as caught:
         async with running(engines, kafka):
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
     assert caught.group_contains(SignalsLostError, match="account 1 on twin-1 has other signals")
 
 

@@ -71,7 +71,7 @@ async def test_the_logs_bytes_arrive_unchanged_and_in_order(tick_log: TickLog, b
     await publish_refusal(bus, euro[-1].last_id, euro[-1].last_id, 7)
     await bus.jetstream().publish(subjects.tick_subject("twin-1", "BAD"), b"\xff no batch")
     async with running(tick_log, kafka) as sink:
-        await eventually(lambda: sink.position.seq == 12)
+        await eventually(lambda: sink.position.seq == 12, 30)
     found = committed(kafka, TICKS.name)
     assert [m.value() for m in found if m.key() == b"XAU/USD #1"] == encoded(gold)
     of_euro = [m for m in found if m.key() == b"EURUSD"]
@@ -103,7 +103,7 @@ async def test_a_sink_killed_anywhere_repeats_and_loses_nothing(
         assert await process.wait() == -signal.SIGKILL, (tmp_path / "sink.log").read_text()
     await publish(bus, *batches[10:])
     async with running(tick_log, kafka) as sink:
-        await eventually(lambda: sink.position.seq == 20)
+        await eventually(lambda: sink.position.seq == 20, 30)
     assert all((tmp_path / place).exists() for place in places)
     assert values(kafka, "EURUSD") == encoded(batches)
 
@@ -113,7 +113,7 @@ async def test_kafka_dies_and_comes_back(tick_log: TickLog, bus: Client, kafka: 
     batches = list(batch(4000).chunks(200))
     await publish(bus, *batches[:10])
     async with running(tick_log, kafka) as sink:
-        await eventually(lambda: sink.position.seq == 10)
+        await eventually(lambda: sink.position.seq == 10, 30)
         kafka.kill()
         await publish(bus, *batches[10:])
         await kafka.start()
@@ -127,13 +127,13 @@ async def test_two_sinks_write_once(tick_log: TickLog, bus: Client, kafka: Kafka
     await publish(bus, *batches[:5])
     async with kafka_sink(tick_log, kafka.bootstrap) as zombie:
         first = asyncio.ensure_future(zombie.run())
-        await eventually(lambda: zombie.position.seq == 5)
+        await eventually(lambda: zombie.position.seq == 5, 30)
         async with running(tick_log, kafka) as sink:
-            await eventually(lambda: sink.position.seq == 5)
+            await eventually(lambda: sink.position.seq == 5, 30)
             await publish(bus, *batches[5:])
             with pytest.raises(FencedError):
                 await first
-            await eventually(lambda: sink.position.seq == 10)
+            await eventually(lambda: sink.position.seq == 10, 30)
     assert values(kafka, "EURUSD") == encoded(batches)
 
 
@@ -144,7 +144,7 @@ async def test_the_purge_knows_how_far_kafka_got(
     batches = list(batch(800).chunks(200))
     await publish(bus, *batches)
     async with running(tick_log, kafka) as sink:
-        await eventually(lambda: sink.position.seq == 4)
+        await eventually(lambda: sink.position.seq == 4, 30)
     progress = TickProgress(Cluster(kafka.bootstrap, 0), tick_log)
     assert await progress.stored_seq(sink.position.epoch) == 4
     assert await progress.stored_seq((await tick_log.renew(2)).number) == 4
@@ -155,7 +155,7 @@ async def test_the_purge_knows_how_far_kafka_got(
     await publish(bus, *batches[:2])
     assert await progress.stored_seq(1) == 0
     async with running(tick_log, kafka) as again:
-        await eventually(lambda: again.position.seq == 2)
+        await eventually(lambda: again.position.seq == 2, 30)
     assert values(kafka, "EURUSD") == encoded([*batches, *batches[:2]])
 
 
@@ -166,7 +166,7 @@ async def test_what_the_log_has_forgotten_is_passed(tick_log: TickLog, bus: Clie
     await bus.jetstream().purge_stream(tick_log.name, seq=4)
     await bus.jetstream().delete_msg(tick_log.name, 6)
     async with running(tick_log, kafka) as sink:
-        await eventually(lambda: sink.position.seq == 7)
+        await eventually(lambda: sink.position.seq == 7, 30)
     assert values(kafka, "EURUSD") == encoded([*batches[3:5], batches[6]])
 
 

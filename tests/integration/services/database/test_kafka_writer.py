@@ -36,14 +36,14 @@ def values(kafka: Kafka) -> list[bytes | str | None]:
 async def test_missing_topics_are_made_as_the_contract_says(cluster: Cluster) -> None:
     """Partitions, retention and compaction; three copies need three brokers, one broker gives one."""
     admin = AdminClient(cluster.connection, logger=SILENT)
-    known = admin.list_topics(timeout=5).topics
+    known = admin.list_topics(timeout=30).topics
     assert {name: len(known[name].partitions) for name in (TICKS.name, SIGNALS.name)} == {
         "mt5_tick_stream": 12,
         "trading_signals": 6,
     }
     wanted = {TICKS.name: "86400000", SIGNALS.name: "604800000"}
     asked = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in (TICKS, SIGNALS, POSITIONS)]
-    found = {resource.name: future.result(5) for resource, future in admin.describe_configs(asked).items()}
+    found = {resource.name: future.result(30) for resource, future in admin.describe_configs(asked).items()}
     assert {topic: found[topic]["retention.ms"].value for topic in wanted} == wanted
     assert found[POSITIONS.name]["cleanup.policy"].value == "compact"
 
@@ -53,7 +53,7 @@ async def test_a_topic_that_differs_is_left_and_said(kafka: Kafka) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap}, logger=SILENT)
     other = [NewTopic(TICKS.name, 5, 1, config={"retention.ms": "1000"}), NewTopic(POSITIONS.name, 2, 1)]
     for made in admin.create_topics(other).values():
-        made.result(5)
+        made.result(30)
     cluster = Cluster(kafka.bootstrap, 0)
     with capture_logs() as logs:
         assert (await cluster.ensure(TICKS))[TICKS.name] == 5
@@ -90,10 +90,10 @@ async def test_a_zombie_is_fenced(kafka: Kafka, cluster: Cluster) -> None:
     half.begin_transaction()
     half.produce(SIGNALS.name, b"half", b"key", partition=0)
     half.produce(POSITIONS.name, b'{"seq": 8}', b"a", partition=0)
-    half.flush(5)
+    half.flush(30)
     assert await last.open() == {"a": {"seq": 1}}
     with pytest.raises(KafkaException, match="fenced"):
-        half.commit_transaction(5)
+        half.commit_transaction(30)
     await last.write(lambda: records(1, "next"), {"a": {"seq": 2}})
     assert values(kafka) == [b"x0", b"next0"]
 

@@ -11,7 +11,7 @@ from suho.trading.v1 import order_pb2
 
 from mesh.errors import Reason
 from services.database.app import Engines
-from services.database.postgres.outbox import CHANNEL
+from services.database.postgres import outbox
 from tests.integration.services.database.conftest import ACCOUNT, Stubs
 from tests.integration.services.database.orders import commit, order, record, refusal, report
 from tests.support import eventually
@@ -31,6 +31,13 @@ def watch(account: pb.Account, after_seq: int = 0, to_seq: int = 0, ledger: str 
     )
 
 
+@pytest.fixture
+def only_when_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch does not look again by itself."""
+    monkeypatch.setattr(outbox, "_LOOK_AGAIN_S", 600.0)
+
+
+@pytest.mark.usefixtures("only_when_woken")
 async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, account: pb.Account) -> None:
     """Places come in order, without a hole, the later ones at once after their commit; denied orders never."""
     for n in range(3):
@@ -40,7 +47,7 @@ async def test_the_outbox_gives_what_is_there_then_what_comes(service: Stubs, ac
     assert [(await anext(arriving)).order.seq for _ in range(2)] == [2, 3]
     await commit(service, order("denied", state=order_pb2.ORDER_STATE_DENIED, reason="NO"))
     await commit(service, order("s3"))
-    async with asyncio.timeout(2):  # well below the interval at which a watch looks again by itself
+    async with asyncio.timeout(30):
         live = await anext(arriving)
     assert (live.order.seq, live.order.signal_id, live.redelivered) == (4, "s3", False)
     call.cancel()
@@ -116,7 +123,7 @@ async def test_a_watch_survives_the_loss_of_its_notifications(
             cut: int = await connection.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = $1",
-                CHANNEL,
+                outbox.CHANNEL,
             )
             return cut > 0
 
@@ -126,13 +133,14 @@ async def test_a_watch_survives_the_loss_of_its_notifications(
     call.cancel()
 
 
+@pytest.mark.usefixtures("only_when_woken")
 async def test_a_watch_ends_when_the_service_drains(service: Stubs, account: pb.Account) -> None:
     """Else a service that stops would wait for it in vain: watchers go elsewhere until it serves again."""
     await commit(service, order("a"))
     arriving = entries(service.orders.WatchOutbox(watch(account)))
     assert (await anext(arriving)).order.seq == 1
     service.draining.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         refused = await refusal(anext(arriving))
     assert refused.reason is Reason.SHUTTING_DOWN
     assert (await refusal(anext(entries(service.orders.WatchOutbox(watch(account)))))).reason is Reason.SHUTTING_DOWN

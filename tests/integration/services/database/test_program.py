@@ -86,7 +86,7 @@ async def test_killed_again_and_again_it_stores_every_tick_once(
     pieces: list[Batch] = list(batch(60_000, start_msc=1_401_000_000_000).chunks(200))
     await publish(bus, *pieces[:100])
     async with program(config, SUHO_FAILPOINTS=f"sink.stored=kill@{tmp_path / 'died'}") as first:
-        assert await asyncio.wait_for(first.wait(), 20) == -signal.SIGKILL
+        assert await asyncio.wait_for(first.wait(), 60) == -signal.SIGKILL
     raw, _ = await counted(engines)
     async with program(config) as second:
         await publish(bus, *pieces[100:200])
@@ -94,9 +94,9 @@ async def test_killed_again_and_again_it_stores_every_tick_once(
         second.kill()
     async with program(config) as last:
         await publish(bus, *pieces[200:])
-        await eventually(lambda: _more_than(engines, 59_999), timeout_s=20, interval_s=0.1)
+        await eventually(lambda: _more_than(engines, 59_999), timeout_s=30, interval_s=0.1)
         last.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(last.wait(), 10) == 0
+        assert await asyncio.wait_for(last.wait(), 30) == 0
     raw, distinct = await counted(engines)
     assert (raw, distinct) == (60_000, 60_000)
 
@@ -121,18 +121,19 @@ async def test_a_restored_log_is_told_and_followed(
             async def ready() -> registry_pb2.Instance | None:
                 return (await hub.instances()).get("database-1")
 
-            instance = await eventually(ready, timeout_s=15)
+            instance = await eventually(ready, timeout_s=60)
             async with direct_channel([f"127.0.0.1:{instance.addresses[0].port}"]) as channel:
                 ticks = tick_service_pb2_grpc.TickServiceStub(channel)
 
                 async def stored() -> pb.GetSinkStatusResponse | None:
                     status = await ticks.GetSinkStatus(pb.GetSinkStatusRequest())
-                    return status if status.stored_seq == 1 else None
+                    both = all(sink.holder for sink in status.sinks)
+                    return status if status.stored_seq == 1 and both else None
 
                 async def listed() -> list[pb.TickIncident]:
                     return list((await ticks.ListTickIncidents(pb.ListTickIncidentsRequest())).incidents)
 
-                status = await eventually(stored, timeout_s=15)
+                status = await eventually(stored, timeout_s=30)
                 assert [(sink.log, sink.store, sink.holder) for sink in status.sinks] == [
                     ("TICKS", "clickhouse", "database-1"),
                     ("BACKFILL", "clickhouse", "database-1"),
@@ -148,7 +149,7 @@ async def test_a_refused_password_ends_the_program(settings: DatabaseSettings, t
     wrong = settings.postgres_dsn.get_secret_value().replace("@", "wrong@")
     config = write_config(tmp_path, settings.model_copy(update={"postgres_dsn": type(settings.postgres_dsn)(wrong)}))
     async with program(config) as process:
-        assert await asyncio.wait_for(process.wait(), 30) == 78
+        assert await asyncio.wait_for(process.wait(), 60) == 78
 
 
 async def test_instances_that_start_at_once_migrate_once(settings: DatabaseSettings) -> None:
