@@ -38,6 +38,12 @@ from tests.unit.pc_agent.terminals import FakeMt5, ticks_at
 from tests.unit.pc_agent.worker_turns import FROM, Script, ask, run
 
 
+@pytest.fixture(autouse=True)
+def _no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few commands are none, however slow the machine."""
+    monkeypatch.setattr(mt5_worker, "_STORM_S", 1_000.0)
+
+
 def test_whose_account_it_is_at_is_noted_before_anything_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the settings say, then as the terminal does; where that can not be kept, nothing is sent."""
     monkeypatch.setattr(mt5_worker, "backoff", lambda *_: repeat(0.0))

@@ -18,9 +18,15 @@ from tests.unit.pc_agent.terminals import FakeMt5, ticks_at
 from tests.unit.pc_agent.worker_turns import FROM, Script, ask, run
 
 
-def test_symbols_that_are_shown_or_hidden_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, when they change."""
+@pytest.fixture(autouse=True)
+def _fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look is at all symbols, and the next one follows on it, however slow the machine."""
     monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
+    monkeypatch.setattr(mt5_symbols, "_STEP_NS", 10**12)
+
+
+def test_symbols_that_are_shown_or_hidden_are_told() -> None:
+    """Once, when they change."""
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
     mt5.shown = {"EURUSD"}
     pipe = run(
@@ -45,7 +51,7 @@ def test_symbols_that_a_setting_names_are_not_looked_for() -> None:
 
 def test_a_brokers_new_symbols_are_listed_read_and_told_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands at once are read only when the terminal is joined: an order would wait for all of them."""
-    for name, value in {"_STEP_SHARE": 0, "_STEP_NS": 0, "_LISTED": 2, "_TOLD": 3}.items():
+    for name, value in {"_STEP_NS": 0, "_LISTED": 2, "_TOLD": 3}.items():
         monkeypatch.setattr(mt5_symbols, name, value)
     ticks = ticks_at([FROM])
     mt5 = FakeMt5(**dict.fromkeys(("EURUSD", "EURGBP", "GBPUSD", "USDJPY"), ticks))
@@ -63,7 +69,6 @@ def test_a_brokers_new_symbols_are_listed_read_and_told_a_part_at_a_time(monkeyp
 
 def test_a_terminal_that_does_not_list_by_groups_is_asked_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Late is better than not at all; it is not asked again until its number changes."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     monkeypatch.setattr(mt5_symbols, "groups_of", lambda *_: ["nothing"])
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
     pipe = run(mt5, lambda _: mt5.ticks.pop("GBPUSD"), *[lambda _: None] * 5)
@@ -71,9 +76,8 @@ def test_a_terminal_that_does_not_list_by_groups_is_asked_for_all(monkeypatch: p
     assert mt5.calls.count("symbols_get") == 2
 
 
-def test_a_name_that_means_another_symbol_now_is_told_before_that_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_means_another_symbol_now_is_told_before_that_is_looked_at() -> None:
     """EURUSD was EURUSD.r until the broker had a EURUSD: nobody may hold the one's facts for the other's."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM])})
 
     def add(_: Script) -> None:
@@ -85,9 +89,8 @@ def test_a_name_that_means_another_symbol_now_is_told_before_that_is_looked_at(m
     assert told == [{("EURUSD.r", "EURUSD.r")}, {("EURUSD.r", "EURUSD.r"), ("EURUSD", "EURUSD")}]
 
 
-def test_a_wanted_symbol_that_the_terminal_has_not_got_takes_no_other_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wanted_symbol_that_the_terminal_has_not_got_takes_no_other_away() -> None:
     """It is told of once; a person who hides one that is wanted sees it shown again."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(EURUSD=ticks_at([FROM]), GBPUSD=ticks_at([FROM]))
     change = ask(Adjust(("GBPUSD", "NONE"), 30.0, 500, "error"))
     pipe = run(mt5, change, *[lambda _: None] * 5, lambda _: mt5.shown.clear(), *[lambda _: None] * 3)
@@ -102,9 +105,8 @@ def carried(pipe: Script) -> list[tuple[set[str], tuple[str, ...]]]:
     return [({one.symbol for one in event.symbols}, event.unknown) for event in told]
 
 
-def test_a_terminal_is_joined_with_what_it_has_and_what_comes_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_joined_with_what_it_has_and_what_comes_is_taken_up() -> None:
     """None of what is wanted at first, then one, then the other; the first is delisted and comes back."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5, ticks = FakeMt5(), ticks_at([FROM])
 
     def lists(name: str) -> list[Callable[[Script], object]]:
@@ -127,7 +129,6 @@ def test_a_terminal_is_joined_with_what_it_has_and_what_comes_is_taken_up(monkey
 
 def test_a_symbol_that_the_broker_calls_otherwise_now_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though it has as many as before."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     monkeypatch.setattr(mt5_symbols, "_LIST_S", 0)
     mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM])})
 
@@ -140,9 +141,8 @@ def test_a_symbol_that_the_broker_calls_otherwise_now_is_found(monkeypatch: pyte
     assert carried(pipe) == [known, (set(), ("EURUSD (EURUSD.r here)",)), known]
 
 
-def test_a_name_that_the_settings_give_to_no_symbol_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_the_settings_give_to_no_symbol_is_missed() -> None:
     """A symbol that is hidden is none of these."""
-    monkeypatch.setattr(mt5_symbols, "_STEP_SHARE", 0)
     mt5 = FakeMt5(**{"EURUSD.r": ticks_at([FROM]), "GBPUSD.r": ticks_at([FROM])})
     mt5.shown = {"EURUSD.r"}
     names = NameRules({"EURUSD": "EURUSD.x", "GBPUSD": "GBPUSD.r"})
