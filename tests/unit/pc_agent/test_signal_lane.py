@@ -11,6 +11,7 @@ import pytest
 from suho.trading.v1 import agent_link_pb2 as pb
 
 from mesh.clock import boot_ns
+from pc_agent.domain import report_window
 from pc_agent.domain.orders import Account, Entry, OrderState, Result, Side, Signal
 from pc_agent.domain.server_clock import Lease, ServerClock
 from pc_agent.domain.signal_sequence import SignalSequence
@@ -22,6 +23,12 @@ from tests.support import eventually
 
 ACCOUNT = Account("broker-1", 42)
 VALID_MS = 5_000
+
+
+@pytest.fixture(autouse=True)
+def _told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No report is told again because the machine is slow."""
+    monkeypatch.setattr(report_window, "_REPEAT_NS", 10**15)
 
 
 class Engine:
@@ -228,7 +235,7 @@ async def test_reports_are_pushed_and_a_refused_one_is_set_aside(ledger: Ledger)
 
 async def test_an_intent_is_told_together_with_its_outcome(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """When that follows at once; by itself when the broker takes its time."""
-    monkeypatch.setattr(signal_lane, "_INTENT_WAITS_S", 0.2)
+    monkeypatch.setattr(signal_lane, "_INTENT_WAITS_S", 1_000.0)
     lane = Lane(ledger)
     async with lane.running():
         lane.engine.join()
@@ -237,6 +244,7 @@ async def test_an_intent_is_told_together_with_its_outcome(ledger: Ledger, monke
         await ledger.settle("quick", Result(OrderState.FILLED))
         await eventually(lambda: lane.engine.reported() == ["quick/INTENT", "quick/FILLED"])
         assert len(lane.engine.of("reports")) == 1
+        monkeypatch.setattr(signal_lane, "_INTENT_WAITS_S", 0.001)
         await receive(ledger, OrderState.INTENT, "slow")
         await eventually(lambda: lane.engine.reported()[2:] == ["slow/INTENT"])
         await ledger.settle("slow", Result(OrderState.FILLED))
@@ -287,8 +295,9 @@ async def test_what_concerns_the_account_is_handed_on(ledger: Ledger) -> None:
         assert [snapshot.balance for snapshot in lane.engine.of("snapshot")] == ["1"]
 
 
-async def test_an_agent_that_stops_says_farewell(ledger: Ledger) -> None:
+async def test_an_agent_that_stops_says_farewell(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind all that it had to say; nothing is executed or begun anew: another agent may take over at once."""
+    monkeypatch.setattr(signal_lane, "_FAREWELL_S", 1_000.0)
     lane = Lane(ledger)
     async with lane.running():
         lane.engine.join()
