@@ -340,9 +340,10 @@ async def test_positions_closed_by_each_other_are_found_without_a_mark(world: Wo
     assert await world.state("s2") is OrderState.DONE
 
 
-async def test_an_expiry_in_doubt_waits_for_the_brokers_clock(world: World) -> None:
+async def test_an_expiry_in_doubt_waits_for_the_brokers_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it nobody can tell whether the order ends when it was asked to."""
-    now_s = int(time.time())
+    now_s, now = int(time.time()), boot_ns()
+    monkeypatch.setattr(books_module, "boot_ns", lambda: now)  # a quote's age is that of its looks
     asked_ms = (now_s + 86_400) * 1000
     entry = await world.entry(
         "s1", OrderState.UNKNOWN, kind=Kind.MODIFY_ORDER, order_ticket=50, expires_unix_ms=asked_ms
