@@ -1,5 +1,6 @@
 """The client and a terminal that serves it: what the package hands out once it is connected."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from pc_agent.twin import client as mt5
-from pc_agent.twin import control, results
+from pc_agent.twin import control, core, results
 from pc_agent.twin.domain.rates import RATES_DTYPE
 from pc_agent.twin.domain.ticks import TICK_DTYPE
 from pc_agent.twin.faults import Faults
@@ -178,14 +179,18 @@ def test_a_hand_closes_what_a_hand_opened(folder: Path) -> None:
         control.trade_by_hand(folder, "EURUSD", "buy", 0.001)
 
 
-def test_a_call_that_hangs_times_out_at_the_client(folder: Path) -> None:
+def test_a_call_that_hangs_times_out_at_the_client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the package's error, and no connection after it."""
-    assert mt5.initialize(str(folder), timeout=100)
+    assert mt5.initialize(str(folder), timeout=30_000)
     control.script_fault(folder, "executed-hang")
+    assert core._link._timeout_s == 30
+    monkeypatch.setattr(core._link, "_timeout_s", 0.1)  # the greeting has its time
     assert mt5.order_send(BUY) is None
     assert mt5.last_error() == (-10005, "IPC timeout")
     assert mt5.positions_get() is None
     assert mt5.last_error() == (-10004, "No IPC connection")
+    while not control.all_books(folder).positions:
+        time.sleep(0.001)
     control.clear_faults(folder)
     assert mt5.initialize(str(folder))
     assert mt5.positions_total() == 1

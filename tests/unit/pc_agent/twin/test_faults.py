@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -142,21 +143,27 @@ def test_who_hangs_holds_nobody_up_and_is_let_go(trader: Trader) -> None:
     assert send(terminal)[0] == mt5.RES_S_OK
     assert not ended
     terminal.handle("clear_faults", ())
-    thread.join(5)
+    thread.join(30)
     assert (ended, deals(terminal)) == ([ConnectionError], 1)
 
 
-def test_latency_is_the_callers_own(trader: Trader) -> None:
-    """Four clients wait for their orders at the same time."""
+def test_latency_is_the_callers_own(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four clients wait for their orders at the same time, each for as long as was said, give or take half of it."""
+    meets, waits_s = threading.Barrier(4), list[float]()
+
+    def sleep(seconds: float) -> None:
+        waits_s.append(seconds)
+        meets.wait(30)
+
+    monkeypatch.setattr("pc_agent.twin.faults.time", SimpleNamespace(sleep=sleep))
     terminal = trader(Faults(latency_ms=60.0))
     threads = [threading.Thread(target=send, args=(terminal,)) for _ in range(4)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took = time.monotonic() - began
-    assert 0.03 <= took < 0.2  # one after the other: 0.24 on average
+    assert (len(waits_s), meets.broken) == (4, False)
+    assert 0.03 <= min(waits_s) < max(waits_s) <= 0.09
     assert deals(terminal) == 4
 
 
