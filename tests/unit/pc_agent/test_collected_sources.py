@@ -120,8 +120,8 @@ async def test_a_file_that_is_rotated_or_truncated_is_read_from_its_beginning(tm
         together.send("csv-feed", Reading("EURUSD", 1, BEFORE_FIRST, 1_000))
         await eventually(lambda: len(lanes.ids) == 2)
         with file.open("a") as old:
-            file.rename(tmp_path / "ticks.csv.1")
             old.write(lines(20))
+        file.rename(tmp_path / "ticks.csv.1")
         await eventually(lambda: len(lanes.ids) == 3)
         file.write_text(HEADER + lines(20, 30, bid=1.2))
         await eventually(lambda: len(lanes.ids) == 5)
