@@ -16,7 +16,7 @@ from hub.config import HubSettings
 from mesh.channel import direct_channel
 from mesh.config import MeshSettings
 from mesh.session import HubSession, open_session
-from tests.support.waiting import free_port
+from tests.support.waiting import eventually, free_port
 
 ECHO = "suho.test.v1.EchoService"
 
@@ -95,7 +95,7 @@ async def run_backend(name: str, grpc_service: str = ECHO) -> AsyncIterator[Back
 
 
 async def quiet(backends: Sequence[Backend]) -> bool:
-    """Whether nobody calls them for as long as a server waits before it stops."""
+    """Whether nobody calls them for as long as a server waits before it stops; after a stall calls may still wait."""
     calls = [backend.calls for backend in backends]
     await asyncio.sleep(0.1)
     return [backend.calls for backend in backends] == calls
@@ -116,6 +116,7 @@ def instance(
 async def registered(address: str, made: pb.Instance) -> AsyncIterator[HubSession]:
     """A session for `made`, in force when the block begins."""
     async with open_session(MeshSettings(instance=made.id, hubs=(address,)), made) as session:
+        await eventually(lambda: session.hub, 30)
         await session.set_status(made.status)
         yield session
 
@@ -133,7 +134,7 @@ class RawSession:
 
     async def read(self) -> pb.SessionResponse:
         """The next answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             response = await self.call.read()
         if response is grpc.aio.EOF:
             raise EOFError(await self.call.code())

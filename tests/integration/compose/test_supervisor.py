@@ -184,7 +184,7 @@ async def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
     async with supervised(tmp_path, programs, [[name] for name in names], told) as supervisor:
         await supervisor.until_ready()
         began = time.monotonic()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 10.5
     assert all(one.pid is None for one in supervisor.supervised.values())
     had_s = [float(had) for line in told for had in re.findall(r"did not end within (.+) s and was killed", line)]
     assert len(had_s) == len(names)
@@ -272,7 +272,7 @@ async def test_kill_9_leaves_nothing(tmp_path: Path, ephemeral: bool) -> None:
     with owner("" if ephemeral else str(tmp_path)) as (process, state):
         everyone = await everyone_of(process)
         process.kill()
-        await eventually(lambda: not any(_is_alive(pid) for pid in everyone), timeout_s=5)
+        await eventually(lambda: not any(_is_alive(pid) for pid in everyone))
     if ephemeral:
         assert not state.exists()
     else:
@@ -290,7 +290,7 @@ async def test_next_start_waits_for_the_last_process(tmp_path: Path) -> None:
         with open_state(tmp_path):
             # The guard gives them 1.5 s, and gives the state free by ending.
             await eventually(lambda: not any(_is_alive(pid) for pid in everyone if pid != guard), timeout_s=1)
-            await eventually(lambda: not _is_alive(guard), timeout_s=2)
+            await eventually(lambda: not _is_alive(guard))
 
 
 def _is_alive(pid: int) -> bool:

@@ -48,7 +48,7 @@ async def watching(*hubs: str) -> AsyncIterator[tuple[HubSession, ConfigWatch]]:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(watch.run())
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     yield session, watch
             finally:
                 running.cancel()

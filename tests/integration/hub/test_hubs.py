@@ -33,6 +33,8 @@ QUICK: dict[str, Any] = {
     "detached_s": 0.5,
     "gone_s": 0.6,
 }
+PATIENT: dict[str, Any] = {"lease_ttl_s": 15, "detached_s": 30, "gone_s": 30}
+"""Where nobody is to fall silent: a stall of the machine is no hub's end, nor an instance's."""
 Hubs = tuple[RunningHub, RunningHub]
 
 
@@ -96,7 +98,7 @@ async def refusal(call: Any) -> MeshError:
 
 async def test_a_session_moves_and_its_instance_never_leaves_resolve(bus: Nats) -> None:
     """The same token with the other hub: that one owns the lease, the older stream is ended, nobody saw it leave."""
-    async with two_hubs(bus) as (first, second):
+    async with two_hubs(bus, **PATIENT) as (first, second):
         there = await register(first.stub, serving("moving", 4711))
         await eventually(lambda: found(second, "moving-1"))
         watch = second.stub.Watch(pb.WatchRequest(service="moving"))
@@ -122,7 +124,7 @@ async def test_a_session_moves_and_its_instance_never_leaves_resolve(bus: Nats) 
 
 async def test_a_hub_is_killed(bus: Nats) -> None:
     """Who comes to the other hub keeps its place, who does not expires; watches go on there by revision."""
-    async with run_hub(instance="hub-1", nats_url=bus.url, **QUICK) as living:
+    async with run_hub(instance="hub-1", nats_url=bus.url, **QUICK | {"detached_s": 30}) as living:
         # Only the living one is to end anything.
         async with hub_process(bus, "hub-2", lease_ttl_s=15) as (process, dying):
             await register(dying.stub, serving("kept", 4711))
@@ -141,7 +143,7 @@ async def test_a_hub_is_killed(bus: Nats) -> None:
             assert kept.status == pb.INSTANCE_STATUS_UP
             return lost is not None and lost.status == pb.INSTANCE_STATUS_EXPIRED
 
-        await eventually(expired)
+        await eventually(expired, 20)
         change = (await again.read()).changes[0]
         assert (change.instance.hub, change.instance.status) == ("hub-1", pb.INSTANCE_STATUS_UP)
         again.cancel()
@@ -152,16 +154,16 @@ async def test_a_hub_is_killed(bus: Nats) -> None:
 
 async def test_a_client_without_a_stream_calls_any_hub(bus: Nats) -> None:
     """Registered at one, renewed at the other, gone from both when it leaves at either."""
-    async with two_hubs(bus) as (first, second):
+    async with two_hubs(bus, detached_s=30, gone_s=30) as (first, second):
         token = "token-of-a-simple-client"
         made = pb.RegisterRequest(instance=serving("simple", 4711), token=token)
         terms = (await first.stub.Register(made)).terms
         assert (terms.hub_id, terms.lease_ttl_ms) == ("hub-1", 1_500)
         await eventually(lambda: found(second, "simple-1"))
         for hub in (second, first, second, second, first, second):
+            await asyncio.sleep(0.3)
             renewed = await hub.stub.Renew(pb.RenewRequest(instance_id="simple-1", token=token))
             assert renewed.status == pb.INSTANCE_STATUS_UP
-            await asyncio.sleep(0.3)
         stranger = pb.RegisterRequest(instance=made.instance, token="token-of-a-stranger")
         assert (await refusal(first.stub.Register(stranger))).reason is Reason.INSTANCE_ID_TAKEN
         said = pb.RenewRequest(
@@ -179,7 +181,7 @@ async def test_a_client_without_a_stream_calls_any_hub(bus: Nats) -> None:
 
 async def test_a_second_process_is_refused_at_another_hub(bus: Nats) -> None:
     """While the first one's stream stands; once it broke, the successor is let in there."""
-    async with two_hubs(bus) as (first, second):
+    async with two_hubs(bus, **PATIENT) as (first, second):
         holder = await register(first.stub, instance("single-1", "single"), "token-of-the-first")
         await eventually(lambda: found(second, "single-1"))
         refused = await refusal(register(second.stub, instance("single-1", "single"), "token-of-another"))
@@ -216,7 +218,7 @@ async def test_a_second_hub_under_one_id_ends_itself(bus: Nats) -> None:
 async def test_a_hub_that_slept_lets_go_of_what_moved(bus: Nats) -> None:
     """Paused beyond every lease: awake, it expires nobody that another hub took, and says where they are."""
     async with (
-        run_hub(instance="hub-1", nats_url=bus.url, **QUICK) as awake,
+        run_hub(instance="hub-1", nats_url=bus.url, **QUICK | PATIENT) as awake,
         hub_process(bus, "hub-2") as (process, asleep),
     ):
         await register(asleep.stub, instance("sleepy-1", "sleepy"))

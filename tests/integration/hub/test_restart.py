@@ -81,7 +81,7 @@ async def test_what_a_restarted_hub_can_not_confirm_stands_for_a_while_and_then_
             newcomer = await stack.enter_async_context(run_client(hub.address))
             assert not await _answers(newcomer)
             while await _answers(client):
-                assert time.monotonic() - started < hold_s + 6, "the hold never ended"
+                assert time.monotonic() - started < hold_s + 30, "the hold never ended"
                 await asyncio.sleep(0.01)
             assert time.monotonic() - started >= hold_s
             await register(hub.stub, instance("echo-1", port=backend.port))

@@ -42,7 +42,7 @@ async def test_a_frozen_hub_is_left_and_nobody_leaves_discovery(shared: Nats) ->
     """Stopped by a signal, it answers nothing; awake, it finds that the session has moved on and lets it be."""
     async with (
         hub_process(shared, "hub-1") as (process, frozen),
-        run_hub(instance="hub-2", nats_url=shared.url, **QUICK) as awake,
+        run_hub(instance="hub-2", nats_url=shared.url, **QUICK | {"lease_ttl_s": 5, "detached_s": 30}) as awake,
     ):
         settings = MeshSettings(instance="echo-1", hubs=(frozen.address, awake.address))
         made = instance("echo-1", port=4711)

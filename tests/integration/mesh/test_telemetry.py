@@ -34,17 +34,21 @@ async def test_calls_and_the_process_are_measured() -> None:
                 return False
 
             await eventually(answered, 20)
-        page = await asyncio.to_thread(read, metrics)
+
+        async def shown() -> bool:
+            page = await asyncio.to_thread(read, metrics)
+            calls = [line for line in page.splitlines() if line.startswith("rpc_server_call_duration_seconds_count")]
+            assert any('rpc_method="ListServices"' in line and 'status_code="0"' in line for line in calls)
+            assert any('rpc_method="Resolve"' in line and 'status_code="5"' in line for line in calls)
+            assert "process_memory_usage_bytes" in page
+            return "process_cpu_time_seconds_total" in page
+
+        await eventually(shown)
     finally:
         hub.terminate()
         await hub.wait()
-    calls = [line for line in page.splitlines() if line.startswith("rpc_server_call_duration_seconds_count")]
-    assert any('rpc_method="ListServices"' in line and 'status_code="0"' in line for line in calls)
-    assert any('rpc_method="Resolve"' in line and 'status_code="5"' in line for line in calls)
-    assert "process_memory_usage_bytes" in page
-    assert "process_cpu_time_seconds_total" in page
 
 
 def read(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
         return str(answer.read().decode())
