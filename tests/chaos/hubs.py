@@ -88,7 +88,7 @@ class Mesh:
         """A connection of its own to that hub."""
         return await self._stack.enter_async_context(connected(hub.address))
 
-    async def converged(self, within_s: float = 10.0, at: tuple[HubProcess, ...] = ()) -> None:
+    async def converged(self, within_s: float = 30.0, at: tuple[HubProcess, ...] = ()) -> None:
         """Every hub (or those `at`) says of every backend that it is UP, at one revision."""
         asked = [await self.ask(hub) for hub in at or self.hubs]
 
@@ -122,7 +122,7 @@ class Mesh:
 async def _listed(hub: RunningHub) -> pb.ListInstancesResponse:
     """A hub that does not answer (yet) has not agreed."""
     try:
-        return await hub.stub.ListInstances(pb.ListInstancesRequest(), timeout=1)
+        return await hub.stub.ListInstances(pb.ListInstancesRequest(), timeout=3)
     except grpc.aio.AioRpcError as error:
         raise AssertionError(f"{hub.address}: {error.code().name}: {error.details()}") from None
 

@@ -1,5 +1,6 @@
 """`suho up` as a person sees it: it starts, shows, ends, and leaves nothing behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ def alive(processes: Sequence[psutil.Process]) -> list[str]:
 
 
 async def until_ticks_are_stored(platform: RunningPlatform) -> None:
-    await eventually(lambda: " stored" in platform.messages, timeout_s=20)
+    await eventually(lambda: " stored" in platform.messages, timeout_s=60)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -54,8 +55,12 @@ async def test_passwords_are_nowhere_to_be_seen(session: RunningPlatform) -> Non
     """No password stands in a command line, an environment, a log or on the screen."""
     passwords = json.loads((session.state / "passwords.json").read_text()).values()
     seen = [session.messages, session.output, *map(session.log_of, EVERYONE)]
+    looked_at = 0
     for process in session.everyone():
-        seen += [" ".join(process.cmdline()), " ".join(process.environ().values())]
+        with contextlib.suppress(psutil.NoSuchProcess):  # an engine's own come and go
+            seen += [" ".join(process.cmdline()), " ".join(process.environ().values())]
+            looked_at += 1
+    assert looked_at > len(EVERYONE)
     assert len(passwords) >= 5
     assert not [password for password in passwords for text in seen if password in text]
 
@@ -81,15 +86,15 @@ async def test_a_session(session: RunningPlatform) -> None:
     assert (session.state / "config" / "database.toml").stat().st_mode & 0o777 == 0o600
 
     before = session.kill("database")
-    await eventually(lambda: session.pid_of("database") not in (None, before), timeout_s=20)
+    await eventually(lambda: session.pid_of("database") not in (None, before), timeout_s=60)
     assert session.restarts_of("database") == 1
     assert "database was ended by SIGKILL; starting it again in 1 s" in session.messages
-    await eventually(lambda: session.log_of("database").count("registered") == 2, timeout_s=20)
+    await eventually(lambda: session.log_of("database").count("registered") == 2, timeout_s=60)
 
     began = time.monotonic()
     session.process.send_signal(signal.SIGINT)
     assert await session.ended() == 0
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     assert alive(everyone) == []
 
 
@@ -102,7 +107,7 @@ async def test_kill_9(tmp_path: Path) -> None:
         await until_ticks_are_stored(platform)
         everyone = platform.everyone()
         platform.process.kill()
-        await eventually(lambda: not alive(everyone), timeout_s=5)
+        await eventually(lambda: not alive(everyone), timeout_s=20)
     async with run_platform("--for", "2", state=state) as platform:
         summary = await platform.summary()
         assert platform.process.returncode == 0, platform.messages

@@ -95,7 +95,7 @@ class RunningPlatform:
         """Standard error so far: what people see."""
         return "".join(self._messages)
 
-    async def ready(self, timeout_s: float = 60) -> None:
+    async def ready(self, timeout_s: float = 100) -> None:
         """Wait for "Ready in …"."""
 
         async def said() -> bool:
@@ -170,7 +170,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await process.wait()
         except TimeoutError:
             process.kill()
