@@ -91,7 +91,7 @@ def test_entries_keep_away_from_a_market_that_stands_still(tmp_path: Path, monke
     for _ in range(40):
         desk.tick(10)
     assert desk.reason() == ""
-    later = time.monotonic_ns() + 60_000_000_000
+    later = time.monotonic_ns() + 120_000_000_000
     monkeypatch.setattr(time, "monotonic_ns", lambda: later)
     monkeypatch.setattr("pc_agent.domain.market_week.Week.is_open", lambda *_: True)
     assert desk.reason() == "MARKET_GAP"
