@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from cli import top_source
 from cli.top_screen import LiveTable, TopApp
 from cli.top_source import LiveMesh
 from tests.support import eventually, free_port
@@ -68,8 +69,9 @@ async def test_a_mesh_that_comes_back_is_shown_anew(tmp_path: Path) -> None:
             assert "echo-1" not in live.view.instances
 
 
-async def test_what_an_older_hub_does_not_know_is_no_alarm(tmp_path: Path) -> None:
+async def test_what_an_older_hub_does_not_know_is_no_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rolling upgrade: it answers, and can not say how it stands."""
+    monkeypatch.setattr(top_source, "_ASK_TIMEOUT_S", 20)
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

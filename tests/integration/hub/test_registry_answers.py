@@ -120,7 +120,7 @@ async def _note_departures(watch: Any, left: list[str]) -> None:
 
 async def test_the_hub_says_how_it_stands() -> None:
     """Counts, its store, and what people should know; an alarm stands in the log when it begins."""
-    terms = {"lease_ttl_s": 1.2, "sweep_interval_s": 0.5}
+    terms = {"lease_ttl_s": 2.5, "sweep_interval_s": 0.5}
     async with run_hub(**QUICK | terms, protect_from_instances=3, protect_from_expiries=2) as hub:
         for number in range(3):
             await register(hub.stub, instance(f"echo-{number}"))

@@ -51,7 +51,7 @@ async def test_a_signal_ends_it_also_while_it_starts(main: str, rest: bytes, num
     assert process.stdout is not None
     assert await process.stdout.readline() == b"waiting\n"
     process.send_signal(number)
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, out) == (0, rest), err
 
 

@@ -66,7 +66,7 @@ async def test_settings_follow_the_hub_and_outlive_it(tmp_path: Path) -> None:
             return told.instance_version == version and refusal in told.refusal and bool(told.refusal) == bool(refusal)
 
         before = keeper.live.now
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await put(max_spread_points=12, max_daily_loss="250.50", idle_ms=9)
             now = await keeper.live.changed(before)
             assert (now.max_spread_points, str(now.max_daily_loss)) == (12, "250.50")

@@ -88,7 +88,7 @@ async def test_a_symbol_that_the_broker_has_not_got_keeps_no_other_away(rig: Rig
     await eventually(lambda: rig.bridge.count("GBPUSD") == 500)
     rig.workers()[0].kill()
     await rig.engine.submit("s2", "GBPUSD")
-    await eventually(lambda: rig.engine.states("s2")[-1:] == ["FILLED"])
+    await eventually(lambda: rig.engine.states("s2")[-1:] == ["FILLED"], 30)
     told = await status()
     assert not told.missing
     assert "has no symbol TYPO: correct" in told.terminals[0].findings[0]

@@ -70,7 +70,7 @@ async def test_the_engine_counts_what_the_terminal_holds(rig: Rig, tmp_path: Pat
     engine, terminal = Engine(rig), rig.terminal
     await rig.engine.submit("s1", "EURUSD", volume="0.30")
     await eventually(lambda: rig.engine.states("s1")[-1:] == ["FILLED"])
-    await eventually(lambda: engine.held() == Decimal("0.3"), 3)
+    await eventually(lambda: engine.held() == Decimal("0.3"), 20)  # without cause it is told every 30 s
     close_by_hand(terminal, rig.engine.last("s1").ticket, 0.1)
     await eventually(lambda: engine.causes() == ["BY_HAND"] and engine.net() == engine.held() == Decimal("0.2"))
 
@@ -119,7 +119,7 @@ async def test_what_a_lost_ledger_opened_stays_ours(rig: Rig, tmp_path: Path) ->
     await start(rig, tmp_path)
     await rig.engine.submit("s1", "EURUSD", volume="0.30")
     await rig.engine.submit("p1", "EURUSD", volume="0.10", kind=order_pb2.ORDER_KIND_LIMIT, price="0.5")
-    await eventually(lambda: rig.engine.states("p1")[-1:] == ["PLACED"])
+    await eventually(lambda: (rig.engine.states("s1")[-1:], rig.engine.states("p1")[-1:]) == (["FILLED"], ["PLACED"]))
     ticket = rig.engine.last("s1").ticket
     await rig.end_agent()
     for file in (tmp_path / "agent").glob("ledger.sqlite*"):

@@ -56,7 +56,7 @@ class Twin:
             assert self.process.poll() is None, "the twin has ended"
             return mt5.initialize(str(self.folder), login=1_000_001, password=PASSWORD)
 
-        await eventually(connected, timeout_s=20)
+        await eventually(connected, timeout_s=60)
 
     async def restart_after_kill(self) -> None:
         self.end(signal.SIGKILL)
@@ -66,7 +66,7 @@ class Twin:
     def end(self, number: signal.Signals = signal.SIGTERM) -> str:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.communicate(timeout=10)[1]
+        return self.process.communicate(timeout=60)[1]
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ async def test_a_folder_has_one_terminal(start: Callable[..., Twin]) -> None:
     twin = start()
     await twin.serving()
     second = start()
-    errors = second.process.communicate(timeout=20)[1]
+    errors = second.process.communicate(timeout=60)[1]
     assert second.process.returncode == 78
     assert "is in use by another terminal" in errors
 
@@ -263,7 +263,7 @@ def test_a_corrupt_replay_file_is_a_wrong_setting(
     path = tmp_path / "bad.csv"
     path.write_text(text)
     twin = start("--feeds", f"EURUSD={path}", "--speed", "max")
-    errors = twin.process.communicate(timeout=20)[1]
+    errors = twin.process.communicate(timeout=60)[1]
     assert twin.process.returncode == 78
     assert f"{path}, {said}" in errors
 

@@ -202,7 +202,8 @@ async def test_any_engine_answers_for_an_account(database: DatabaseUnderTest) ->
     """What is asked of an engine without the lane is passed to the one that has it: signals, closes, states, positions
     and markets; while that one is away it says so, and a halt counts all the same; nobody says then what it closed."""
     async with running_engine(database, instance="engine-2") as other:
-        async with running_engine(database) as own, connected(own.channel) as agent:
+        # Its lease outlasts it here.
+        async with running_engine(database, lane_valid_ms=60_000) as own, connected(own.channel) as agent:
             await opened(other, agent)
             agent.send(market=link.MarketReport(conditions=[order_pb2.MarketConditions(symbol="EURUSD", news="NFP")]))
             (held,) = (await other.trading.ListPositions(pb.ListPositionsRequest())).accounts
@@ -262,7 +263,7 @@ async def test_what_an_engine_hears_too_late_it_does_not_do(
 
 async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(database: DatabaseUnderTest) -> None:
     """Whoever set it, and however: the agent's engine sees it when it renews."""
-    async with running_engine(database, lane_valid_ms=600) as engine, connected(engine.channel) as agent:
+    async with running_engine(database, lane_valid_ms=3_000) as engine, connected(engine.channel) as agent:
         await eventually(lambda: agent.states and agent.states[0].trading_state == ACTIVE)
         async with running_engine(database, instance="engine-2") as other:
             halting = db.SetTradingStateRequest(account=ACCOUNT, trading_state=HALTED)
@@ -272,7 +273,7 @@ async def test_a_state_that_was_set_elsewhere_reaches_the_agent_with_its_lease(d
 
 async def test_what_another_engine_heard_is_counted_from_the_next_renewal_on(database: DatabaseUnderTest) -> None:
     """As of a stop that was told there: what this engine remembers of the account is not told for ever."""
-    async with running_engine(database, lane_valid_ms=600) as engine, connected(engine.channel) as agent:
+    async with running_engine(database, lane_valid_ms=3_000) as engine, connected(engine.channel) as agent:
         await opened(engine, agent)
         stop = order_pb2.ExternalDeal(
             deal=90, position=7, symbol="EURUSD", side=SELL, volume="0.10",

@@ -170,17 +170,15 @@ async def test_a_strategy_closes_its_own_position_and_is_freed_by_a_stop(
         await eventually(lambda: len(agent.acknowledged) == 2)
         await tell(agent, snapshot(position(8, "person"), position(7, agent.signals[0].signal_id, "0.01")))
 
-        async def next_one(mids: Sequence[float]) -> link.Signal:
-            before = len(agent.signals)
-
+        async def behind(before: int, mids: Sequence[float]) -> link.Signal:
             async def sent() -> bool:
                 await market.tick(*mids)
                 return len(agent.signals) > before
 
             await eventually(sent, interval_s=0.1)
-            return agent.signals[-1]
+            return agent.signals[before]
 
-        close = await next_one(CALM)
+        close = await behind(2, CALM)
         assert (close.kind, close.position, close.side, close.volume) == (order_pb2.ORDER_KIND_CLOSE, 7, SELL, "0.01")
         stop = order_pb2.ExternalDeal(
             deal=90, position=7, symbol="EURUSD", side=SELL, volume="0.01",
@@ -189,5 +187,5 @@ async def test_a_strategy_closes_its_own_position_and_is_freed_by_a_stop(
         agent.send(deals=link.ExternalDeals(deals=[stop]))
         await eventually(lambda: agent.deals)
         agent.report(close, "REJECTED")
-        entry = await next_one([*CALM, 0.9])
+        entry = await behind(3, [*CALM, 0.9])
         assert (entry.kind, entry.side) == (order_pb2.ORDER_KIND_MARKET, BUY)

@@ -17,7 +17,7 @@ from services.trading_engine.domain.order import AccountId, Intent, Side
 from services.trading_engine.messages import order_of
 from services.trading_engine.standings import Standing
 from tests.integration.services.trading_engine.agent import ACCOUNT, connected, hello, report_of
-from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest
+from tests.integration.services.trading_engine.conftest import DatabaseUnderTest, EngineUnderTest, running_engine
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
@@ -123,7 +123,7 @@ async def test_without_its_agent_nothing_is_traded(engine: EngineUnderTest) -> N
     """A signal that nobody could execute is denied at once."""
     async with connected(engine.channel):
         pass
-    await eventually(lambda: _agent_is(engine, ""))
+    await eventually(lambda: _agent_is(engine, ""), 30)
     denied = await engine.trading.SubmitSignal(wanted("s1"))
     assert denied.order.reason == "AGENT_NOT_CONNECTED"
 
@@ -241,11 +241,9 @@ async def test_orders_come_in_pages_newest_first(engine: EngineUnderTest) -> Non
         assert listed == ["s4", "s3", "s2", "s1", "s0"]
 
 
-async def test_without_the_database_a_signal_is_refused_and_may_be_repeated(
-    engine: EngineUnderTest, database: DatabaseUnderTest
-) -> None:
+async def test_without_the_database_a_signal_is_refused_and_may_be_repeated(database: DatabaseUnderTest) -> None:
     """The caller hears that nothing is sure, asks again with the id, and there is one order."""
-    async with connected(engine.channel) as agent:
+    async with running_engine(database, lane_valid_ms=60_000) as engine, connected(engine.channel) as agent:
         await database.stop()
         error = await refused(engine.trading.SubmitSignal(wanted("s1")))
         assert error.code is grpc.StatusCode.UNAVAILABLE
