@@ -59,7 +59,7 @@ class Kafka:
         self._settings.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()))
         cluster_id = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         formatting = self._spawn("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings))
-        assert formatting.wait(30) == 0, self._log.read_text()
+        assert formatting.wait(60) == 0, self._log.read_text()
 
     async def start(self) -> None:
         """Ready when this returns."""
@@ -73,7 +73,7 @@ class Kafka:
             except KafkaException:
                 return False
 
-        await eventually(ready, timeout_s=30)
+        await eventually(ready, timeout_s=60)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -138,16 +138,16 @@ async def kafka(kafka_engine: Kafka) -> Kafka:
     admin = AdminClient({"bootstrap.servers": kafka_engine.bootstrap}, logger=SILENT)
 
     async def gone() -> bool:
-        there = _OURS & set((await asyncio.to_thread(admin.list_topics, timeout=5)).topics)
+        there = _OURS & set((await asyncio.to_thread(admin.list_topics, timeout=30)).topics)
         for removed in admin.delete_topics(list(there)).values() if there else ():
             try:
-                removed.result(5)
+                removed.result(30)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:  # gone since the list was made
                     raise
         return not there
 
-    await eventually(gone)
+    await eventually(gone, timeout_s=30)
     return kafka_engine
 
 
@@ -170,12 +170,12 @@ def committed(kafka: Kafka, topic: str) -> list[Message]:
 
 
 def _to_the_end(consumer: Consumer, topic: str) -> list[Message]:
-    known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    known = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in known])
     found: list[Message] = []
     ended = 0
     while ended < len(known):
-        message = consumer.poll(10)
+        message = consumer.poll(30)
         assert message is not None, "Kafka gives nothing, and not the end either"
         error = message.error()
         if error is None:
