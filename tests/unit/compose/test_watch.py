@@ -42,9 +42,9 @@ def _then_the_last(values: list[int]) -> Iterator[int]:
         yield values[-1]
 
 
-async def _account(facts: Any) -> tuple[int, int, int]:
+async def _account(facts: Any, give_up_s: float = 20) -> tuple[int, int, int]:
     """Sent, stored, lost."""
-    last = await settled(facts, give_up_s=0.35)
+    last = await settled(facts, give_up_s)
     run = Outcome(1, 1, last.feeds, last.stored, last.orders, last.orders.executed_ms, 0)
     symbol = run.to_json()["symbols"]["A"]
     return symbol["sent"], symbol["stored"], symbol["lost"]
@@ -62,7 +62,7 @@ async def test_it_waits_for_who_is_starting_again() -> None:
 
 async def test_a_loss_stays_a_loss() -> None:
     """When nothing more comes, what is missing is lost."""
-    assert await _account(Scripted(sent=[10], accounted=[8])) == (10, 8, 2)
+    assert await _account(Scripted(sent=[10], accounted=[8]), give_up_s=0.35) == (10, 8, 2)
 
 
 def test_the_rate_counts_from_when_ticks_began_to_come() -> None:
