@@ -134,5 +134,5 @@ async def test_the_hub_says_how_it_stands() -> None:
             now = await hub.stub.GetRegistryState(pb.GetRegistryStateRequest())
             return now.self_preservation.protecting and [alarm.kind for alarm in now.alarms] == ["SELF_PRESERVATION"]
 
-        await eventually(alarmed)
+        await eventually(alarmed, 60, 0.1)
         watch.cancel()
