@@ -26,7 +26,7 @@ async def ends(running: Coroutine[Any, Any, object], answer: Answer) -> bool:
     task = asyncio.create_task(running)
     await answer.asked.wait()
     task.cancel()
-    await asyncio.wait([task], timeout=0.5)
+    await asyncio.wait([task], timeout=10)
     ended = task.done()
     task.cancel()
     with suppress(asyncio.CancelledError):

@@ -176,15 +176,16 @@ async def test_enter_shows_an_instance_with_its_history() -> None:
             to_dict(pb.HealthEvent(unix_ms=2000, status=DOWN, reason="three probes failed")),
         ]
         await pilot.press("down", "enter")
-        await pilot.pause()
+        await eventually(lambda: app.screen.query("#history") and len(said(app, "history").splitlines()) == 2)
         assert "database-2" in said(app, "facts")
         newest, older = said(app, "history").splitlines()
         assert ("three probes failed" in newest, "3 probes, 1 failed" in older) == (True, True)
         await pilot.press("escape")
         source.events = "not implemented"
         await pilot.press("enter")
-        await pilot.pause()
-        assert "is not known: not implemented" in said(app, "history")
+        await eventually(
+            lambda: app.screen.query("#history") and "is not known: not implemented" in said(app, "history")
+        )
 
 
 async def test_the_cursor_stays_with_its_row() -> None:

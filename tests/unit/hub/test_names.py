@@ -29,7 +29,7 @@ def named(host: str = "db", published: str = "") -> Instance:
 
 async def test_literals_are_their_own_ips_and_names_are_looked_up() -> None:
     """Inside and published hosts alike."""
-    names = Names(1.0, Answers(db=["10.0.0.7"], outside=["192.0.2.1"]))
+    names = Names(30.0, Answers(db=["10.0.0.7"], outside=["192.0.2.1"]))
     (address,) = (await names.placed(named("127.0.0.1"), None)).addresses
     assert (address.ip, address.published_ip) == ("127.0.0.1", "")
     (address,) = (await names.placed(named("db", "outside"), None)).addresses
@@ -41,7 +41,7 @@ async def test_literals_are_their_own_ips_and_names_are_looked_up() -> None:
 async def test_a_name_that_never_resolved_is_refused_in_words() -> None:
     """Not for good: it may resolve a moment later."""
     with pytest.raises(MeshError, match=r"can not resolve 'db' \(Name or service not known\)") as refused:
-        await Names(1.0, Answers()).placed(named(), None)
+        await Names(30.0, Answers()).placed(named(), None)
     assert refused.value.reason is Reason.UNREACHABLE
 
 
@@ -59,7 +59,7 @@ async def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:
 async def test_an_ip_stays_while_it_is_among_the_answers_or_there_is_none() -> None:
     """Only another answer moves it."""
     answers = Answers(db=["10.0.0.7"])
-    names = Names(1.0, answers)
+    names = Names(30.0, answers)
     first = await names.placed(named(), None)
     for ips in (["10.0.0.1", "10.0.0.7"], []):
         answers.ips["db"] = ips

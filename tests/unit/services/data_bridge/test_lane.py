@@ -13,7 +13,7 @@ KEY = SymbolKey("twin-1", "EURUSD")
 
 
 async def answers_of(lane: Lane) -> list[Answers]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [answers async for answers in lane.answers()]
 
 

@@ -106,7 +106,7 @@ def a_lane(number: int = 1) -> Lane:
 
 
 async def next_answers(lane: Lane) -> Answers:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await anext(lane.answers())
 
 

@@ -110,7 +110,7 @@ async def test_a_drain_does_not_wait_for_an_agent_whose_stream_is_over() -> None
         await asyncio.sleep(0)
         assert not draining.done()
         call.over(call)
-        await asyncio.wait([draining], timeout=1)
+        await asyncio.wait([draining], timeout=10)
         ended = draining.done()
         draining.cancel()
     assert ended

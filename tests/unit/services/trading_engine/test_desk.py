@@ -70,7 +70,7 @@ async def test_two_engines_that_each_believe_the_agent_at_the_other_do_not_wait_
     one = Desk("one", Accounts("two"), Lanes(Draining()), Standings(), to_two)  # type: ignore[arg-type]
     two = Desk("two", Accounts("one"), Lanes(Draining()), Standings(), to_one)  # type: ignore[arg-type]
     to_two.desk, to_one.desk = two, one
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         answers = await asyncio.gather(one.submit(INTENT), two.submit(INTENT), return_exceptions=True)
     for answer in answers:
         assert isinstance(answer, MeshError)
