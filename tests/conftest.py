@@ -4,18 +4,15 @@ import gc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from mesh.plain_structlog import structlog
 
 # The same examples in every run, so that a red build is about the change; `--hypothesis-profile=random` explores.
-# However long the machine takes to make them.
-_UNHURRIED: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("same", derandomize=True, **_UNHURRIED)
-settings.register_profile("random", max_examples=2000, **_UNHURRIED)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
 pytest_plugins = ["tests.support.engines", "tests.support.go", "tests.support.kafka"]
