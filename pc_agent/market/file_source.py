@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 from mesh.log import get_logger
@@ -40,17 +42,19 @@ class FileSource(ArchiveSource):
 
     async def collect(self) -> None:
         """Every file as far as it goes, for ever."""
+        thread = ThreadPoolExecutor(1, "tick-files")
         try:
             while True:
                 more = False
                 for symbol, text in self._texts.items():
-                    more |= await self._take(symbol, text)
+                    more |= await self._take(symbol, text, thread)
                 if self._wrong or not more:
                     self.set_connected(not self._wrong)
                     await asyncio.sleep(_RETRY_S if self._wrong else _LOOK_S)
         finally:
             for text in self._texts.values():
-                text.close()
+                thread.submit(text.close)  # behind a read that may be on its way
+            thread.shutdown(wait=False)
 
     def send(self, command: Reading | CloseSymbol | Credit) -> None:
         """See `TickSource`; the first reading starts a replay's clock."""
@@ -70,9 +74,9 @@ class FileSource(ArchiveSource):
         began, start_msc = self._began
         return self.archives[symbol].count_until(start_msc + int((time.monotonic() - began) * 1000 * self._speed))
 
-    async def _take(self, symbol: str, text: TickText) -> bool:
+    async def _take(self, symbol: str, text: TickText, thread: Executor) -> bool:
         try:
-            found = await asyncio.to_thread(text.read)
+            found = await asyncio.get_running_loop().run_in_executor(thread, copy_context().run, text.read)
         except TickFileError as error:
             if self._wrong.get(symbol) != str(error):
                 self._wrong[symbol] = str(error)

@@ -53,7 +53,8 @@ class TickText:
         try:
             found = self._read()
         except OSError as error:
-            self.close()
+            if not isinstance(error, FileNotFoundError):  # a renamed one may still grow until there is another
+                self.close()
             raise TickFileError(f"{self._path} can not be read: {error.strerror or error}") from None
         if os.name == "nt":
             self.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from pc_agent.market.archive_source import ArchiveSource, ticks_from
 from pc_agent.market.file_source import FileSource
 from pc_agent.market.plugins import CollectedSource, open_sources
 from pc_agent.market.tick_archive import TickArchive
+from pc_agent.market.tick_text import TickText
 from pc_agent.settings.sources import SourceSettings, defect_of_sources
 from pc_agent.terminal.messages import CloseSymbol, Credit, HistoryFound, ReadHistory, Reading, TicksRead
 from pc_agent.ticks.sources import TickSources
@@ -116,12 +118,14 @@ async def test_a_file_that_is_rotated_or_truncated_is_read_from_its_beginning(tm
     """The rest of the old one first; what was taken stays, with its places."""
     file = tmp_path / "ticks.csv"
     file.write_text(HEADER + lines(10, 20))
-    async with running(grows(tmp_path)) as (together, lanes):
+    source = grows(tmp_path)
+    async with running(source) as (together, lanes):
         together.send("csv-feed", Reading("EURUSD", 1, BEFORE_FIRST, 1_000))
         await eventually(lambda: len(lanes.ids) == 2)
         with file.open("a") as old:
+            file.rename(tmp_path / "ticks.csv.1")
+            await eventually(lambda: not source.connected)
             old.write(lines(20))
-        file.rename(tmp_path / "ticks.csv.1")
         await eventually(lambda: len(lanes.ids) == 3)
         file.write_text(HEADER + lines(20, 30, bid=1.2))
         await eventually(lambda: len(lanes.ids) == 5)
@@ -194,6 +198,32 @@ async def test_a_replay_at_its_own_pace_shows_no_tick_too_early(tmp_path: Path) 
         together.send("s", Reading("EURUSD", 1, BEFORE_FIRST, 100))
         await eventually(lambda: len(lanes.ids) == 2)
         assert source.newest_msc["EURUSD"] == DAY_MSC + 2_000
+
+
+async def test_no_file_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that is being read when the source ends."""
+    (tmp_path / "ticks.csv").write_text(HEADER + lines(10, 20))
+    begun, go_on, open_at_the_end = threading.Event(), threading.Event(), list[bool]()
+
+    class Slow(TickText):
+        def read(self) -> Any:
+            begun.set()
+            go_on.wait(30)
+            return super().read()
+
+        def close(self) -> None:
+            super().close()
+            open_at_the_end.append(self._file is not None)
+
+    monkeypatch.setattr("pc_agent.market.file_source.TickText", Slow)
+    source = grows(tmp_path)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(source.run())
+        await eventually(begun.is_set)
+        work.cancel()
+    assert open_at_the_end == []
+    go_on.set()
+    await eventually(lambda: open_at_the_end == [False])
 
 
 async def test_a_file_that_is_not_there_is_told_and_waited_for(tmp_path: Path) -> None:
