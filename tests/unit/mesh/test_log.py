@@ -85,8 +85,9 @@ def test_a_trouble_that_repeats_itself_leaves_room_in_the_files(
     assert [trouble.times for trouble in recent_troubles()[:2]] == [2, 24]
 
 
-def test_another_exception_is_another_trouble(tmp_path: Path) -> None:
+def test_another_exception_is_another_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the same handler too: the loud one hides no rarer one. Its text, which may hold anything, is not told."""
+    monkeypatch.setattr("logging.time.time", lambda: 60.0)
     file = tmp_path / "agent.log"
     configure_logging("agent", "agent-1", "info", "json", file)
     for fault in [KeyError("loud")] * 12 + [ValueError("rare")]:
