@@ -161,8 +161,10 @@ async def test_a_missing_program_ends_all(tmp_path: Path) -> None:
     assert "nothing-here" in str(_leaf(group.value))
 
 
-async def test_order_of_stopping(tmp_path: Path) -> None:
+async def test_order_of_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups end one after the other, and a later one is untouched until the earlier one is gone."""
+    monkeypatch.setattr("compose.embedded.supervisor._STOP_WITHIN_S", 60.0)
+    monkeypatch.setattr("compose.embedded.supervisor._LONGEST_STOP_S", 20.0)
     code = (
         "import signal, sys, time, pathlib\n"
         "def end(*_):\n"

@@ -170,8 +170,8 @@ async def test_another_agent_stands_by_until_the_first_may_do_nothing_more(datab
     cut, so nobody knows what it still does."""
     loop = asyncio.get_running_loop()
     async with (
-        running_engine(database, lane_valid_ms=2_000) as one,
-        running_engine(database, instance="engine-2", lane_valid_ms=2_000) as two,
+        running_engine(database, lane_valid_ms=4_000) as one,
+        running_engine(database, instance="engine-2", lane_valid_ms=4_000) as two,
         connected(one.channel) as first,
         connected(two.channel, hello("pc-2"), wait=False) as second,
     ):
