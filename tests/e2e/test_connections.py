@@ -41,6 +41,7 @@ class Signals:
         # Those that were taken, and when each was wanted.
         self.wanted_ns: dict[str, int] = {}
         self._enough = False
+        self._ended = asyncio.Event()
 
     async def send(self) -> None:
         wanted_ns = time.time_ns()
@@ -63,6 +64,7 @@ class Signals:
             self.wanted_ns[signal_id] = wanted_ns
             await asyncio.sleep(_EVERY_S)
             wanted_ns = time.time_ns()
+        self._ended.set()
 
     async def some_more(self) -> None:
         """Wait until five were taken from now on."""
@@ -72,6 +74,7 @@ class Signals:
     async def late_s(self) -> list[float]:
         """No more of them; how long each took to the terminal, once all are filled."""
         self._enough = True
+        await self._ended.wait()  # one may be on its way
         page = page_pb2.PageRequest(size=500)
         request = trading_pb2.ListOrdersRequest(account=self._account, states=[_FILLED], page=page)
         found: dict[str, order_pb2.Order] = {}
