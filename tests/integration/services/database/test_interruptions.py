@@ -21,9 +21,10 @@ from services.database.app import Engines, follow, open_engines
 from services.database.clickhouse.incidents import Incidents
 from services.database.clickhouse.ticks import StoredTicks
 from services.database.config import DatabaseSettings
-from services.database.postgres.lease import holder, while_leased
+from services.database.postgres.lease import holder
 from services.database.sink import Sink
 from tests.integration.services.database.conftest import Stubs
+from tests.integration.services.database.lease_holders import LeaseHolders
 from tests.integration.services.database.ticks import batch, publish, publish_many
 from tests.support import eventually, free_port
 
@@ -115,33 +116,22 @@ async def _barred(engines: Engines, ticks: int) -> bool:
 async def test_one_instance_at_a_time_holds_the_lease(engines: Engines) -> None:
     """The second waits, and works as soon as the first one's connection is gone; the first is cancelled, and waits."""
     dsn, lease = engines.postgres.dsn, 0x7E57
-    working: list[str] = []
-
-    def work(name: str) -> "asyncio.Task[None]":
-        async def hold() -> None:
-            working.append(name)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                working.remove(name)
-
-        return tasks.create_task(while_leased(dsn, lease, name, hold))
-
     async with asyncio.TaskGroup() as tasks, engines.postgres.connection() as connection:
-        first = work("first")
-        await eventually(lambda: working == ["first"])
-        second = work("second")
+        holders = LeaseHolders(tasks, lease)
+        first = holders.start("first", dsn)
+        await eventually(lambda: holders.working == ["first"])
+        second = holders.start("second", dsn)
         there = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('first', 'second')"
 
         async def both_ask() -> bool:
             return await connection.fetchval(there) == 2
 
         await eventually(both_ask)
-        assert working == ["first"]
+        assert holders.working == ["first"]
         assert await holder(engines.postgres, lease) == "first"
         end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = $1 AND granted"
         assert await connection.fetchval(end, lease)
-        await eventually(lambda: working == ["second"])
+        await eventually(lambda: holders.working == ["second"])
         assert await holder(engines.postgres, lease) == "second"
         await eventually(both_ask)
         first.cancel()

@@ -9,9 +9,9 @@ import pytest
 from mesh.draining import Draining
 from services.database.config import DatabaseSettings
 from services.database.postgres import heartbeat
-from services.database.postgres.lease import while_leased
 from services.database.postgres.outbox import Outbox
 from services.database.postgres.pool import open_postgres
+from tests.integration.services.database.lease_holders import LeaseHolders
 from tests.support import eventually, free_port
 from tests.support.proxy import CuttableProxy, cuttable_proxy
 
@@ -35,28 +35,17 @@ async def test_who_stands_by_on_a_dead_connection_gets_the_lease_all_the_same(
 ) -> None:
     """What PostgreSQL says to it is lost; once the way is there again, it holds the lease that became free."""
     proxy, dsn = way
-    working: list[str] = []
-
-    def work(name: str, dsn: str) -> "asyncio.Task[None]":
-        async def hold() -> None:
-            working.append(name)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                working.remove(name)
-
-        return tasks.create_task(while_leased(dsn, 0x7E58, name, hold))
-
     async with asyncio.TaskGroup() as tasks:
-        first = work("first", settings.postgres_dsn.get_secret_value())
-        await eventually(lambda: working == ["first"], 30)
-        second = work("second", dsn)
+        holders = LeaseHolders(tasks, 0x7E58)
+        first = holders.start("first", settings.postgres_dsn.get_secret_value())
+        await eventually(lambda: holders.working == ["first"], 30)
+        second = holders.start("second", dsn)
         await eventually(lambda: proxy.connections == 1)
         proxy.silent = True
         first.cancel()
         await eventually(lambda: proxy.lost_bytes > 0)
         proxy.silent = False
-        await eventually(lambda: working == ["second"], 30)
+        await eventually(lambda: holders.working == ["second"], 30)
         second.cancel()
 
 
