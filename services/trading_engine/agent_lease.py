@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from uuid import uuid4
 
 from suho.database.v1 import order_service_pb2 as db
@@ -75,10 +74,12 @@ class AgentLease:
                 raise MeshError(Reason.AGENT_REPLACED, error.message) from None
 
     async def release(self) -> None:
-        """Give it up early; while the database is away it lapses by itself."""
+        """Give it up early; where the database does not take that, it lapses by itself."""
         self._until_s = 0.0
-        with suppress(DatabaseAwayError):
+        try:
             await self._database.release_lease(self._account, self._grant_id)
+        except MeshError as error:
+            log.warning("lease not given up", account=str(self._account), because=str(error))
 
     async def _ask(self, renew: bool) -> db.Account:
         asked_s = asyncio.get_running_loop().time()

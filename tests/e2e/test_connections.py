@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 _FILLED = order_pb2.ORDER_STATE_FILLED
 _EVERY_S = 0.05
 # What a signal may take beside the reconnect where two cores run everything; to wait for the lease would be 60 s.
-_SLACK_S, _LEASE_MS = 20.0, 60_000
+_SLACK_S, _LEASE_MS = 10.0, 60_000
 
 
 class Signals:

@@ -1,6 +1,5 @@
 """The client and a terminal that serves it: what the package hands out once it is connected."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,6 +13,7 @@ from pc_agent.twin.domain.rates import RATES_DTYPE
 from pc_agent.twin.domain.ticks import TICK_DTYPE
 from pc_agent.twin.faults import Faults
 from pc_agent.twin.listener import TerminalListener
+from tests.support import eventually
 from tests.unit.pc_agent.twin.conftest import OpenTerminal, Quotes
 
 MINUTE = 60_000
@@ -179,7 +179,7 @@ def test_a_hand_closes_what_a_hand_opened(folder: Path) -> None:
         control.trade_by_hand(folder, "EURUSD", "buy", 0.001)
 
 
-def test_a_call_that_hangs_times_out_at_the_client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_hangs_times_out_at_the_client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the package's error, and no connection after it."""
     assert mt5.initialize(str(folder), timeout=30_000)
     control.script_fault(folder, "executed-hang")
@@ -189,8 +189,7 @@ def test_a_call_that_hangs_times_out_at_the_client(folder: Path, monkeypatch: py
     assert mt5.last_error() == (-10005, "IPC timeout")
     assert mt5.positions_get() is None
     assert mt5.last_error() == (-10004, "No IPC connection")
-    while not control.all_books(folder).positions:
-        time.sleep(0.001)
+    await eventually(lambda: control.all_books(folder).positions)
     control.clear_faults(folder)
     assert mt5.initialize(str(folder))
     assert mt5.positions_total() == 1

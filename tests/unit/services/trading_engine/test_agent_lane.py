@@ -11,6 +11,7 @@ from suho.trading.v1 import agent_link_pb2 as link
 from suho.trading.v1 import order_pb2
 
 from mesh.draining import Draining
+from mesh.errors import MeshError, Reason
 from services.trading_engine.agent_lane import AgentLane, LaneTerms
 from services.trading_engine.agent_said import AgentSaid
 from services.trading_engine.domain.order import AccountId
@@ -44,9 +45,11 @@ async def test_an_answer_from_before_a_halt_does_not_lift_it() -> None:
 
 
 class Database:
-    """Grants every lease."""
+    """Grants every lease; takes it back if not `refused`."""
 
-    released = False
+    def __init__(self, refused: MeshError | None = None) -> None:
+        self.released = False
+        self._refused = refused
 
     async def upsert_account(self, *_: object) -> db.Account:
         return db.Account(epoch=1, trading_state=ACTIVE)
@@ -55,6 +58,8 @@ class Database:
         return db.Account(epoch=1, trading_state=ACTIVE)
 
     async def release_lease(self, *_: object) -> None:
+        if self._refused:
+            raise self._refused
         self.released = True
 
     async def outbox(self, *_: object) -> AsyncIterator[list[db.OutboxEntry]]:
@@ -71,20 +76,24 @@ class Call:
         self.over = callback
 
 
-@pytest.mark.parametrize("farewell", [True, False])
-async def test_only_a_farewell_gives_the_lease_up(farewell: bool) -> None:
-    """A stream that is cut may show as one that ends, while its agent may execute for as long as it was granted."""
+REFUSED = MeshError(Reason.INVALID_ARGUMENT, "as a database of another version says")
+
+
+@pytest.mark.parametrize(("farewell", "refused"), [(True, None), (False, None), (True, REFUSED)])
+async def test_only_a_farewell_gives_the_lease_up(farewell: bool, refused: MeshError | None) -> None:
+    """A stream that is cut may show as one that ends, while its agent may execute for as long as it was granted. A
+    lease that can not be given up lapses, and ends no other lane."""
 
     async def requests() -> AsyncIterator[link.StreamSignalsRequest]:
         yield link.StreamSignalsRequest(clock=link.ClockProbe())
         if farewell:
             yield link.StreamSignalsRequest(farewell=link.AgentFarewell())
 
-    database, said, unused = Database(), AgentSaid({}, False, link.AgentSafety()), cast(Any, None)
+    database, said, unused = Database(refused), AgentSaid({}, False, link.AgentSafety()), cast(Any, None)
     stored: Any = database
     lane = AgentLane(HELLO, said, LaneTerms("e", 5_000), stored, Lanes(Draining()), Standing(), unused)
     await lane.run(requests())
-    assert database.released is farewell
+    assert database.released is (farewell and not refused)
     assert [response.WhichOneof("kind") async for response in lane.responses()][:2] == ["joined", "trading_state"]
 
 
